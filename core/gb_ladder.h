@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * gb_ladder.h - when to try which rung of a ladder of ways to switch a machine.
+ *
+ * A ladder that runs has at most one order in flight.  An order whose result is lost
+ * is unknown: the next step is to read the status, never to repeat it blindly.
+ */
+#ifndef GB_LADDER_H
+#define GB_LADDER_H
+
+#include "gb_types.h"
+
+typedef enum gb_ladder_step_e {
+    GB_LADDER_WAIT = 0,  /* nothing to do now */
+    GB_LADDER_ORDER,     /* give the order of the current rung */
+    GB_LADDER_ASK,       /* read the power status by the current rung */
+    GB_LADDER_EXHAUSTED  /* every rung was tried in vain */
+} gb_ladder_step_e;
+
+typedef enum gb_ladder_result_e {
+    GB_LADDER_OK = 0,   /* the order was accepted, or the status is as wanted */
+    GB_LADDER_NOT_YET,  /* the status was read: not as wanted */
+    GB_LADDER_LOST,     /* no reply: unknown whether it was carried out */
+    GB_LADDER_REFUSED   /* this rung cannot do it (password, no such driver) */
+} gb_ladder_result_e;
+
+typedef enum gb_ladder_goal_e {
+    GB_GOAL_NONE = 0,
+    GB_GOAL_ON,
+    GB_GOAL_OFF
+} gb_ladder_goal_e;
+
+/* Lives in the shared segment beside its machine, so that a new keeper goes on where
+ * the old one was killed: an order in flight is then LOST. */
+typedef struct gb_ladder_t {
+    uint32_t goal;      /* gb_ladder_goal_e; NONE: does not run */
+    uint32_t rung;      /* index of the current rung */
+    uint32_t rungs;     /* how many there are */
+    uint32_t in_flight; /* an order or a question has been given, no result yet */
+    uint32_t asking;    /* the one in flight is a question */
+    uint32_t unknown;   /* the last order's outcome is unknown: ask before repeating */
+    uint32_t orders;    /* orders given in this run, over all rungs */
+    uint32_t reserved;
+    int64_t rung_ends_at_us; /* then the next rung */
+    int64_t next_at_us;      /* no step before this instant */
+} gb_ladder_t;
+
+/* Starts a run; a run with the same goal that is under way goes on unchanged. */
+void gb_ladder_start(gb_ladder_t *ladder, gb_ladder_goal_e goal, uint32_t rungs,
+                     int64_t timeout_us, int64_t now_us);
+
+/* Ends the run: its goal was reached, or is wanted no more. */
+void gb_ladder_stop(gb_ladder_t *ladder);
+
+/* A new keeper took over: what was in flight is lost. */
+void gb_ladder_recover(gb_ladder_t *ladder, int64_t now_us);
+
+/* What is to be done now.  `can_ask`: the current rung is able to read the status.
+ * For ORDER and ASK the caller carries it out, and reports by gb_ladder_done(). */
+gb_ladder_step_e gb_ladder_next(gb_ladder_t *ladder, bool can_ask, int64_t timeout_us,
+                                int64_t now_us);
+
+/* The result of what was in flight; `retry_us` until the next try. */
+void gb_ladder_done(gb_ladder_t *ladder, gb_ladder_result_e result, int64_t retry_us,
+                    int64_t now_us);
+
+#endif /* GB_LADDER_H */

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * gb_state.h - the life of a machine: (state, event, now) -> (state, actions).
+ *
+ *   UNKNOWN -> ON -> DRAINING -> STOPPING -> ASLEEP -> WAKING -> ON, FAILED from any.
+ *
+ * docs/states.md draws the table.  gb_state_apply() is the only function that writes
+ * `state`, `entered_at_us` and `deadline_at_us`.
+ */
+#ifndef GB_STATE_H
+#define GB_STATE_H
+
+#include "gb_types.h"
+#include "gb_boot.h"
+
+/* What the machine is able to do and what stands in its way; set by the caller. */
+#define GB_MF_CAN_WAKE   (1u << 0) /* it has a wake ladder */
+#define GB_MF_CAN_SLEEP  (1u << 1) /* it has a sleep ladder */
+#define GB_MF_HAS_BMC    (1u << 2) /* something can say whether it is powered */
+#define GB_MF_ADMIN_HELD (1u << 3) /* a member of it has D, S or N: no power order */
+#define GB_MF_MANAGED    (1u << 4) /* a balancer with GreenBalance on has it */
+#define GB_MF_OBSERVED   (1u << 5) /* observe mode: decide and show, order nothing */
+#define GB_MF_WAKE_ASKED (1u << 6) /* a wake was wanted during STOPPING */
+#define GB_MF_ON_ASKED   (1u << 7) /* the one correcting order of this stay was given */
+#define GB_MF_TRIED_OFF  (1u << 8) /* likewise, to switch off */
+
+/* Durations that rule a machine, resolved from the directives of its balancers. */
+typedef struct gb_rules_t {
+    int64_t drain_timeout_us;   /* GreenDrain: DRAINING -> ON */
+    int64_t stop_timeout_us;    /* STOPPING -> WAKING */
+    int64_t wake_timeout_us;    /* GreenWake: per rung */
+    int64_t wake_retry_us;      /* GreenWake: between repeats within a rung */
+    int64_t awake_dwell_us;     /* GreenDwell awake= */
+    int64_t asleep_dwell_us;    /* GreenDwell asleep= */
+    uint32_t cycles_per_day;    /* GreenDwell cycles= */
+    uint32_t packets;           /* GreenWake packets= */
+} gb_rules_t;
+
+#define GB_CYCLES_KEPT 64 /* instants of the latest sleeps; the most for cycles= */
+
+/* One machine.  Lives in the shared segment; only the keeper writes it, pages read
+ * it without a lock (a torn read shows one field a tick early, nothing worse). */
+typedef struct gb_machine_t {
+    uint32_t state; /* gb_state_e */
+    uint32_t wish;  /* gb_wish_e */
+    uint32_t flags; /* GB_MF_* */
+    uint32_t rungs_wake, rungs_sleep; /* lengths of the ladders */
+    uint32_t verdict;                 /* gb_verdict_e: the latest */
+    uint32_t proof;                   /* gb_proof_e: the latest */
+    uint32_t failures_in_row;         /* doubles the back-off of FAILED */
+    int64_t entered_at_us;
+    int64_t deadline_at_us;  /* GB_NEVER_US: none */
+    int64_t wake_at_us;      /* when the wake order that runs was given; 0: none */
+    int64_t retry_at_us;     /* FAILED: when to try again */
+    uint64_t wakes, sleeps, failures; /* counted when they came true */
+    uint32_t cycle_next;              /* where the next sleep is noted */
+    uint32_t reserved;
+    int64_t cycle_at_us[GB_CYCLES_KEPT]; /* instants of the latest sleep orders; 0: none */
+    gb_boot_t boot;
+    char last_error[GB_REASON_BYTES]; /* why it is or was FAILED; printable, no secret */
+} gb_machine_t;
+
+#define GB_FAILED_BACKOFF_FIRST_US (600 * GB_US_PER_S)
+#define GB_FAILED_BACKOFF_MOST_US  (6 * 3600 * GB_US_PER_S)
+
+/* Puts a machine into UNKNOWN with nothing learned; `first_guess_us` is `boot=`. */
+void gb_state_init(gb_machine_t *machine, int64_t first_guess_us, int64_t now_us);
+
+/* Applies one event.  Changes the machine in place and returns GB_ACT_* bits.  A pair
+ * that the table does not list changes nothing and returns GB_ACT_BUG.  No power order
+ * comes out for a machine that is ADMIN_HELD or that lacks the ladder; GB_MF_OBSERVED
+ * turns orders off as well, and no state that needs one is entered.
+ * `why` (may be NULL) is kept as last_error when the event leads to FAILED.
+ * Caller: keeper's watchdog thread or a simulator; no lock. */
+uint32_t gb_state_apply(gb_machine_t *machine, gb_event_e event, const gb_rules_t *rules,
+                        int64_t now_us, const char *why);
+
+/* Is the pair (state, event) in the table? */
+bool gb_state_listed(gb_state_e state, gb_event_e event);
+
+/* May a new request be sent to it?  ON always; UNKNOWN until a probe fails. */
+bool gb_state_takes_new(const gb_machine_t *machine);
+
+/* May a request of a sticky session be sent to it?  As above, and DRAINING. */
+bool gb_state_takes_sticky(const gb_machine_t *machine);
+
+/* May it be put to sleep now: ladder, dwell, cycles a day, wish, administrator? */
+bool gb_state_may_sleep(const gb_machine_t *machine, const gb_rules_t *rules,
+                        int64_t now_us);
+
+/* May it be woken now: ladder, dwell asleep, administrator, wish? */
+bool gb_state_may_wake(const gb_machine_t *machine, const gb_rules_t *rules,
+                       int64_t now_us);
+
+/* Power cycles noted within the 24 h before now. */
+uint32_t gb_state_cycles_today(const gb_machine_t *machine, int64_t now_us);
+
+#endif /* GB_STATE_H */
