@@ -66,45 +66,45 @@ typedef struct mgb_rung_t {
 
 /* The keys of one BalancerMember.  pconf; read-only after post_config. */
 typedef struct mgb_hints_t {
-    proxy_worker *worker;    /* whose keys they are */
-    const char *member_url;  /* as in the configuration, for messages */
+    proxy_worker *worker;   /* whose keys they are */
+    const char *member_url; /* as in the configuration, for messages */
     mgb_rung_t wake[GB_RUNGS_MAX], sleep[GB_RUNGS_MAX];
     uint32_t wake_count, sleep_count;
-    const char *machine;     /* machine=NAME or NULL */
+    const char *machine; /* machine=NAME or NULL */
     bool has_mac;
     unsigned char mac[6];
-    const char *wol_host;    /* default 255.255.255.255 */
-    apr_port_t wol_port;     /* default 9 */
-    const char *wol_iface;   /* or NULL */
-    const char *ipmi;        /* canonical HOST:PORT or [v6]:PORT, or NULL */
-    uint32_t capacity;       /* default 16 */
-    gb_curve_t curve;        /* default 100:200 and 5, marked as assumed */
-    int64_t boot_us;         /* default 120 s */
+    const char *wol_host;  /* default 255.255.255.255 */
+    apr_port_t wol_port;   /* default 9 */
+    const char *wol_iface; /* or NULL */
+    const char *ipmi;      /* canonical HOST:PORT or [v6]:PORT, or NULL */
+    uint32_t capacity;     /* default 16 */
+    gb_curve_t curve;      /* default 100:200 and 5, marked as assumed */
+    int64_t boot_us;       /* default 120 s */
 } mgb_hints_t;
 
-typedef struct mgb_probe_conf_t { /* GreenHealth */
-    const char *uri;       /* "/" */
-    const char *host;      /* Host: header; NULL: the member's */
-    int64_t interval_us;   /* 2 s */
-    int64_t timeout_us;    /* 1 s */
-    uint32_t rise, fall;   /* 2, 3 */
+typedef struct mgb_probe_conf_t {    /* GreenHealth */
+    const char *uri;                 /* "/" */
+    const char *host;                /* Host: header; NULL: the member's */
+    int64_t interval_us;             /* 2 s */
+    int64_t timeout_us;              /* 1 s */
+    uint32_t rise, fall;             /* 2, 3 */
     uint32_t expect_from, expect_to; /* 200-399 */
-    bool verify;           /* certificate of an https member; off */
+    bool verify;                     /* certificate of an https member; off */
 } mgb_probe_conf_t;
 
 typedef struct mgb_reverse_conf_t { /* GreenReverseHealth */
-    int64_t interval_us;   /* 30 s */
-    uint32_t fall;         /* 2 */
+    int64_t interval_us;            /* 30 s */
+    uint32_t fall;                  /* 2 */
 } mgb_reverse_conf_t;
 
 /* The directives of one <Proxy "balancer://...">, resolved to values. */
 typedef struct mgb_pool_conf_t {
-    const char *name;      /* "balancer://app" */
-    gb_mode_e mode;        /* GreenBalance */
+    const char *name; /* "balancer://app" */
+    gb_mode_e mode;   /* GreenBalance */
     gb_threshold_t threshold;
     uint32_t min_awake, spare;
     uint32_t wakes_at_once;
-    gb_rules_t rules;      /* GreenDwell, GreenDrain, GreenWake */
+    gb_rules_t rules; /* GreenDwell, GreenDrain, GreenWake */
     mgb_probe_conf_t probe;
     mgb_reverse_conf_t reverse;
 } mgb_pool_conf_t;
@@ -130,7 +130,8 @@ void mgb_config_register_hooks(apr_pool_t *p);
 /* Resolved settings.  Valid from check_config on, until pconf is cleared. */
 const mgb_main_conf_t *mgb_config_main(server_rec *main_server);
 /* Settings of the balancer `name` as seen from server `s` (a virtual host inherits the
- * main server's, its own win); defaults when it has no directive of ours.  Never NULL. */
+ * main server's, its own win); defaults when it has no directive of ours.  Never NULL.
+ */
 const mgb_pool_conf_t *mgb_config_pool(apr_pool_t *p, server_rec *s, const char *name);
 /* Has any directive or key of ours been used for this balancer? */
 bool mgb_config_pool_named(server_rec *s, const char *name);
@@ -150,20 +151,25 @@ apr_time_t mgb_wall_of_us(int64_t at_us);
 
 /* ---------------------------------------------------------------- shared segment */
 
-#define MGB_MAGIC    0x47424c31u /* "GBL1" */
-#define MGB_LAYOUT   1u          /* change it with every change of the layout */
-#define MGB_EVENTS   512
+#define MGB_MAGIC     0x47424c31u /* "GBL1" */
+#define MGB_LAYOUT    1u          /* change it with every change of the layout */
+#define MGB_EVENTS    512
 #define MGB_KEY_BYTES 512
 
-typedef enum mgb_slot_e { MGB_SLOT_FREE = 0, MGB_SLOT_CLAIMED, MGB_SLOT_LIVE, MGB_SLOT_GONE } mgb_slot_e;
+typedef enum mgb_slot_e {
+    MGB_SLOT_FREE = 0,
+    MGB_SLOT_CLAIMED,
+    MGB_SLOT_LIVE,
+    MGB_SLOT_GONE
+} mgb_slot_e;
 
 /* A member: (balancer, worker).  `used` is claimed by compare-and-swap, the names are
  * written once; later fields by the parent (configuration) and the keeper. */
 typedef struct mgb_member_t {
-    uint32_t used;      /* mgb_slot_e */
-    uint32_t balancer;  /* index */
-    uint32_t machine;   /* index; GB_NO_INDEX: never powered, shown only */
-    uint32_t position;  /* in the balancer's pick table; GB_NO_INDEX: none yet */
+    uint32_t used;     /* mgb_slot_e */
+    uint32_t balancer; /* index */
+    uint32_t machine;  /* index; GB_NO_INDEX: never powered, shown only */
+    uint32_t position; /* in the balancer's pick table; GB_NO_INDEX: none yet */
     uint32_t capacity;
     uint32_t lbset;
     uint32_t configured; /* 1: in the configuration; 0: added in balancer-manager */
@@ -172,15 +178,17 @@ typedef struct mgb_member_t {
     gb_health_t health;  /* of this door; keeper */
     char name[GB_NAME_BYTES]; /* worker->s->name_ex */
     gb_curve_t curve;
-    char probe_error[GB_REASON_BYTES]; /* why the latest probe failed; "" when it passed */
+    char probe_error[GB_REASON_BYTES]; /* why the latest probe failed; "" when it passed
+                                        */
 } mgb_member_t;
 
 /* A machine and what is told of it beside its state.  Keeper, but for the key. */
 typedef struct mgb_machine_t {
     uint32_t used; /* mgb_slot_e */
     uint32_t generation;
-    char key[MGB_KEY_BYTES];      /* identity over restarts: "name:web1", "ipmi:...", "mac:..." */
-    char name[GB_NAME_BYTES];     /* for people */
+    char key[MGB_KEY_BYTES];  /* identity over restarts: "name:web1", "ipmi:...",
+                                 "mac:..." */
+    char name[GB_NAME_BYTES]; /* for people */
     gb_machine_t m;
     gb_ladder_t ladder;
     gb_joules_t energy;           /* what it drew */
@@ -191,9 +199,9 @@ typedef struct mgb_machine_t {
 } mgb_machine_t;
 
 typedef struct mgb_balancer_shared_t {
-    uint32_t used;       /* mgb_slot_e */
+    uint32_t used; /* mgb_slot_e */
     uint32_t generation;
-    uint32_t members;    /* live ones */
+    uint32_t members; /* live ones */
     uint32_t panic;
     char key[MGB_KEY_BYTES];  /* conf->id + name: unique over virtual hosts */
     char name[GB_NAME_BYTES]; /* "balancer://app" */
@@ -209,7 +217,7 @@ typedef struct mgb_process_t {
 } mgb_process_t;
 
 typedef struct mgb_event_t {
-    apr_time_t at; /* wall clock */
+    apr_time_t at;                      /* wall clock */
     uint32_t machine, member, balancer; /* GB_NO_INDEX: none */
     uint32_t from, to;
     char reason[GB_REASON_BYTES];
@@ -219,15 +227,16 @@ typedef struct mgb_header_t {
     uint32_t magic, layout;
     uint64_t size_bytes;
     uint32_t balancers_room, machines_room, members_room, processes_room;
-    uint32_t generation;        /* of the configuration: counted up at each restart */
+    uint32_t generation; /* of the configuration: counted up at each restart */
     uint32_t keeper_pid;
     int64_t keeper_started_at_us, keeper_beat_at_us;
     uint32_t keeper_starts;
-    uint32_t paused;            /* greenctl pause */
-    uint32_t gates_serial;      /* counted up when a gate changes: children mirror U */
-    uint32_t full_told;         /* "segment full" was logged */
-    uint64_t events_next;       /* events written in all; ring index modulo MGB_EVENTS */
-    uint64_t reclaimed;         /* requests in flight given back for dead children */
+    uint32_t paused;       /* greenctl pause */
+    uint32_t gates_serial; /* counted up when a gate changes: children mirror U */
+    uint32_t full_told;    /* "segment full" was logged */
+    uint32_t claim_lock;   /* pid of who claims a member's slot; 0: nobody */
+    uint64_t events_next;  /* events written in all; ring index modulo MGB_EVENTS */
+    uint64_t reclaimed;    /* requests in flight given back for dead children */
 } mgb_header_t;
 
 /* Pointers into the segment, the same in every process that inherits it. */
@@ -236,24 +245,27 @@ typedef struct mgb_shared_t {
     mgb_balancer_shared_t *balancers;
     mgb_machine_t *machines;
     mgb_member_t *members;
-    gb_cell_t *cells;          /* [member] */
+    gb_cell_t *cells; /* [member] */
     mgb_process_t *processes;
-    gb_row_cell_t *rows;       /* [process * members_room + member] */
+    gb_row_cell_t *rows; /* [process * members_room + member] */
     mgb_event_t *events;
-    gb_past_t *seconds;        /* [balancer * GB_PAST_SECONDS + i] */
-    gb_past_t *minutes;        /* [balancer * GB_PAST_MINUTES + i] */
+    gb_past_t *seconds;               /* [balancer * GB_PAST_SECONDS + i] */
+    gb_past_t *minutes;               /* [balancer * GB_PAST_MINUTES + i] */
     gb_member_past_t *member_minutes; /* [i * members_room + member] */
-    char *tables;              /* pick tables, table_bytes apart */
+    char *tables;                     /* pick tables, table_bytes apart */
     size_t table_bytes;
 } mgb_shared_t;
 
-#define MGB_TABLE(sh, b) ((gb_pick_table_t *)((sh)->tables + (size_t)(b) * (sh)->table_bytes))
+#define MGB_TABLE(sh, b)                                                               \
+    ((gb_pick_table_t *)((sh)->tables + (size_t)(b) * (sh)->table_bytes))
 #define MGB_ROW(sh, p, m) (&(sh)->rows[(size_t)(p) * (sh)->header->members_room + (m)])
 
 /* shared.c.  mgb_shared_attach: parent, post_config: finds the segment in the process
  * pool's userdata or makes it, zeroed, in anonymous shared memory. */
 apr_status_t mgb_shared_attach(mgb_shared_t **shared, server_rec *s, uint32_t balancers,
                                uint32_t members_room, uint32_t processes);
+/* The segment of this httpd, or NULL while there is none.  Parent. */
+mgb_shared_t *mgb_shared_existing(server_rec *s);
 /* Finds or claims a slot by its key/name; GB_NO_INDEX when full (logged once).
  * Parent; claim_member also in children (lock-free). */
 uint32_t mgb_shared_claim_balancer(mgb_shared_t *sh, const char *key, const char *name);
@@ -264,12 +276,16 @@ uint32_t mgb_shared_claim_member(mgb_shared_t *sh, uint32_t balancer, const char
 /* Requests in flight at a member, summed over processes: exact. */
 uint32_t mgb_shared_in_flight(const mgb_shared_t *sh, uint32_t member);
 /* Notes an event in the ring.  Keeper only. */
-void mgb_shared_note(mgb_shared_t *sh, uint32_t machine, uint32_t member, uint32_t balancer,
-                     uint32_t from, uint32_t to, const char *reason);
-/* Checkpoint: temporary file, fsync, rename.  Keeper only; `why` for the log. */
-apr_status_t mgb_checkpoint_save(const mgb_shared_t *sh, const char *dir, apr_pool_t *p);
-/* Fills machines of a fresh segment with what the file says; a damaged or missing file is
- * logged and ignored.  Parent, post_config, after machines were claimed. */
+void mgb_shared_note(mgb_shared_t *sh, uint32_t machine, uint32_t member,
+                     uint32_t balancer, uint32_t from, uint32_t to, const char *reason);
+/* checkpoint.c: temporary file, fsync, rename.  Keeper only.  save_later copies and
+ * returns, a thread writes; APR_EBUSY while the one before is being written.
+ * mgb_checkpoint_error: errno of the latest, 0 when it went well. */
+apr_status_t mgb_checkpoint_save(const mgb_shared_t *sh, const char *dir);
+apr_status_t mgb_checkpoint_save_later(const mgb_shared_t *sh, const char *dir);
+int mgb_checkpoint_error(void);
+/* Fills machines of a fresh segment with what the file says; a damaged or missing file
+ * is logged and ignored.  Parent, post_config, after machines were claimed. */
 apr_status_t mgb_checkpoint_load(mgb_shared_t *sh, const char *dir, server_rec *s,
                                  apr_pool_t *p);
 
@@ -277,19 +293,19 @@ apr_status_t mgb_checkpoint_load(mgb_shared_t *sh, const char *dir, server_rec *
 
 /* A balancer as this process knows it. */
 typedef struct mgb_balancer_t {
-    uint32_t index;            /* in the segment; GB_NO_INDEX: no room, stock behaviour */
+    uint32_t index; /* in the segment; GB_NO_INDEX: no room, stock behaviour */
     const char *key;
     const mgb_pool_conf_t *conf;
-    server_rec *server;        /* whose configuration it is */
+    server_rec *server; /* whose configuration it is */
     proxy_server_conf *proxy_conf;
     proxy_balancer *balancer;
-    bool bypower;              /* its lbmethod is ours */
+    bool bypower; /* its lbmethod is ours */
 } mgb_balancer_t;
 
 /* One per process; children and keeper inherit the parent's and own their copy. */
 typedef struct mgb_context_t {
-    apr_pool_t *pool;          /* pconf */
-    server_rec *server;        /* main server */
+    apr_pool_t *pool;   /* pconf */
+    server_rec *server; /* main server */
     const mgb_main_conf_t *conf;
     mgb_shared_t *shared;
     apr_array_header_t *balancers; /* mgb_balancer_t */
@@ -297,8 +313,8 @@ typedef struct mgb_context_t {
     struct mgb_map_t *pools;       /* workers array -> index in `balancers` */
     uint32_t process;              /* own row; GB_NO_INDEX: none, counts are not kept */
     uint32_t generation;
-    uint32_t gates_seen;           /* serial of the gates last mirrored */
-    uint32_t active;               /* some balancer is ours in any way */
+    uint32_t gates_seen; /* serial of the gates last mirrored */
+    uint32_t active;     /* some balancer is ours in any way */
 } mgb_context_t;
 
 /* NULL until post_config has run (and when the module is loaded and unused). */
@@ -311,12 +327,14 @@ apr_status_t mgb_members_bind(mgb_context_t *ctx, apr_pool_t *ptemp);
 mgb_balancer_t *mgb_members_balancer(const mgb_context_t *ctx, const proxy_balancer *b);
 /* The slot of a worker; claims one for a worker added at run time.  GB_NO_INDEX: none.
  * Any thread; lock-free, one hash look-up when the worker is known. */
-uint32_t mgb_members_slot(mgb_context_t *ctx, const mgb_balancer_t *b, proxy_worker *worker);
+uint32_t mgb_members_slot(mgb_context_t *ctx, const mgb_balancer_t *b,
+                          proxy_worker *worker);
 /* The slot of a worker if it is known; one hash look-up.  GB_NO_INDEX: not ours. */
 uint32_t mgb_members_known(const mgb_context_t *ctx, const proxy_worker *worker);
 /* The worker of a slot in this process, or NULL (not synchronised yet, or gone). */
 proxy_worker *mgb_members_worker(const mgb_context_t *ctx, uint32_t slot);
-/* Brings the bit U of this process's workers in line with the gates, if they changed. */
+/* Brings the bit U of this process's workers in line with the gates, if they changed.
+ */
 void mgb_members_mirror(mgb_context_t *ctx);
 /* PROXY_WORKER_* -> GB_USE_*. */
 uint8_t mgb_members_use(const proxy_worker *worker);
@@ -353,30 +371,31 @@ typedef struct mgb_secrets_t mgb_secrets_t; /* secrets.c */
 /* What the keeper knows of a machine beside the segment. */
 typedef struct mgb_rig_t {
     uint32_t slot;
-    const mgb_hints_t *hints;  /* merged over its members; NULL: no ladders */
-    const mgb_pool_conf_t *pool; /* the strictest of its managing balancers, for rules */
+    const mgb_hints_t *hints; /* merged over its members; NULL: no ladders */
+    const mgb_pool_conf_t
+        *pool; /* the strictest of its managing balancers, for rules */
     gb_rules_t rules;
-    bool exhausted;            /* its ladder was used up in this tick */
+    bool exhausted; /* its ladder was used up in this tick */
     char why[GB_REASON_BYTES];
 } mgb_rig_t;
 
 /* A member as the keeper probes it. */
 typedef struct mgb_door_t {
     uint32_t slot;
-    uint32_t rig;              /* index into keeper->rigs */
+    uint32_t rig; /* index into keeper->rigs */
     const mgb_balancer_t *balancer;
     proxy_worker *worker;
 } mgb_door_t;
 
 typedef struct mgb_keeper_t {
-    apr_pool_t *pool;          /* the keeper's life */
-    apr_pool_t *ptick;         /* cleared each tick */
+    apr_pool_t *pool;  /* the keeper's life */
+    apr_pool_t *ptick; /* cleared each tick */
     server_rec *server;
     mgb_context_t *ctx;
     mgb_shared_t *shared;
     mgb_loop_t *loop;
     mgb_secrets_t *secrets;
-    mgb_rig_t *rigs;           /* [rig_count]; index is not the segment's slot */
+    mgb_rig_t *rigs; /* [rig_count]; index is not the segment's slot */
     uint32_t rig_count;
     mgb_door_t *doors;
     uint32_t door_count;
@@ -392,18 +411,19 @@ typedef struct mgb_keeper_t {
 typedef void mgb_io_fn(void *baton, int fd, uint32_t epoll_events);
 typedef void mgb_timer_fn(void *baton, int64_t now_us);
 apr_status_t mgb_loop_create(mgb_loop_t **loop, apr_pool_t *p);
-apr_status_t mgb_loop_watch(mgb_loop_t *loop, int fd, uint32_t epoll_events, mgb_io_fn *fn,
-                            void *baton); /* adds or changes */
-void mgb_loop_unwatch(mgb_loop_t *loop, int fd); /* before the fd is closed */
+apr_status_t mgb_loop_watch(mgb_loop_t *loop, int fd, uint32_t epoll_events,
+                            mgb_io_fn *fn, void *baton); /* adds or changes */
+void mgb_loop_unwatch(mgb_loop_t *loop, int fd);         /* before the fd is closed */
 /* One-shot timer; returns an id for cancel.  Ties fire in order of their setting. */
 uint64_t mgb_loop_timer(mgb_loop_t *loop, int64_t at_us, mgb_timer_fn *fn, void *baton);
 void mgb_loop_cancel(mgb_loop_t *loop, uint64_t id);
 /* Runs callbacks until `until_us`. */
 void mgb_loop_run(mgb_loop_t *loop, int64_t until_us);
 
-/* health_check.c: libcurl multi on the loop.  Verdicts stand in members[slot].health. */
+/* health_check.c: libcurl multi on the loop.  Verdicts stand in members[slot].health.
+ */
 apr_status_t mgb_checks_create(mgb_keeper_t *keeper);
-void mgb_checks_tick(mgb_keeper_t *keeper, int64_t now_us);   /* starts what is due */
+void mgb_checks_tick(mgb_keeper_t *keeper, int64_t now_us); /* starts what is due */
 void mgb_checks_destroy(mgb_keeper_t *keeper);
 
 /* reverse_health.c */
@@ -414,9 +434,11 @@ bool mgb_proofs_unpowered(const mgb_keeper_t *keeper, uint32_t rig);
 
 /* wake.c: ladders -> drivers.  One order in flight a machine. */
 apr_status_t mgb_waker_create(mgb_keeper_t *keeper);
-void mgb_waker_start(mgb_keeper_t *keeper, uint32_t rig, gb_ladder_goal_e goal, int64_t now_us);
+void mgb_waker_start(mgb_keeper_t *keeper, uint32_t rig, gb_ladder_goal_e goal,
+                     int64_t now_us);
 void mgb_waker_stop(mgb_keeper_t *keeper, uint32_t rig);
-void mgb_waker_tick(mgb_keeper_t *keeper, int64_t now_us); /* sets rig->exhausted, why */
+void mgb_waker_tick(mgb_keeper_t *keeper,
+                    int64_t now_us); /* sets rig->exhausted, why */
 
 /* control.c: greenctl's socket. */
 apr_status_t mgb_control_create(mgb_keeper_t *keeper, int listen_fd);
@@ -426,19 +448,22 @@ int mgb_control_listen(const char *path, apr_pool_t *p); /* as root; -1: errno *
 apr_status_t mgb_watchdog_create(mgb_keeper_t *keeper);
 void mgb_watchdog_tick(mgb_keeper_t *keeper, int64_t now_us);
 /* A command of the operator; returns NULL, or why it was refused. */
-const char *mgb_watchdog_command(mgb_keeper_t *keeper, uint32_t member, gb_event_e event);
+const char *mgb_watchdog_command(mgb_keeper_t *keeper, uint32_t member,
+                                 gb_event_e event);
 
-/* secrets.c: GreenSecrets.  Read as root in the keeper, after the fork; refused unless it
- * belongs to whoever starts httpd and has mode 0600.  Wiped at the end. */
+/* secrets.c: GreenSecrets.  Read as root in the keeper, after the fork; refused unless
+ * it belongs to whoever starts httpd and has mode 0600.  Wiped at the end. */
 apr_status_t mgb_secrets_read(mgb_secrets_t **secrets, const char *file, apr_pool_t *p,
                               const char **error);
-/* Credentials of a BMC ("HOST:PORT" as canonical in hints), false when there are none. */
+/* Credentials of a BMC ("HOST:PORT" as canonical in hints), false when there are none.
+ */
 bool mgb_secrets_ipmi(const mgb_secrets_t *secrets, const char *bmc, const char **user,
                       const char **password);
 bool mgb_secrets_secureon(const mgb_secrets_t *secrets, const unsigned char mac[6],
                           unsigned char password[6]);
 
 /* keeper.c: parent's side. */
-apr_status_t mgb_keeper_start(mgb_context_t *ctx); /* post_config: forks, replaces the old */
+apr_status_t
+mgb_keeper_start(mgb_context_t *ctx); /* post_config: forks, replaces the old */
 
 #endif /* MOD_GREENBALANCE_H */
