@@ -13,13 +13,13 @@
 #define GB_LATENCY_BUCKETS 208
 
 typedef enum gb_outcome_e {
-    GB_OUT_OK = 0,     /* answered with a status below 400 */
-    GB_OUT_CLIENT,     /* 4xx */
-    GB_OUT_SERVER,     /* 5xx made by the backend */
-    GB_OUT_GATEWAY,    /* 502, 503, 504 made here: the backend failed */
-    GB_OUT_ABORTED,    /* the client went away */
-    GB_OUT_FAILOVER,   /* given up here, tried on another member */
-    GB_OUT_TUNNEL,     /* an upgraded connection that has ended */
+    GB_OUT_OK = 0,   /* answered with a status below 400 */
+    GB_OUT_CLIENT,   /* 4xx */
+    GB_OUT_SERVER,   /* 5xx made by the backend */
+    GB_OUT_GATEWAY,  /* 502, 503, 504 made here: the backend failed */
+    GB_OUT_ABORTED,  /* the client went away */
+    GB_OUT_FAILOVER, /* given up here, tried on another member */
+    GB_OUT_TUNNEL,   /* an upgraded connection that has ended */
     GB_OUT_COUNT
 } gb_outcome_e;
 
@@ -40,13 +40,16 @@ typedef struct gb_row_cell_t {
 } gb_row_cell_t;
 _Static_assert(sizeof(gb_row_cell_t) == 64, "one cache line each");
 
+/* The bucket of a latency, and the latency at which the next bucket begins. */
 uint32_t gb_meter_bucket(int64_t latency_us);
 int64_t gb_meter_bucket_top_us(uint32_t bucket);
 
-/* Counts one finished request.  Latency is noted for OK, CLIENT and SERVER only. */
+/* Counts one finished request.  Latency is noted for OK, CLIENT and SERVER only.  Any
+ * thread of any process; a reader may see the counters of one request in part. */
 void gb_meter_count(gb_cell_t *cell, gb_outcome_e outcome, int64_t latency_us);
 
-/* The quantile of a (difference of) histogram(s), in us; 0 when it is empty. */
+/* The quantile (nearest rank) of a (difference of) histogram(s) of GB_LATENCY_BUCKETS
+ * counters, in us: the middle of its bucket.  0 when it is empty. */
 int64_t gb_meter_quantile_us(const uint32_t *latency, uint32_t permille);
 
 /* One second or one minute of a balancer; a minute of a member. */

@@ -27,11 +27,12 @@
 #define GB_USE_SPARE   (1u << 3) /* R */
 
 typedef struct gb_pick_record_t {
-    uint32_t in_flight; /* over all processes */
-    uint16_t capacity;  /* 1..65535 */
-    uint8_t gate;       /* GB_GATE_*; the keeper's */
-    uint8_t eligible;   /* 1: in the set that now serves; the sweep's */
+    _Alignas(8) uint32_t in_flight; /* over all processes; a hint: the rows are exact */
+    uint16_t capacity;              /* 1..65535 */
+    uint8_t gate;                   /* GB_GATE_*; the keeper's */
+    uint8_t eligible;               /* 1: in the set that now serves; the sweep's */
 } gb_pick_record_t;
+_Static_assert(sizeof(gb_pick_record_t) == 8, "a record is read in one piece");
 
 /* A table lies in shared memory: this header, then words[word_count], then
  * records[size], order[size] (position -> member slot), lbset[size]. */
@@ -39,7 +40,7 @@ typedef struct gb_pick_table_t {
     uint32_t size;       /* room for positions, at most GB_MEMBERS_MAX */
     uint32_t used;       /* positions in use */
     uint32_t packing;    /* 1: fill in order; 0: least loaded (GreenBalance off) */
-    uint32_t reserved;
+    uint32_t turn;       /* not packing: where the search for the least loaded begins */
     int64_t swept_at_us; /* who moves it on does the sweep */
     uint64_t top;        /* bit w: words[w] may have a bit set */
     uint64_t words[];
@@ -55,16 +56,40 @@ gb_pick_record_t *gb_pick_records(gb_pick_table_t *table);
 uint16_t *gb_pick_order(gb_pick_table_t *table);
 uint8_t *gb_pick_lbsets(gb_pick_table_t *table);
 
+/* Puts a member at the end of the order, its gate open; it serves from the next sweep
+ * on.  `slot` is the member's index, `capacity` is brought into 1..65535.  Returns the
+ * position, or GB_NO_INDEX when the table is full.  Any process, lock-free; the caller
+ * sees to it that a slot is appended once. */
+uint32_t gb_pick_append(gb_pick_table_t *table, uint16_t slot, uint32_t capacity,
+                        uint8_t lbset);
+
+/* The record at a position, read in one piece; position < table->used. */
+gb_pick_record_t gb_pick_read(gb_pick_table_t *table, uint32_t position);
+
 /* Finds the position that gets the next request, or GB_NO_INDEX when none is eligible.
  * Packing: the first with room; when all are full, the least loaded for its capacity.
- * Not packing: the least loaded for its capacity.  Skips positions in `avoid` (may be
- * NULL; `avoid_count` positions that were tried and found unusable).
- * Any thread of any process; lock-free. */
-uint32_t gb_pick_find(gb_pick_table_t *table, const uint32_t *avoid, uint32_t avoid_count);
+ * Not packing: the least loaded for its capacity; among equals the turn goes round.
+ * Skips positions in `avoid` (may be NULL; `avoid_count` positions that were tried and
+ * found unusable).  Any thread of any process; lock-free. */
+uint32_t gb_pick_find(gb_pick_table_t *table, const uint32_t *avoid,
+                      uint32_t avoid_count);
 
-/* Counts a request in or out at a position.  enter returns the count after it. */
+/* Counts a request in or out at a position.  enter returns the count after it; leave
+ * never goes below 0.  Any thread of any process; lock-free. */
 uint32_t gb_pick_enter(gb_pick_table_t *table, uint32_t position);
 void gb_pick_leave(gb_pick_table_t *table, uint32_t position);
+
+/* Changes the count of a position by `by`, not below 0: gives back what a dead process
+ * had in flight, or takes out drift.  Any process; lock-free. */
+void gb_pick_correct(gb_pick_table_t *table, uint32_t position, int64_t by);
+
+/* The gate at a position, in one order with every enter and set_gate: whoever counts
+ * first and then reads the gate open is seen by a keeper that closes the gate first and
+ * then reads the counts. */
+uint8_t gb_pick_gate(gb_pick_table_t *table, uint32_t position);
+
+/* Takes a member that was found unusable out of the choice until the next sweep. */
+void gb_pick_bar(gb_pick_table_t *table, uint32_t position);
 
 /* Is a sweep due (older than `every_us`), and is the caller the one to do it?
  * At most one caller gets true for each interval. */
