@@ -5,6 +5,7 @@
  *
  * Every path answers 200 and names the host; /health and /_stats take no capacity.
  * SIGTERM ends it at once: that is what loss of power does to a server. */
+#include "await.h"
 #include "clock.h"
 #include "connection.h"
 #include "number.h"
@@ -216,10 +217,14 @@ static void serve(host_t *host, int listener)
 
     epoll_ctl(host->epoll_fd, EPOLL_CTL_ADD, listener, &accepting);
     for (;;) {
-        int publish_ms = service_publish(&host->service, clock_now_us());
-        int wait_ms = timers_wait_ms(&host->timers, clock_now_us(), publish_ms);
-        int count = epoll_wait(host->epoll_fd, events, EVENTS_AT_ONCE, wait_ms);
+        int64_t until_us = service_publish(&host->service, clock_now_us());
         rig_timer_t *timer;
+        int count;
+
+        if (timers_next_us(&host->timers) < until_us) {
+            until_us = timers_next_us(&host->timers);
+        }
+        count = await_events(host->epoll_fd, events, EVENTS_AT_ONCE, until_us);
 
         for (int i = 0; i < count; i++) {
             if (events[i].data.ptr) {

@@ -105,17 +105,17 @@ job_t *service_release(service_t *service, job_t *job, bool served, int64_t now_
     return next;
 }
 
-int service_publish(service_t *service, int64_t now_us)
+int64_t service_publish(service_t *service, int64_t now_us)
 {
     int64_t every_us = service->unpublished ? PUBLISH_CHANGE_US : PUBLISH_IDLE_US;
     int64_t elapsed_us = now_us - service->published_at_us;
     double joules;
 
     if (!service->metered) {
-        return PUBLISH_IDLE_US / 1000;
+        return now_us + PUBLISH_IDLE_US;
     }
     if (elapsed_us < every_us) {
-        return (int)((every_us - elapsed_us + 999) / 1000);
+        return service->published_at_us + every_us;
     }
     meter_draw(&service->meter, service->meter.watts, now_us);
     joules = service->meter.joules - service->published_joules;
@@ -124,5 +124,5 @@ int service_publish(service_t *service, int64_t now_us)
     service->published_at_us = now_us;
     service->published_joules = service->meter.joules;
     service->unpublished = false;
-    return PUBLISH_IDLE_US / 1000;
+    return now_us + PUBLISH_IDLE_US;
 }

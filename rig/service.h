@@ -48,7 +48,7 @@ job_state_t service_admit(service_t *service, job_t *job, int64_t now_us);
 /* Ends a busy or waiting job. Returns a job that got the free place, or NULL. */
 job_t *service_release(service_t *service, job_t *job, bool served, int64_t now_us);
 
-/* Writes the meter when that is due; returns milliseconds until it is next due. */
-int service_publish(service_t *service, int64_t now_us);
+/* Writes the meter when that is due; returns when it is next due. */
+int64_t service_publish(service_t *service, int64_t now_us);
 
 #endif

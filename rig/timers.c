@@ -99,19 +99,7 @@ rig_timer_t *timers_due(timers_t *timers, int64_t now_us)
     return first;
 }
 
-int timers_wait_ms(const timers_t *timers, int64_t now_us, int limit_ms)
+int64_t timers_next_us(const timers_t *timers)
 {
-    int64_t wait_us;
-
-    if (!timers->count) {
-        return limit_ms;
-    }
-    wait_us = timers->heap[1]->at_us - now_us;
-    if (wait_us <= 0) {
-        return 0;
-    }
-    if (wait_us >= (int64_t)limit_ms * 1000) {
-        return limit_ms;
-    }
-    return (int)((wait_us + 999) / 1000);
+    return timers->count ? timers->heap[1]->at_us : INT64_MAX;
 }

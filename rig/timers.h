@@ -27,7 +27,7 @@ void timers_cancel(timers_t *timers, rig_timer_t *timer);
 /* Takes out and returns a timer that is due, or NULL. */
 rig_timer_t *timers_due(timers_t *timers, int64_t now_us);
 
-/* Milliseconds until the first timer, rounded up, at most limit_ms. */
-int timers_wait_ms(const timers_t *timers, int64_t now_us, int limit_ms);
+/* When the first timer is due; INT64_MAX without one. */
+int64_t timers_next_us(const timers_t *timers);
 
 #endif
