@@ -1,0 +1,538 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * status.c - the report, and the handler that serves it.
+ *
+ * Handler greenbalance-status: below its location it has the page (/), the report as
+ * JSON (/status.json) and as Prometheus metrics (/metrics).  Nothing here changes
+ * anything, and nothing waits for the keeper: while that is dead the segment still
+ * tells what it knew last, marked as stale.
+ */
+#include "status.h"
+
+#include "http_core.h"
+#include "http_protocol.h"
+#include "http_request.h"
+#include "mod_status.h"
+#include "ap_expr.h"
+
+#include "core/gb_json.h"
+
+#include <errno.h>
+#include <math.h>
+#include <signal.h>
+
+#define HANDLER "greenbalance-status"
+
+/* The keeper beats each tick.  Without a beat for this long what it wrote is old ... */
+#define STALE_US (2 * GB_US_PER_S)
+/* ... and for this long it counts as dead, though its pid may be there (a zombie under
+ * `httpd -X`, or another process by now). */
+#define DEAD_US (10 * GB_US_PER_S)
+
+/* ---------------------------------------------------------------- the report */
+
+void mgb_report_add(apr_array_header_t *text, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    APR_ARRAY_PUSH(text, const char *) = apr_pvsprintf(text->pool, format, args);
+    va_end(args);
+}
+
+const char *mgb_report_health(gb_verdict_e verdict)
+{
+    switch (verdict) {
+    case GB_VERDICT_GOOD:
+        return "good";
+    case GB_VERDICT_BAD:
+        return "bad";
+    default:
+        return "none";
+    }
+}
+
+const char *mgb_report_proof(gb_proof_e proof)
+{
+    switch (proof) {
+    case GB_PROOF_OFF:
+        return "off";
+    case GB_PROOF_ANSWERS:
+        return "answers";
+    case GB_PROOF_POWERED:
+        return "powered";
+    default:
+        return "none";
+    }
+}
+
+const char *mgb_report_source(uint32_t watts_source)
+{
+    static const char *const names[] = {"assumed", "curve", "measured"};
+
+    return watts_source < 3 ? names[watts_source] : names[0];
+}
+
+static const char *mode_name(gb_mode_e mode)
+{
+    switch (mode) {
+    case GB_MODE_ON:
+        return "on";
+    case GB_MODE_OBSERVE:
+        return "observe";
+    default:
+        return "off";
+    }
+}
+
+/* Copies a text out of the segment, where it may be written at this moment: bounded,
+ * valid UTF-8, and without what could end a line or steer a terminal. */
+static const char *copy_text(apr_pool_t *p, const char *text, size_t room)
+{
+    size_t bytes = 0, at = 0, length;
+    char *copy, *end;
+
+    while (bytes < room && text[bytes]) {
+        bytes++;
+    }
+    copy = end = apr_palloc(p, 3 * bytes + 1);
+    while (at < bytes) {
+        length = gb_json_utf8_bytes(text + at, bytes - at);
+        if (!length) {
+            memcpy(end, "\xef\xbf\xbd", 3); /* U+FFFD */
+            end += 3;
+            at++;
+            continue;
+        }
+        memcpy(end, text + at, length);
+        if ((unsigned char)*end < 0x20 || *end == 0x7f) {
+            *end = ' ';
+        }
+        else if ((unsigned char)end[0] == 0xc2 && (unsigned char)end[1] < 0xa0) {
+            memcpy(end, "  ", 2); /* U+0080..U+009F steer terminals, too */
+        }
+        end += length;
+        at += length;
+    }
+    *end = '\0';
+    return copy;
+}
+
+static double finite_or_zero(double value)
+{
+    return isfinite(value) ? value : 0;
+}
+
+static double seconds_between(int64_t from_us, int64_t to_us)
+{
+    return to_us > from_us ? (double)(to_us - from_us) / (double)GB_US_PER_S : 0;
+}
+
+/* Adds a machine to a sum of `count` machines. */
+static void power_add(mgb_power_report_t *sum, uint32_t *count,
+                      const mgb_power_report_t *one)
+{
+    sum->watts += one->watts;
+    sum->joules += one->joules;
+    sum->joules_always_on += one->joules_always_on;
+    if (!*count || one->source < sum->source) {
+        sum->source = one->source;
+    }
+    ++*count;
+}
+
+static void take_boot(mgb_member_report_t *member, const gb_boot_t *boot)
+{
+    uint32_t kept = boot->count < GB_BOOT_KEPT ? boot->count : GB_BOOT_KEPT;
+
+    member->boot_guess_us = boot->first_guess_us;
+    member->boot_p50_us = gb_boot_quantile(boot, 500);
+    member->boot_p95_us = gb_boot_quantile(boot, 950);
+    member->boot_count = boot->count;
+    member->boot_kept = kept;
+    for (uint32_t i = 0; i < kept; i++) {
+        member->boot_kept_us += boot->took_us[i];
+    }
+}
+
+static void take_machine(apr_pool_t *p, mgb_member_report_t *member,
+                         const mgb_machine_t *machine, int64_t now_us)
+{
+    const gb_machine_t *m = &machine->m;
+
+    member->machine = copy_text(p, machine->name, sizeof(machine->name));
+    member->state = m->state;
+    member->wish = m->wish;
+    member->proof = m->proof;
+    member->since_s = seconds_between(m->entered_at_us, now_us);
+    member->power.watts = finite_or_zero(machine->watts);
+    member->power.joules = finite_or_zero(machine->energy.joules);
+    member->power.joules_always_on = finite_or_zero(machine->energy_always_on.joules);
+    member->power.source = machine->watts_source;
+    take_boot(member, &m->boot);
+    member->wakes = m->wakes;
+    member->sleeps = m->sleeps;
+    member->failures = m->failures;
+    member->last_error = copy_text(p, m->last_error, sizeof(m->last_error));
+}
+
+static void take_member(apr_pool_t *p, mgb_member_report_t *member,
+                        const mgb_shared_t *sh, int64_t now_us)
+{
+    const mgb_member_t *from = &sh->members[member->slot];
+    const gb_cell_t *cell = &sh->cells[member->slot];
+
+    member->url = copy_text(p, from->name, sizeof(from->name));
+    member->capacity = from->capacity;
+    member->curve = from->curve;
+    member->health = from->health.verdict;
+    member->probe_error = copy_text(p, from->probe_error, sizeof(from->probe_error));
+    member->in_flight = mgb_shared_in_flight(sh, member->slot);
+    member->requests = __atomic_load_n(&cell->arrivals, __ATOMIC_RELAXED);
+    member->errors = __atomic_load_n(&cell->outcomes[GB_OUT_SERVER], __ATOMIC_RELAXED) +
+                     __atomic_load_n(&cell->outcomes[GB_OUT_GATEWAY], __ATOMIC_RELAXED);
+    member->state = GB_ST_UNKNOWN;
+    member->last_error = "";
+    member->machine_slot = GB_NO_INDEX;
+    if (from->machine < sh->header->machines_room) {
+        member->machine_slot = from->machine;
+        take_machine(p, member, &sh->machines[from->machine], now_us);
+    }
+}
+
+/* Members stand in the order in which requests fill them. */
+static int by_position(const void *a, const void *b, void *members)
+{
+    const mgb_member_t *all = members;
+    uint32_t slot_a = ((const mgb_member_report_t *)a)->slot;
+    uint32_t slot_b = ((const mgb_member_report_t *)b)->slot;
+
+    if (all[slot_a].position != all[slot_b].position) {
+        return all[slot_a].position < all[slot_b].position ? -1 : 1;
+    }
+    return slot_a < slot_b ? -1 : slot_a > slot_b;
+}
+
+static bool member_shown(const mgb_shared_t *sh, uint32_t slot)
+{
+    return __atomic_load_n(&sh->members[slot].used, __ATOMIC_ACQUIRE) == MGB_SLOT_LIVE;
+}
+
+/* Its members.  `seen[machine]` holds the number of the balancer that last counted the
+ * machine, from 1 up, so that each balancer and the fleet count it once. */
+static void take_members(apr_pool_t *p, mgb_report_t *report,
+                         mgb_balancer_report_t *balancer, const mgb_shared_t *sh,
+                         uint32_t *seen, int64_t now_us)
+{
+    uint32_t room = sh->header->members_room, count = 0, number;
+
+    for (uint32_t i = 0; i < room; i++) {
+        count += member_shown(sh, i) && sh->members[i].balancer == balancer->index;
+    }
+    balancer->members = apr_pcalloc(p, (count + 1) * sizeof(*balancer->members));
+    for (uint32_t i = 0; i < room && balancer->member_count < count; i++) {
+        if (member_shown(sh, i) && sh->members[i].balancer == balancer->index) {
+            balancer->members[balancer->member_count++].slot = i;
+        }
+    }
+    qsort_r(balancer->members, balancer->member_count, sizeof(*balancer->members),
+            by_position, sh->members);
+    number = balancer->index + 1;
+    for (uint32_t i = 0; i < balancer->member_count; i++) {
+        mgb_member_report_t *member = &balancer->members[i];
+
+        take_member(p, member, sh, now_us);
+        balancer->in_flight += member->in_flight;
+        if (member->machine_slot == GB_NO_INDEX ||
+            seen[member->machine_slot] == number) {
+            continue;
+        }
+        member->first_door = true;
+        balancer->servers_on += member->state == GB_ST_ON;
+        if (!seen[member->machine_slot]) {
+            member->first_of_fleet = true;
+            power_add(&report->power, &report->machine_count, &member->power);
+        }
+        power_add(&balancer->power, &balancer->machine_count, &member->power);
+        seen[member->machine_slot] = number;
+    }
+}
+
+static void take_balancer(apr_pool_t *p, mgb_report_t *report, const mgb_shared_t *sh,
+                          uint32_t index, uint32_t *seen, int64_t now_us)
+{
+    const mgb_balancer_shared_t *from = &sh->balancers[index];
+    mgb_balancer_report_t *balancer = &report->balancers[report->balancer_count++];
+
+    balancer->index = index;
+    balancer->name = copy_text(p, from->name, sizeof(from->name));
+    balancer->label = balancer->name;
+    balancer->mode = mode_name(from->pool.mode);
+    balancer->policy = "threshold";
+    balancer->panic = from->panic || from->pool.panic;
+    balancer->arrivals_per_s = from->arrivals_per_s;
+    balancer->p50_us = from->p50_us;
+    balancer->p99_us = from->p99_us;
+    balancer->capacity_awake = from->pool.capacity_awake;
+    balancer->wanted_awake = from->pool.wanted_servers;
+    balancer->reason = copy_text(p, from->pool.reason, sizeof(from->pool.reason));
+    take_members(p, report, balancer, sh, seen, now_us);
+}
+
+/* Virtual hosts may have balancers of the same name; then the keys tell them apart. */
+static void label_balancers(apr_pool_t *p, mgb_report_t *report, const mgb_shared_t *sh)
+{
+    for (uint32_t i = 0; i < report->balancer_count; i++) {
+        mgb_balancer_report_t *one = &report->balancers[i];
+        const mgb_balancer_shared_t *from = &sh->balancers[one->index];
+
+        for (uint32_t j = 0; j < report->balancer_count; j++) {
+            if (j != i && !strcmp(one->name, report->balancers[j].name)) {
+                one->label = copy_text(p, from->key, sizeof(from->key));
+                break;
+            }
+        }
+    }
+}
+
+static void take_balancers(apr_pool_t *p, mgb_report_t *report, const mgb_shared_t *sh,
+                           int64_t now_us)
+{
+    uint32_t room = sh->header->balancers_room;
+    uint32_t *seen = apr_pcalloc(p, (sh->header->machines_room + 1) * sizeof(*seen));
+
+    report->balancers = apr_pcalloc(p, (room + 1) * sizeof(*report->balancers));
+    for (uint32_t i = 0; i < room; i++) {
+        if (sh->balancers[i].used == MGB_SLOT_LIVE) {
+            take_balancer(p, report, sh, i, seen, now_us);
+        }
+    }
+    label_balancers(p, report, sh);
+}
+
+/* The member that an event is about: its own, or the only door to its machine. */
+static const mgb_member_report_t *event_door(const mgb_report_t *report,
+                                             const mgb_event_t *event,
+                                             const mgb_balancer_report_t **balancer)
+{
+    const mgb_member_report_t *found = NULL;
+
+    if (event->member == GB_NO_INDEX && event->machine == GB_NO_INDEX) {
+        return NULL;
+    }
+    for (uint32_t i = 0; i < report->balancer_count; i++) {
+        for (uint32_t j = 0; j < report->balancers[i].member_count; j++) {
+            const mgb_member_report_t *member = &report->balancers[i].members[j];
+
+            if (event->member != GB_NO_INDEX ? member->slot != event->member
+                                             : member->machine_slot != event->machine) {
+                continue;
+            }
+            if (found) {
+                return NULL; /* several doors: the machine alone is named */
+            }
+            found = member;
+            *balancer = &report->balancers[i];
+        }
+    }
+    return found;
+}
+
+static void take_event(apr_pool_t *p, mgb_report_t *report, const mgb_shared_t *sh,
+                       const mgb_event_t *from)
+{
+    mgb_event_report_t *event = &report->events[report->event_count++];
+    const mgb_balancer_report_t *balancer = NULL;
+    const mgb_member_report_t *door = event_door(report, from, &balancer);
+
+    event->at = from->at;
+    event->reason = copy_text(p, from->reason, sizeof(from->reason));
+    if (door) {
+        event->member = door->url;
+        event->balancer = balancer->label;
+    }
+    for (uint32_t i = 0; i < report->balancer_count; i++) {
+        if (report->balancers[i].index == from->balancer) {
+            event->balancer = report->balancers[i].label;
+        }
+    }
+    if (from->machine < sh->header->machines_room) {
+        const mgb_machine_t *machine = &sh->machines[from->machine];
+
+        event->machine = copy_text(p, machine->name, sizeof(machine->name));
+        event->from = gb_state_name(from->from);
+        event->to = gb_state_name(from->to);
+    }
+}
+
+static void take_events(apr_pool_t *p, mgb_report_t *report, const mgb_shared_t *sh)
+{
+    uint64_t next = __atomic_load_n(&sh->header->events_next, __ATOMIC_ACQUIRE);
+    uint64_t first = next > MGB_STATUS_EVENTS_MOST ? next - MGB_STATUS_EVENTS_MOST : 0;
+
+    report->events = apr_pcalloc(p, MGB_STATUS_EVENTS_MOST * sizeof(*report->events));
+    for (uint64_t i = first; i < next; i++) {
+        take_event(p, report, sh, &sh->events[i % MGB_EVENTS]);
+    }
+}
+
+static void take_keeper(mgb_report_t *report, const mgb_header_t *header,
+                        int64_t now_us)
+{
+    int64_t silent_us = now_us - header->keeper_beat_at_us;
+    uint32_t pid = __atomic_load_n(&header->keeper_pid, __ATOMIC_RELAXED);
+    bool dead = !pid || pid > INT32_MAX || silent_us > DEAD_US;
+
+    /* Another user's process answers EPERM: it is there. */
+    if (!dead && kill((pid_t)pid, 0) && errno == ESRCH) {
+        dead = true;
+    }
+    report->stale = dead || silent_us > STALE_US;
+    report->paused = header->paused != 0;
+    if (!dead) {
+        report->keeper_pid = pid;
+        report->keeper_up_s = seconds_between(header->keeper_started_at_us, now_us);
+    }
+}
+
+mgb_report_t *mgb_report_take(apr_pool_t *p, const mgb_shared_t *sh)
+{
+    mgb_report_t *report = apr_pcalloc(p, sizeof(*report));
+    int64_t now_us = mgb_now_us();
+
+    report->wall = mgb_wall_us();
+    report->stale = true;
+    if (sh && sh->header) {
+        take_keeper(report, sh->header, now_us);
+        take_balancers(p, report, sh, now_us);
+        take_events(p, report, sh);
+    }
+    return report;
+}
+
+const char *mgb_status_json(apr_pool_t *p, mgb_shared_t *sh)
+{
+    return mgb_render_json(p, mgb_report_take(p, sh));
+}
+
+/* ---------------------------------------------------------------- the handler */
+
+/* Does this <Location> set our handler, and does the path lie in it?  The path below
+ * it, or NULL. */
+static const char *below_section(request_rec *r, const core_dir_config *section)
+{
+    const char *handler = section->handler, *error = NULL;
+    size_t length;
+
+    if (section->r || section->d_is_fnmatch || !section->d) {
+        return NULL;
+    }
+    length = strlen(section->d);
+    while (length && section->d[length - 1] == '/') {
+        length--;
+    }
+    if (strncmp(r->uri, section->d, length) ||
+        (r->uri[length] && r->uri[length] != '/')) {
+        return NULL;
+    }
+    if (section->expr_handler) {
+        handler = ap_expr_str_exec(r, section->expr_handler, &error);
+    }
+    return handler && !error && !strcmp(handler, HANDLER) ? r->uri + length : NULL;
+}
+
+/* The path below the location.  path_info alone does not tell: it begins after the
+ * first folder that does not exist, so below <Location /a/b> it is "/b/metrics". */
+static const char *below_location(request_rec *r)
+{
+    const core_server_config *core =
+        ap_get_core_module_config(r->server->module_config);
+    const char *below = NULL, *found;
+
+    for (int i = 0; core->sec_url && i < core->sec_url->nelts; i++) {
+        ap_conf_vector_t *section = APR_ARRAY_IDX(core->sec_url, i, ap_conf_vector_t *);
+
+        found = below_section(r, ap_get_core_module_config(section));
+        if (found && (!below || found > below)) {
+            below = found;
+        }
+    }
+    if (!below) {
+        below = r->path_info ? r->path_info : "";
+    }
+    return below;
+}
+
+static void set_headers(request_rec *r)
+{
+    apr_table_setn(r->headers_out, "Cache-Control", "no-store");
+    apr_table_setn(r->headers_out, "X-Content-Type-Options", "nosniff");
+    apr_table_setn(r->headers_out, "Referrer-Policy", "no-referrer");
+    apr_table_setn(r->headers_out, "Content-Security-Policy",
+                   "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; "
+                   "form-action 'none'; frame-ancestors 'none'");
+}
+
+static int handle(request_rec *r)
+{
+    const mgb_shared_t *sh = mgb_context ? mgb_context->shared : NULL;
+    const char *below, *body;
+
+    if (!r->handler || strcmp(r->handler, HANDLER)) {
+        return DECLINED;
+    }
+    r->allowed |= AP_METHOD_BIT << M_GET;
+    if (r->method_number != M_GET) { /* HEAD has the number of GET */
+        return r->method_number == M_OPTIONS ? DECLINED : HTTP_METHOD_NOT_ALLOWED;
+    }
+    below = below_location(r);
+    set_headers(r);
+    if (!*below || !strcmp(below, "/")) {
+        const char *base =
+            apr_pstrndup(r->pool, r->uri, strlen(r->uri) - strlen(below));
+
+        body = mgb_render_page(r->pool, mgb_report_take(r->pool, sh), sh, base);
+        ap_set_content_type(r, "text/html; charset=utf-8");
+    }
+    else if (!strcmp(below, "/status.json")) {
+        body = mgb_render_json(r->pool, mgb_report_take(r->pool, sh));
+        ap_set_content_type(r, "application/json");
+    }
+    else if (!strcmp(below, "/metrics")) {
+        body = mgb_render_metrics(r->pool, mgb_report_take(r->pool, sh));
+        ap_set_content_type(r, "text/plain; version=0.0.4; charset=utf-8");
+    }
+    else {
+        return HTTP_NOT_FOUND;
+    }
+    ap_set_content_length(r, (apr_off_t)strlen(body));
+    if (!r->header_only) {
+        ap_rputs(body, r);
+    }
+    return OK;
+}
+
+/* The section within mod_status's page. */
+static int status_section(request_rec *r, int flags)
+{
+    if (mgb_context && mgb_context->shared) {
+        ap_rputs(mgb_render_section(r->pool,
+                                    mgb_report_take(r->pool, mgb_context->shared),
+                                    (flags & AP_STATUS_SHORT) != 0),
+                 r);
+    }
+    return OK;
+}
+
+/* An optional hook: mod_status need not be loaded. */
+static int status_pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
+{
+    APR_OPTIONAL_HOOK(ap, status_hook, status_section, NULL, NULL, APR_HOOK_MIDDLE);
+    return OK;
+}
+
+void mgb_status_register_hooks(apr_pool_t *p)
+{
+    ap_hook_pre_config(status_pre_config, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_handler(handle, NULL, NULL, APR_HOOK_MIDDLE);
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * status.h - what status.c, its renderings and control.c share: one report.
+ *
+ * A report is a copy: names and numbers are taken from the shared segment once, texts
+ * are made valid UTF-8 without control characters, and every rendering shows the same.
+ * It needs no request and takes no lock; it is made in httpd's children for pages, and
+ * in the keeper for greenctl.  All of it lives in the pool it was made in.
+ */
+#ifndef MGB_STATUS_H
+#define MGB_STATUS_H
+
+#include "mod_greenbalance.h"
+
+#define MGB_STATUS_EVENTS_MOST 200
+
+/* Power and energy of a machine, or of several that were added up. */
+typedef struct mgb_power_report_t {
+    double watts;
+    double joules;
+    double joules_always_on;
+    uint32_t source; /* as mgb_machine_t.watts_source; of several the weakest */
+} mgb_power_report_t;
+
+typedef struct mgb_member_report_t {
+    uint32_t slot;
+    uint32_t machine_slot; /* GB_NO_INDEX: it has no machine; then what follows from
+                              one is zero, and its state unknown */
+    bool first_door;       /* the first one to its machine in this balancer */
+    bool first_of_fleet;   /* ... in the whole report */
+    const char *url;
+    const char *machine; /* NULL: none */
+    gb_state_e state;
+    gb_wish_e wish;
+    gb_verdict_e health;
+    gb_proof_e proof;
+    double since_s; /* how long it has been in its state */
+    uint32_t in_flight, capacity;
+    gb_curve_t curve;
+    uint64_t requests, errors; /* errors: 5xx of the server's own or for its failure */
+    mgb_power_report_t power;
+    int64_t boot_guess_us, boot_p50_us, boot_p95_us;
+    uint32_t boot_count;  /* boot times measured in all */
+    uint32_t boot_kept;   /* those that p50 and p95 are of ... */
+    int64_t boot_kept_us; /* ... and their sum */
+    uint64_t wakes, sleeps, failures;
+    const char *last_error; /* "" when there is none; likewise: */
+    const char *probe_error;
+} mgb_member_report_t;
+
+typedef struct mgb_balancer_report_t {
+    uint32_t index;
+    const char *name;
+    const char *label; /* the name, or where two have the same name, the key */
+    const char *mode, *policy;
+    bool panic;
+    uint32_t in_flight, arrivals_per_s, p50_us, p99_us;
+    uint32_t capacity_awake, wanted_awake, servers_on;
+    const char *reason;
+    mgb_power_report_t power; /* each machine counted once */
+    uint32_t machine_count;
+    mgb_member_report_t *members; /* in the order in which they are filled */
+    uint32_t member_count;
+} mgb_balancer_report_t;
+
+typedef struct mgb_event_report_t {
+    apr_time_t at;
+    const char *balancer, *member, *machine; /* NULL: not about one */
+    const char *from, *to;                   /* NULL: not about a machine's state */
+    const char *reason;
+} mgb_event_report_t;
+
+typedef struct mgb_report_t {
+    apr_time_t wall;
+    uint32_t keeper_pid; /* 0: it is dead */
+    double keeper_up_s;
+    bool stale; /* nothing has moved on for a while: states may be out of date */
+    bool paused;
+    mgb_power_report_t power; /* of the fleet: each machine counted once */
+    uint32_t machine_count;
+    mgb_balancer_report_t *balancers;
+    uint32_t balancer_count;
+    mgb_event_report_t *events; /* newest last */
+    uint32_t event_count;
+} mgb_report_t;
+
+/* Takes the report.  `sh` may be NULL: then it is empty.  Any process and thread; reads
+ * only. */
+mgb_report_t *mgb_report_take(apr_pool_t *p, const mgb_shared_t *sh);
+
+/* Words for what JSON, page, metrics and greenctl show alike; literals. */
+const char *mgb_report_health(gb_verdict_e verdict);
+const char *mgb_report_proof(gb_proof_e proof);
+const char *mgb_report_source(uint32_t watts_source);
+
+/* Renderings, NUL-terminated, in the pool.  status_render.c: */
+const char *mgb_render_json(apr_pool_t *p, const mgb_report_t *report);
+const char *mgb_render_metrics(apr_pool_t *p, const mgb_report_t *report);
+/* status_page.c: the page; `base` is the URL path of the location, without a slash at
+ * its end.  `sh` (may be NULL) gives the past hour. */
+const char *mgb_render_page(apr_pool_t *p, const mgb_report_t *report,
+                            const mgb_shared_t *sh, const char *base);
+/* ... and the section within mod_status; `brief` for ?auto. */
+const char *mgb_render_section(apr_pool_t *p, const mgb_report_t *report, bool brief);
+
+/* Appends a formatted piece to a text under construction, an array of const char *;
+ * apr_array_pstrcat() makes it whole. */
+void mgb_report_add(apr_array_header_t *text, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+#endif /* MGB_STATUS_H */

@@ -1,0 +1,485 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * status_page.c - the report for people: the page, and the section within mod_status.
+ *
+ * The page is one file without script or outside assets; it loads itself anew every 5
+ * seconds.  On a narrow screen each table row becomes a card, its columns named by
+ * data-label.  All that comes from the report is escaped where it is put in.
+ */
+#include "status.h"
+
+#include <inttypes.h>
+
+#define REFRESH_S 5
+
+/* The past hour in so many steps of a fixed size, so the page's size is fixed, too. */
+#define SPARK_STEPS  120
+#define SPARK_STEP_S (GB_PAST_SECONDS / SPARK_STEPS)
+#define SPARK_WIDTH  480
+#define SPARK_HEIGHT 60
+
+static const char page_style[] =
+    ":root{color-scheme:light dark;--ink:#1b1f23;--soft:#57606a;--paper:#fff;"
+    "--card:#f6f8fa;--line:#d0d7de;--on:#1a7f37;--change:#9a6700;--off:#57606a;"
+    "--bad:#b3261e;--load:#0969da}"
+    "@media(prefers-color-scheme:dark){:root{--ink:#e6edf3;--soft:#9da7b1;"
+    "--paper:#0d1117;--card:#161b22;--line:#30363d;--on:#3fb950;--change:#d29922;"
+    "--off:#9da7b1;--bad:#ff7b72;--load:#58a6ff}}"
+    "body{margin:0 auto;max-width:80rem;padding:1rem;font:16px/1.45 system-ui,"
+    "sans-serif;color:var(--ink);background:var(--paper)}"
+    "h1{font-size:1.4rem;margin:0}h2{font-size:1.15rem;margin:2rem 0 .3rem}"
+    "p{margin:.3rem 0}a{color:var(--load)}.soft{color:var(--soft)}"
+    ".warn{border-left:.3rem solid var(--bad);background:var(--card);padding:.5rem "
+    ".8rem;margin:.8rem 0}"
+    "dl{display:flex;flex-wrap:wrap;gap:.5rem 2rem;margin:.6rem 0}"
+    "dt{color:var(--soft);font-size:.85rem}dd{margin:0;font-size:1.1rem}"
+    "table{border-collapse:collapse;width:100%;font-size:.92rem}"
+    "caption{text-align:left;color:var(--soft);padding:.3rem 0}"
+    "th,td{text-align:left;padding:.35rem .5rem;border-bottom:1px solid var(--line);"
+    "vertical-align:top;overflow-wrap:anywhere}"
+    "thead th{color:var(--soft);font-weight:600;overflow-wrap:normal}"
+    "tbody th{font-weight:600}small{color:var(--soft);display:block}"
+    ".n{font-variant-numeric:tabular-nums}.st{font-weight:600;white-space:nowrap}"
+    ".on{color:var(--on)}.draining,.stopping,.waking{color:var(--change)}"
+    ".asleep,.unknown{color:var(--off)}.failed,.bad{color:var(--bad)}"
+    "svg{width:100%;max-width:30rem;height:auto;display:block;background:var(--card)}"
+    ".s{stroke:var(--on)}.l{stroke:var(--load)}.ks{color:var(--on)}.kl{color:var(--"
+    "load)}"
+    "@media(max-width:44rem){thead{position:absolute;left:-999rem}"
+    "table,tbody,tr,th,td,caption{display:block}tr{border:1px solid var(--line);"
+    "border-radius:.4rem;margin:.6rem 0;padding:.3rem .6rem;background:var(--card)}"
+    "th,td{border:0;padding:.15rem 0}td::before{content:attr(data-label) \": \";"
+    "color:var(--soft)}td:empty{display:none}}";
+
+static const char *html(apr_pool_t *p, const char *text)
+{
+    return ap_escape_html(p, text);
+}
+
+/* 47 s, 12 min, 3 h 20 min, 5 d 4 h: as exact as a glance needs it. */
+static const char *duration(apr_pool_t *p, double seconds)
+{
+    int64_t whole = (int64_t)seconds;
+
+    if (whole < 100) {
+        return apr_psprintf(p, "%d s", (int)whole);
+    }
+    if (whole < 3600) {
+        return apr_psprintf(p, "%d min", (int)(whole / 60));
+    }
+    if (whole < 86400) {
+        return apr_psprintf(p, "%d h %d min", (int)(whole / 3600),
+                            (int)(whole % 3600 / 60));
+    }
+    return apr_psprintf(p, "%" PRId64 " d %d h", whole / 86400,
+                        (int)(whole % 86400 / 3600));
+}
+
+static const char *energy(apr_pool_t *p, double joules)
+{
+    double watt_hours = joules / 3600;
+
+    return watt_hours < 1000 ? apr_psprintf(p, "%.1f Wh", watt_hours)
+                             : apr_psprintf(p, "%.2f kWh", watt_hours / 1000);
+}
+
+static const char *source_note(uint32_t source)
+{
+    switch (source) {
+    case 2:
+        return "Watts are measured.";
+    case 1:
+        return "Watts are not measured for every server: where they are not, they are "
+               "modelled from the server's power curve and its load.";
+    default:
+        return "Watts are not measured: at least one server's are modelled from its "
+               "load "
+               "and an assumed power curve (no watts= was given).";
+    }
+}
+
+static const char *wish_note(gb_wish_e wish)
+{
+    switch (wish) {
+    case GB_WISH_KEEP_ON:
+        return "kept on by the operator";
+    case GB_WISH_KEEP_OFF:
+        return "kept off by the operator";
+    default:
+        return "";
+    }
+}
+
+/* ---------------------------------------------------------------- the past hour */
+
+typedef struct spark_t {
+    uint32_t seconds[SPARK_STEPS]; /* noted within the step; 0: a gap */
+    double load[SPARK_STEPS], servers[SPARK_STEPS]; /* sums, then means */
+    double load_most, servers_most;
+} spark_t;
+
+static void spark_take(spark_t *spark, const mgb_shared_t *sh, uint32_t balancer,
+                       apr_time_t wall)
+{
+    const gb_past_t *ring = &sh->seconds[(size_t)balancer * GB_PAST_SECONDS];
+    int64_t now_s = apr_time_sec(wall);
+
+    memset(spark, 0, sizeof(*spark));
+    for (uint32_t i = 0; i < GB_PAST_SECONDS; i++) {
+        int64_t age_s = now_s - ring[i].at_s;
+        uint32_t step;
+
+        if (!ring[i].at_s || age_s < 0 || age_s >= GB_PAST_SECONDS) {
+            continue;
+        }
+        step = SPARK_STEPS - 1 - (uint32_t)(age_s / SPARK_STEP_S);
+        spark->seconds[step]++;
+        spark->load[step] += ring[i].in_flight_milli / 1000.0;
+        spark->servers[step] += ring[i].servers_on;
+    }
+    for (uint32_t i = 0; i < SPARK_STEPS; i++) {
+        if (spark->seconds[i]) {
+            spark->load[i] /= spark->seconds[i];
+            spark->servers[i] /= spark->seconds[i];
+        }
+        if (spark->load[i] > spark->load_most) {
+            spark->load_most = spark->load[i];
+        }
+        if (spark->servers[i] > spark->servers_most) {
+            spark->servers_most = spark->servers[i];
+        }
+    }
+}
+
+/* One line; a gap in the past is a gap in the line. */
+static void spark_line(apr_array_header_t *text, const spark_t *spark,
+                       const double *values, double most, const char *kind)
+{
+    const double width = (double)SPARK_WIDTH / SPARK_STEPS, room = SPARK_HEIGHT - 6;
+    bool open = false;
+
+    mgb_report_add(text, "<path class=\"%s\" fill=\"none\" stroke-width=\"2\" d=\"",
+                   kind);
+    for (uint32_t i = 0; i < SPARK_STEPS; i++) {
+        double y = SPARK_HEIGHT - 3 - (most > 0 ? values[i] / most * room : 0);
+
+        if (spark->seconds[i]) {
+            mgb_report_add(text, "%c%.0f %.1fH%.0f", open ? 'L' : 'M', i * width, y,
+                           (i + 1) * width);
+        }
+        open = spark->seconds[i] != 0;
+    }
+    mgb_report_add(text, "\"/>");
+}
+
+static void add_spark(apr_array_header_t *text, const mgb_report_t *report,
+                      const mgb_shared_t *sh, const mgb_balancer_report_t *balancer)
+{
+    spark_t spark;
+
+    spark_take(&spark, sh, balancer->index, report->wall);
+    mgb_report_add(
+        text,
+        "<figure style=\"margin:.6rem 0\"><svg role=\"img\" "
+        "viewBox=\"0 0 %d %d\" aria-label=\"The past hour: at most %.0f servers "
+        "on, at most %.1f requests in flight\">",
+        SPARK_WIDTH, SPARK_HEIGHT, spark.servers_most, spark.load_most);
+    spark_line(text, &spark, spark.load, spark.load_most, "l");
+    spark_line(text, &spark, spark.servers, spark.servers_most, "s");
+    mgb_report_add(
+        text,
+        "</svg><figcaption class=\"soft\">The past hour, means of %d s: "
+        "<span class=\"ks\">servers on</span> (at most %.1f) and <span "
+        "class=\"kl\">requests in flight</span> (at most %.1f), each drawn to "
+        "its own largest.</figcaption></figure>\n",
+        SPARK_STEP_S, spark.servers_most, spark.load_most);
+}
+
+/* ---------------------------------------------------------------- a balancer */
+
+static void add_errors(apr_array_header_t *text, const mgb_member_report_t *member)
+{
+    mgb_report_add(text, "<td data-label=\"Last error\">");
+    if (*member->last_error) {
+        mgb_report_add(text, "%s", html(text->pool, member->last_error));
+    }
+    if (*member->probe_error) {
+        mgb_report_add(text, "<small>probe: %s</small>",
+                       html(text->pool, member->probe_error));
+    }
+    mgb_report_add(text, "</td></tr>\n");
+}
+
+static void add_member(apr_array_header_t *text, const mgb_member_report_t *member)
+{
+    apr_pool_t *p = text->pool;
+    const char *state = gb_state_name(member->state);
+
+    mgb_report_add(text,
+                   "<tr><th scope=\"row\">%s<small>%s</small></th>"
+                   "<td data-label=\"State\"><span class=\"st %s\">%s</span> for %s"
+                   "<small>%s</small></td>"
+                   "<td data-label=\"Health\"><span class=\"%s\">%s</span>"
+                   "<small>off: %s</small></td>",
+                   html(p, member->url),
+                   member->machine ? html(p, member->machine)
+                                   : "no machine: never powered",
+                   state, state, duration(p, member->since_s), wish_note(member->wish),
+                   mgb_report_health(member->health), mgb_report_health(member->health),
+                   mgb_report_proof(member->proof));
+    mgb_report_add(
+        text,
+        "<td class=\"n\" data-label=\"In flight\">%u of %u</td>"
+        "<td class=\"n\" data-label=\"Requests\">%" PRIu64 "<small>%" PRIu64
+        " errors</small></td>"
+        "<td class=\"n\" data-label=\"Watts\">%.1f<small>%s, %s</small></td>",
+        member->in_flight, member->capacity, member->requests, member->errors,
+        member->power.watts, mgb_report_source(member->power.source),
+        energy(p, member->power.joules));
+    mgb_report_add(text,
+                   "<td class=\"n\" data-label=\"Boot p50 / p95\">%.1f / %.1f s"
+                   "<small>%u measured</small></td>"
+                   "<td class=\"n\" data-label=\"Wakes / sleeps / failures\">%" PRIu64
+                   " / %" PRIu64 " / %" PRIu64 "</td>",
+                   (double)member->boot_p50_us / 1e6, (double)member->boot_p95_us / 1e6,
+                   member->boot_count, member->wakes, member->sleeps, member->failures);
+    add_errors(text, member);
+}
+
+static void add_facts(apr_array_header_t *text, const mgb_balancer_report_t *balancer)
+{
+    apr_pool_t *p = text->pool;
+    const mgb_power_report_t *power = &balancer->power;
+    double saved = power->joules_always_on - power->joules;
+
+    mgb_report_add(text,
+                   "<dl><div><dt>Servers on</dt><dd>%u of %u, %u wanted</dd></div>"
+                   "<div><dt>In flight</dt><dd>%u of %u awake</dd></div>"
+                   "<div><dt>Arrivals</dt><dd>%u/s</dd></div>"
+                   "<div><dt>Latency p50, p99</dt><dd>%.1f, %.1f ms</dd></div>",
+                   balancer->servers_on, balancer->machine_count,
+                   balancer->wanted_awake, balancer->in_flight,
+                   balancer->capacity_awake, balancer->arrivals_per_s,
+                   balancer->p50_us / 1000.0, balancer->p99_us / 1000.0);
+    mgb_report_add(text,
+                   "<div><dt>Power</dt><dd>%.1f W</dd></div>"
+                   "<div><dt>Energy</dt><dd>%s, always on %s</dd></div>"
+                   "<div><dt>Saved</dt><dd>%s (%.0f %%)</dd></div></dl>\n",
+                   power->watts, energy(p, power->joules),
+                   energy(p, power->joules_always_on), energy(p, saved),
+                   power->joules_always_on > 0 ? 100 * saved / power->joules_always_on
+                                               : 0);
+}
+
+static void add_balancer(apr_array_header_t *text, const mgb_report_t *report,
+                         const mgb_shared_t *sh, const mgb_balancer_report_t *balancer)
+{
+    apr_pool_t *p = text->pool;
+
+    mgb_report_add(text,
+                   "<section><h2>%s</h2><p class=\"soft\">GreenBalance %s, policy %s. "
+                   "%s</p>\n",
+                   html(p, balancer->label), balancer->mode, balancer->policy,
+                   html(p, balancer->reason));
+    if (balancer->panic) {
+        mgb_report_add(text,
+                       "<p class=\"warn\" role=\"alert\">Panic: too many members fail "
+                       "at once. Requests go to whatever may be reachable, and "
+                       "nothing is switched off. Check GreenHealth uri= and the "
+                       "network.</p>\n");
+    }
+    add_facts(text, balancer);
+    if (sh) {
+        add_spark(text, report, sh, balancer);
+    }
+    mgb_report_add(text,
+                   "<table><caption>Members, in the order in which they are filled. "
+                   "%s</caption><thead><tr>",
+                   source_note(balancer->power.source));
+    mgb_report_add(text,
+                   "<th scope=\"col\">Member, machine</th><th scope=\"col\">State</th>"
+                   "<th scope=\"col\">Health</th><th scope=\"col\">In flight</th>"
+                   "<th scope=\"col\">Requests</th><th scope=\"col\">Watts</th>"
+                   "<th scope=\"col\">Boot p50 / p95</th><th scope=\"col\">Wakes / "
+                   "sleeps / failures</th><th scope=\"col\">Last error</th></tr>"
+                   "</thead><tbody>\n");
+    for (uint32_t i = 0; i < balancer->member_count; i++) {
+        add_member(text, &balancer->members[i]);
+    }
+    mgb_report_add(text, "</tbody></table></section>\n");
+}
+
+/* ---------------------------------------------------------------- the page */
+
+static const char *clock_time(apr_pool_t *p, apr_time_t at)
+{
+    apr_time_exp_t local;
+
+    if (apr_time_exp_lt(&local, at) != APR_SUCCESS) {
+        return "?";
+    }
+    return apr_psprintf(p, "%04d-%02d-%02d %02d:%02d:%02d", local.tm_year + 1900,
+                        local.tm_mon + 1, local.tm_mday, local.tm_hour, local.tm_min,
+                        local.tm_sec);
+}
+
+static const char *event_subject(apr_pool_t *p, const mgb_event_report_t *event)
+{
+    const char *subject = event->member ? event->member : event->machine;
+
+    return html(p, subject ? subject : event->balancer ? event->balancer : "");
+}
+
+static void add_events(apr_array_header_t *text, const mgb_report_t *report)
+{
+    apr_pool_t *p = text->pool;
+
+    mgb_report_add(text, "<section><h2>Events</h2>\n");
+    if (!report->event_count) {
+        mgb_report_add(text, "<p class=\"soft\">None yet.</p>");
+    }
+    else {
+        mgb_report_add(text,
+                       "<table><caption>The latest %u, newest last.</caption>"
+                       "<thead><tr><th scope=\"col\">Time</th><th scope=\"col\">About"
+                       "</th><th scope=\"col\">Change</th><th scope=\"col\">Reason"
+                       "</th></tr></thead><tbody>\n",
+                       report->event_count);
+    }
+    for (uint32_t i = 0; i < report->event_count; i++) {
+        const mgb_event_report_t *event = &report->events[i];
+
+        mgb_report_add(text,
+                       "<tr><td class=\"n\" data-label=\"Time\">%s</td>"
+                       "<td data-label=\"About\">%s</td><td data-label=\"Change\">",
+                       clock_time(p, event->at), event_subject(p, event));
+        if (event->to && strcmp(event->from, event->to)) {
+            mgb_report_add(text, "%s \xe2\x86\x92 <span class=\"st %s\">%s</span>",
+                           event->from, event->to, event->to);
+        }
+        mgb_report_add(text, "</td><td data-label=\"Reason\">%s</td></tr>\n",
+                       html(p, event->reason));
+    }
+    mgb_report_add(text, "%s</section>\n",
+                   report->event_count ? "</tbody></table>" : "");
+}
+
+static void add_warnings(apr_array_header_t *text, const mgb_report_t *report)
+{
+    if (!report->keeper_pid) {
+        mgb_report_add(
+            text, "<p class=\"warn\" role=\"alert\">The keeper process is not running: "
+                  "no server is woken or put to sleep, and what is shown here is what "
+                  "it knew last. Requests go on to the servers that were awake. See "
+                  "the error log.</p>\n");
+    }
+    else if (report->stale) {
+        mgb_report_add(text,
+                       "<p class=\"warn\" role=\"alert\">The keeper process (pid %u) "
+                       "does not move on: what is shown here is old.</p>\n",
+                       report->keeper_pid);
+    }
+    if (report->paused) {
+        mgb_report_add(text,
+                       "<p class=\"warn\">Paused by the operator: no power order is "
+                       "given until greenctl resume.</p>\n");
+    }
+}
+
+const char *mgb_render_page(apr_pool_t *p, const mgb_report_t *report,
+                            const mgb_shared_t *sh, const char *base)
+{
+    apr_array_header_t *text = apr_array_make(p, 256, sizeof(const char *));
+
+    mgb_report_add(text,
+                   "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
+                   "<meta name=\"viewport\" content=\"width=device-width,"
+                   "initial-scale=1\"><meta http-equiv=\"refresh\" content=\"%d\">"
+                   "<title>GreenBalance</title><style>%s</style></head><body>\n",
+                   REFRESH_S, page_style);
+    mgb_report_add(
+        text,
+        "<header><h1>GreenBalance</h1><p class=\"soft\">%s, mod_greenbalance %s. "
+        "The page renews itself every %d seconds. <a href=\"%s/status.json\">"
+        "JSON</a>, <a href=\"%s/metrics\">metrics</a></p></header>\n<main>\n",
+        clock_time(p, report->wall), MGB_VERSION, REFRESH_S,
+        html(p, ap_os_escape_path(p, base, 1)), html(p, ap_os_escape_path(p, base, 1)));
+    add_warnings(text, report);
+    if (report->balancer_count > 1) {
+        mgb_report_add(text,
+                       "<p>The whole fleet, each machine counted once: %.1f W, %s, "
+                       "always on %s.</p>\n",
+                       report->power.watts, energy(p, report->power.joules),
+                       energy(p, report->power.joules_always_on));
+    }
+    if (!report->balancer_count) {
+        mgb_report_add(text,
+                       "<p>No balancer is measured: set GreenBalance on or observe in "
+                       "a &lt;Proxy \"balancer://...\"&gt;.</p>\n");
+    }
+    for (uint32_t i = 0; i < report->balancer_count; i++) {
+        add_balancer(text, report, sh, &report->balancers[i]);
+    }
+    add_events(text, report);
+    mgb_report_add(text, "</main></body></html>\n");
+    return apr_array_pstrcat(p, text, 0);
+}
+
+/* ---------------------------------------------------------------- mod_status */
+
+static void section_brief(apr_array_header_t *text, const mgb_report_t *report)
+{
+    mgb_report_add(text,
+                   "GreenBalanceKeeperUp: %d\nGreenBalancePaused: %d\n"
+                   "GreenBalanceWatts: %.1f\nGreenBalanceWattsSource: %s\n"
+                   "GreenBalanceJoules: %.1f\nGreenBalanceJoulesAlwaysOn: %.1f\n",
+                   !report->stale, report->paused, report->power.watts,
+                   mgb_report_source(report->power.source), report->power.joules,
+                   report->power.joules_always_on);
+    for (uint32_t i = 0; i < report->balancer_count; i++) {
+        const mgb_balancer_report_t *balancer = &report->balancers[i];
+
+        mgb_report_add(
+            text,
+            "GreenBalance[%u]Name: %s\nGreenBalance[%u]ServersOn: %u\n"
+            "GreenBalance[%u]Servers: %u\nGreenBalance[%u]ServersWanted: %u\n"
+            "GreenBalance[%u]InFlight: %u\nGreenBalance[%u]Watts: %.1f\n",
+            i, balancer->label, i, balancer->servers_on, i, balancer->machine_count, i,
+            balancer->wanted_awake, i, balancer->in_flight, i, balancer->power.watts);
+    }
+}
+
+const char *mgb_render_section(apr_pool_t *p, const mgb_report_t *report, bool brief)
+{
+    apr_array_header_t *text = apr_array_make(p, 32, sizeof(const char *));
+
+    if (brief) {
+        section_brief(text, report);
+        return apr_array_pstrcat(p, text, 0);
+    }
+    mgb_report_add(
+        text,
+        "<hr />\n<h2>GreenBalance</h2>\n<p>Keeper: %s%s. %.1f W, %s of %s "
+        "always on. %s</p>\n<table border=\"0\"><tr><th>Balancer</th>"
+        "<th>Member</th><th>State</th><th>In flight</th><th>Capacity</th>"
+        "<th>Watts</th></tr>\n",
+        report->stale ? "not running" : "running", report->paused ? ", paused" : "",
+        report->power.watts, energy(p, report->power.joules),
+        energy(p, report->power.joules_always_on), source_note(report->power.source));
+    for (uint32_t i = 0; i < report->balancer_count; i++) {
+        const mgb_balancer_report_t *balancer = &report->balancers[i];
+
+        for (uint32_t j = 0; j < balancer->member_count; j++) {
+            const mgb_member_report_t *member = &balancer->members[j];
+
+            mgb_report_add(text,
+                           "<tr><td>%s</td><td>%s</td><td>%s</td><td>%u</td><td>%u</td>"
+                           "<td>%.1f</td></tr>\n",
+                           html(p, balancer->label), html(p, member->url),
+                           gb_state_name(member->state), member->in_flight,
+                           member->capacity, member->power.watts);
+        }
+    }
+    mgb_report_add(text, "</table>\n");
+    return apr_array_pstrcat(p, text, 0);
+}

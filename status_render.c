@@ -1,0 +1,541 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * status_render.c - the report as JSON and as Prometheus metrics.
+ *
+ * The names and types in status.json and the metrics' names are an interface
+ * (docs/status.md): add to them, rename nothing.
+ */
+#include "status.h"
+
+#include "core/gb_json.h"
+
+#include <inttypes.h>
+
+/* ---------------------------------------------------------------- JSON */
+
+static double seconds_of(int64_t duration_us)
+{
+    return (double)duration_us / (double)GB_US_PER_S;
+}
+
+static void json_text(gb_json_t *json, const char *name, const char *text)
+{
+    gb_json_key(json, name);
+    gb_json_string(json, text);
+}
+
+static void json_count(gb_json_t *json, const char *name, uint64_t count)
+{
+    gb_json_key(json, name);
+    gb_json_unsigned(json, count);
+}
+
+static void json_number(gb_json_t *json, const char *name, double value,
+                        uint32_t decimals)
+{
+    gb_json_key(json, name);
+    gb_json_number(json, value, decimals);
+}
+
+static void json_bool(gb_json_t *json, const char *name, bool value)
+{
+    gb_json_key(json, name);
+    gb_json_bool(json, value);
+}
+
+static void json_boot(gb_json_t *json, const mgb_member_report_t *member)
+{
+    gb_json_key(json, "boot_s");
+    gb_json_open_object(json);
+    json_number(json, "first_guess", seconds_of(member->boot_guess_us), 3);
+    json_number(json, "p50", seconds_of(member->boot_p50_us), 3);
+    json_number(json, "p95", seconds_of(member->boot_p95_us), 3);
+    json_count(json, "count", member->boot_count);
+    gb_json_close_object(json);
+}
+
+static void json_member(gb_json_t *json, const mgb_member_report_t *member)
+{
+    gb_json_open_object(json);
+    json_text(json, "url", member->url);
+    json_text(json, "machine", member->machine);
+    json_text(json, "state", gb_state_name(member->state));
+    json_text(json, "wish", gb_wish_name(member->wish));
+    json_number(json, "since_s", member->since_s, 3);
+    json_text(json, "health", mgb_report_health(member->health));
+    json_text(json, "reverse_health", mgb_report_proof(member->proof));
+    json_count(json, "in_flight", member->in_flight);
+    json_count(json, "capacity", member->capacity);
+    json_count(json, "requests", member->requests);
+    json_count(json, "errors", member->errors);
+    json_number(json, "watts", member->power.watts, 1);
+    json_text(json, "watts_source", mgb_report_source(member->power.source));
+    json_number(json, "joules", member->power.joules, 1);
+    json_number(json, "joules_always_on", member->power.joules_always_on, 1);
+    json_boot(json, member);
+    json_count(json, "wakes", member->wakes);
+    json_count(json, "sleeps", member->sleeps);
+    json_count(json, "failures", member->failures);
+    json_text(json, "last_error", member->last_error);
+    json_text(json, "probe_error", member->probe_error);
+    gb_json_close_object(json);
+}
+
+static void json_energy(gb_json_t *json, const mgb_power_report_t *power)
+{
+    gb_json_key(json, "energy");
+    gb_json_open_object(json);
+    json_number(json, "watts", power->watts, 1);
+    json_number(json, "joules", power->joules, 1);
+    json_number(json, "joules_always_on", power->joules_always_on, 1);
+    json_text(json, "source", mgb_report_source(power->source));
+    gb_json_close_object(json);
+}
+
+static void json_balancer(gb_json_t *json, const mgb_balancer_report_t *balancer)
+{
+    gb_json_open_object(json);
+    json_text(json, "name", balancer->name);
+    json_text(json, "label", balancer->label);
+    json_text(json, "mode", balancer->mode);
+    json_text(json, "policy", balancer->policy);
+    json_bool(json, "panic", balancer->panic);
+    gb_json_key(json, "load");
+    gb_json_open_object(json);
+    json_count(json, "in_flight", balancer->in_flight);
+    json_count(json, "arrivals_per_s", balancer->arrivals_per_s);
+    json_count(json, "held", 0); /* nothing is held yet */
+    json_number(json, "p50_ms", balancer->p50_us / 1000.0, 3);
+    json_number(json, "p99_ms", balancer->p99_us / 1000.0, 3);
+    gb_json_close_object(json);
+    json_count(json, "capacity_awake", balancer->capacity_awake);
+    json_count(json, "wanted_awake", balancer->wanted_awake);
+    json_text(json, "reason", balancer->reason);
+    json_energy(json, &balancer->power);
+    gb_json_key(json, "members");
+    gb_json_open_array(json);
+    for (uint32_t i = 0; i < balancer->member_count; i++) {
+        json_member(json, &balancer->members[i]);
+    }
+    gb_json_close_array(json);
+    gb_json_close_object(json);
+}
+
+static void json_event(gb_json_t *json, const mgb_event_report_t *event)
+{
+    gb_json_open_object(json);
+    json_number(json, "at", seconds_of(event->at), 3);
+    json_text(json, "balancer", event->balancer);
+    json_text(json, "member", event->member);
+    json_text(json, "machine", event->machine);
+    json_text(json, "from", event->from);
+    json_text(json, "to", event->to);
+    json_text(json, "reason", event->reason);
+    gb_json_close_object(json);
+}
+
+static void json_keeper(gb_json_t *json, const mgb_report_t *report)
+{
+    gb_json_key(json, "keeper");
+    gb_json_open_object(json);
+    json_count(json, "pid", report->keeper_pid);
+    json_number(json, "up_s", report->keeper_up_s, 3);
+    json_bool(json, "stale", report->stale);
+    json_bool(json, "paused", report->paused);
+    gb_json_close_object(json);
+}
+
+static void json_report(gb_json_t *json, const void *data)
+{
+    const mgb_report_t *report = data;
+
+    gb_json_open_object(json);
+    json_text(json, "version", MGB_VERSION);
+    json_number(json, "now", seconds_of(report->wall), 6);
+    json_keeper(json, report);
+    gb_json_key(json, "token");
+    gb_json_null(json); /* no commands over HTTP */
+    json_energy(json, &report->power);
+    gb_json_key(json, "balancers");
+    gb_json_open_array(json);
+    for (uint32_t i = 0; i < report->balancer_count; i++) {
+        json_balancer(json, &report->balancers[i]);
+    }
+    gb_json_close_array(json);
+    gb_json_key(json, "events");
+    gb_json_open_array(json);
+    for (uint32_t i = 0; i < report->event_count; i++) {
+        json_event(json, &report->events[i]);
+    }
+    gb_json_close_array(json);
+    gb_json_close_object(json);
+}
+
+/* Writes a document: once to learn its length, once into memory of that length. */
+static const char *json_text_of(apr_pool_t *p,
+                                void (*write)(gb_json_t *json, const void *data),
+                                const void *data)
+{
+    gb_json_t json;
+    size_t room;
+    char *out;
+
+    gb_json_start(&json, NULL, 0);
+    write(&json, data);
+    room = json.bytes + 2; /* a line end and a NUL */
+    out = apr_palloc(p, room);
+    gb_json_start(&json, out, room);
+    write(&json, data);
+    if (!gb_json_finish(&json)) {
+        return "{}\n"; /* cannot be: the calls above are balanced and the room fits */
+    }
+    memcpy(out + json.bytes, "\n", 2);
+    return out;
+}
+
+const char *mgb_render_json(apr_pool_t *p, const mgb_report_t *report)
+{
+    return json_text_of(p, json_report, report);
+}
+
+/* ---------------------------------------------------------------- the model */
+
+static void json_server(gb_json_t *json, const mgb_member_report_t *member)
+{
+    const gb_curve_t *curve = &member->curve;
+
+    gb_json_open_object(json);
+    json_text(json, "name", member->url);
+    json_text(json, "machine", member->machine);
+    json_count(json, "capacity", member->capacity);
+    gb_json_key(json, "watts");
+    gb_json_open_array(json);
+    for (uint32_t i = 0; i < 11; i++) {
+        gb_json_number(json, curve->watts[i], 3);
+    }
+    gb_json_close_array(json);
+    json_number(json, "off_watts", curve->off_watts, 3);
+    gb_json_key(json, "boot_s");
+    gb_json_open_object(json);
+    json_number(json, "p50", seconds_of(member->boot_p50_us), 3);
+    json_number(json, "p95", seconds_of(member->boot_p95_us), 3);
+    json_count(json, "count", member->boot_count);
+    gb_json_close_object(json);
+    json_text(json, "watts_source", curve->assumed ? "assumed" : "curve");
+    gb_json_close_object(json);
+}
+
+/* Each machine once, by its first door.  What has no machine is never powered and tells
+ * a simulator nothing. */
+static void json_model(gb_json_t *json, const void *data)
+{
+    const mgb_report_t *report = data;
+
+    gb_json_open_object(json);
+    gb_json_key(json, "servers");
+    gb_json_open_array(json);
+    for (uint32_t i = 0; i < report->balancer_count; i++) {
+        const mgb_balancer_report_t *balancer = &report->balancers[i];
+
+        for (uint32_t j = 0; j < balancer->member_count; j++) {
+            if (balancer->members[j].first_of_fleet) {
+                json_server(json, &balancer->members[j]);
+            }
+        }
+    }
+    gb_json_close_array(json);
+    gb_json_close_object(json);
+}
+
+const char *mgb_status_model(apr_pool_t *p, mgb_shared_t *sh)
+{
+    return json_text_of(p, json_model, mgb_report_take(p, sh));
+}
+
+/* ---------------------------------------------------------------- Prometheus */
+
+/* A family of metrics with one sample a member. */
+typedef struct family_t {
+    const char *name, *type, *help;
+    const char *label; /* one more label, `result="ok"`, or "" */
+    bool by_machine;   /* only at the first door to a machine in each balancer, so that
+                          a sum over members counts no machine twice */
+    int decimals;
+    double (*value)(const mgb_member_report_t *member);
+} family_t;
+
+static double value_in_flight(const mgb_member_report_t *member)
+{
+    return member->in_flight;
+}
+
+static double value_capacity(const mgb_member_report_t *member)
+{
+    return member->capacity;
+}
+
+static double value_requests(const mgb_member_report_t *member)
+{
+    return (double)member->requests;
+}
+
+static double value_errors(const mgb_member_report_t *member)
+{
+    return (double)member->errors;
+}
+
+static double value_wakes(const mgb_member_report_t *member)
+{
+    return (double)member->wakes;
+}
+
+static double value_failures(const mgb_member_report_t *member)
+{
+    return (double)member->failures;
+}
+
+static double value_sleeps(const mgb_member_report_t *member)
+{
+    return (double)member->sleeps;
+}
+
+static double value_watts(const mgb_member_report_t *member)
+{
+    return member->power.watts;
+}
+
+static double value_joules(const mgb_member_report_t *member)
+{
+    return member->power.joules;
+}
+
+static double value_joules_always_on(const mgb_member_report_t *member)
+{
+    return member->power.joules_always_on;
+}
+
+/* A family that is split over a label stands in neighbouring lines; help NULL: goes on
+ * with the family above. */
+static const family_t families[] = {
+    {"in_flight", "gauge", "Requests in flight at the member.", "", false, 0,
+     value_in_flight},
+    {"capacity", "gauge",
+     "Concurrent requests at which the member still meets its latency goal.", "", false,
+     0, value_capacity},
+    {"requests_total", "counter", "Requests sent to the member.", "", false, 0,
+     value_requests},
+    {"request_errors_total", "counter",
+     "Requests answered with 5xx by the member, or by the gateway for it.", "", false,
+     0, value_errors},
+    {"wakes_total", "counter", "Wakes of the member's machine, by result.",
+     "result=\"ok\"", true, 0, value_wakes},
+    {"wakes_total", "counter", NULL, "result=\"failed\"", true, 0, value_failures},
+    {"sleeps_total", "counter", "Sleeps of the member's machine, proved off.",
+     "result=\"ok\"", true, 0, value_sleeps},
+    {"watts", "gauge", "Power that the member's machine draws.", "", true, 1,
+     value_watts},
+    {"energy_joules_total", "counter", "Energy that the member's machine has drawn.",
+     "", true, 1, value_joules},
+    {"energy_always_on_joules_total", "counter",
+     "Energy that it would have drawn if it had never been switched off.", "", true, 1,
+     value_joules_always_on},
+};
+
+/* A label's value, escaped as the text format wants it. */
+static const char *label_escape(apr_pool_t *p, const char *value)
+{
+    char *escaped = apr_palloc(p, 2 * strlen(value) + 1), *end = escaped;
+
+    for (; *value; value++) {
+        if (*value == '\\' || *value == '"' || *value == '\n') {
+            *end++ = '\\';
+        }
+        *end++ = *value == '\n' ? 'n' : *value;
+    }
+    *end = '\0';
+    return escaped;
+}
+
+/* The beginning of a sample of one member, without the closing brace. */
+static const char *labels_of(apr_pool_t *p, const mgb_balancer_report_t *balancer,
+                             const mgb_member_report_t *member)
+{
+    return apr_pstrcat(p, "{balancer=\"", label_escape(p, balancer->label),
+                       "\",member=\"", label_escape(p, member->url), "\"", NULL);
+}
+
+static void head(apr_array_header_t *text, const char *name, const char *type,
+                 const char *help)
+{
+    mgb_report_add(text, "# HELP greenbalance_%s %s\n# TYPE greenbalance_%s %s\n", name,
+                   help, name, type);
+}
+
+typedef void sample_fn(apr_array_header_t *text, const mgb_balancer_report_t *balancer,
+                       const mgb_member_report_t *member, const void *data);
+
+static void each_member(apr_array_header_t *text, const mgb_report_t *report,
+                        sample_fn *sample, const void *data)
+{
+    for (uint32_t i = 0; i < report->balancer_count; i++) {
+        const mgb_balancer_report_t *balancer = &report->balancers[i];
+
+        for (uint32_t j = 0; j < balancer->member_count; j++) {
+            sample(text, balancer, &balancer->members[j], data);
+        }
+    }
+}
+
+static void sample_family(apr_array_header_t *text,
+                          const mgb_balancer_report_t *balancer,
+                          const mgb_member_report_t *member, const void *data)
+{
+    const family_t *family = data;
+
+    if (family->by_machine && !member->first_door) {
+        return;
+    }
+    mgb_report_add(text, "greenbalance_%s%s%s%s} %.*f\n", family->name,
+                   labels_of(text->pool, balancer, member), *family->label ? "," : "",
+                   family->label, family->decimals, family->value(member));
+}
+
+/* One sample a state, 1 at the one it is in. */
+static void sample_state(apr_array_header_t *text,
+                         const mgb_balancer_report_t *balancer,
+                         const mgb_member_report_t *member, const void *data)
+{
+    const char *labels = labels_of(text->pool, balancer, member);
+
+    for (int state = 0; state < GB_ST_COUNT; state++) {
+        mgb_report_add(text, "greenbalance_server_state%s,state=\"%s\"} %d\n", labels,
+                       gb_state_name((gb_state_e)state), (int)member->state == state);
+    }
+}
+
+static void sample_info(apr_array_header_t *text, const mgb_balancer_report_t *balancer,
+                        const mgb_member_report_t *member, const void *data)
+{
+    if (member->machine) {
+        mgb_report_add(text,
+                       "greenbalance_member_info%s,machine=\"%s\",watts_source=\"%s\"} "
+                       "1\n",
+                       labels_of(text->pool, balancer, member),
+                       label_escape(text->pool, member->machine),
+                       mgb_report_source(member->power.source));
+    }
+}
+
+/* The measured boot times that are kept: at most the latest GB_BOOT_KEPT.  Sum and
+ * count are of these, too, so that their quotient is the true mean of what the
+ * quantiles are of; older times are forgotten, hence no rate() over them. */
+static void sample_boot(apr_array_header_t *text, const mgb_balancer_report_t *balancer,
+                        const mgb_member_report_t *member, const void *data)
+{
+    const char *labels = labels_of(text->pool, balancer, member);
+
+    if (!member->first_door || !member->boot_kept) {
+        return;
+    }
+    mgb_report_add(text,
+                   "greenbalance_wake_seconds%s,quantile=\"0.5\"} %.3f\n"
+                   "greenbalance_wake_seconds%s,quantile=\"0.95\"} %.3f\n"
+                   "greenbalance_wake_seconds_sum%s} %.3f\n"
+                   "greenbalance_wake_seconds_count%s} %u\n",
+                   labels, seconds_of(member->boot_p50_us), labels,
+                   seconds_of(member->boot_p95_us), labels,
+                   seconds_of(member->boot_kept_us), labels, member->boot_kept);
+}
+
+static void metrics_members(apr_array_header_t *text, const mgb_report_t *report)
+{
+    head(text, "server_state", "gauge",
+         "State of the member's machine: 1 at one state.");
+    each_member(text, report, sample_state, NULL);
+    head(text, "member_info", "gauge",
+         "Machine behind the member, and where its watts come from.");
+    each_member(text, report, sample_info, NULL);
+    for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++) {
+        if (families[i].help) {
+            head(text, families[i].name, families[i].type, families[i].help);
+        }
+        each_member(text, report, sample_family, &families[i]);
+    }
+    head(text, "wake_seconds", "summary",
+         "From the wake order to the first healthy probe: the latest 32 measured.");
+    each_member(text, report, sample_boot, NULL);
+}
+
+static double value_wanted(const mgb_balancer_report_t *balancer)
+{
+    return balancer->wanted_awake;
+}
+
+static double value_capacity_awake(const mgb_balancer_report_t *balancer)
+{
+    return balancer->capacity_awake;
+}
+
+static double value_panic(const mgb_balancer_report_t *balancer)
+{
+    return balancer->panic;
+}
+
+static void metrics_balancers(apr_array_header_t *text, const mgb_report_t *report)
+{
+    static const struct {
+        const char *name, *help;
+        double (*value)(const mgb_balancer_report_t *balancer);
+    } gauges[] = {
+        {"wanted_servers", "Servers that the policy wants awake.", value_wanted},
+        {"capacity_awake", "Concurrent requests that the servers awake have room for.",
+         value_capacity_awake},
+        {"panic", "1 while so many members fail that nothing is ordered off.",
+         value_panic},
+    };
+
+    for (size_t i = 0; i < sizeof(gauges) / sizeof(gauges[0]); i++) {
+        head(text, gauges[i].name, "gauge", gauges[i].help);
+        for (uint32_t j = 0; j < report->balancer_count; j++) {
+            mgb_report_add(text, "greenbalance_%s{balancer=\"%s\"} %.0f\n",
+                           gauges[i].name,
+                           label_escape(text->pool, report->balancers[j].label),
+                           gauges[i].value(&report->balancers[j]));
+        }
+    }
+}
+
+static void metrics_fleet(apr_array_header_t *text, const mgb_report_t *report)
+{
+    head(text, "build_info", "gauge", "Version of mod_greenbalance.");
+    mgb_report_add(text, "greenbalance_build_info{version=\"%s\"} 1\n", MGB_VERSION);
+    head(text, "keeper_up", "gauge",
+         "1 while the keeper process lives and is not stuck.");
+    mgb_report_add(text, "greenbalance_keeper_up %d\n", !report->stale);
+    head(text, "keeper_uptime_seconds", "gauge", "Since the keeper was started.");
+    mgb_report_add(text, "greenbalance_keeper_uptime_seconds %.3f\n",
+                   report->keeper_up_s);
+    head(text, "paused", "gauge",
+         "1 while power orders are suspended by the operator.");
+    mgb_report_add(text, "greenbalance_paused %d\n", report->paused);
+    head(text, "fleet_watts", "gauge", "Power of all machines, each counted once.");
+    mgb_report_add(text, "greenbalance_fleet_watts %.1f\n", report->power.watts);
+    head(text, "fleet_energy_joules_total", "counter",
+         "Energy drawn by all machines, each counted once.");
+    mgb_report_add(text, "greenbalance_fleet_energy_joules_total %.1f\n",
+                   report->power.joules);
+    head(text, "fleet_energy_always_on_joules_total", "counter",
+         "Energy they would have drawn if none had ever been switched off.");
+    mgb_report_add(text, "greenbalance_fleet_energy_always_on_joules_total %.1f\n",
+                   report->power.joules_always_on);
+}
+
+const char *mgb_render_metrics(apr_pool_t *p, const mgb_report_t *report)
+{
+    apr_array_header_t *text = apr_array_make(p, 256, sizeof(const char *));
+
+    metrics_fleet(text, report);
+    metrics_balancers(text, report);
+    metrics_members(text, report);
+    return apr_array_pstrcat(p, text, 0);
+}
