@@ -302,6 +302,15 @@ typedef struct mgb_balancer_t {
     bool bypower; /* its lbmethod is ours */
 } mgb_balancer_t;
 
+/* A machine as the configuration describes it: what its members' keys say together. */
+typedef struct mgb_group_t {
+    uint32_t slot;            /* of the machine in the segment; GB_NO_INDEX: no room */
+    bool has_hints;           /* some member of it has a key of ours */
+    mgb_hints_t hints;        /* merged; the first member's where they agree anyway */
+    mgb_balancer_t *balancer; /* of its first member */
+    proxy_worker *worker;     /* its first member */
+} mgb_group_t;
+
 /* One per process; children and keeper inherit the parent's and own their copy. */
 typedef struct mgb_context_t {
     apr_pool_t *pool;   /* pconf */
@@ -311,6 +320,8 @@ typedef struct mgb_context_t {
     apr_array_header_t *balancers; /* mgb_balancer_t */
     struct mgb_map_t *members;     /* proxy_worker* -> member slot */
     struct mgb_map_t *pools;       /* workers array -> index in `balancers` */
+    apr_array_header_t *groups;    /* mgb_group_t: the machines */
+    proxy_worker **workers;        /* [member slot]; NULL: not known here */
     uint32_t process;              /* own row; GB_NO_INDEX: none, counts are not kept */
     uint32_t generation;
     uint32_t gates_seen; /* serial of the gates last mirrored */
@@ -320,9 +331,14 @@ typedef struct mgb_context_t {
 /* NULL until post_config has run (and when the module is loaded and unused). */
 extern mgb_context_t *mgb_context;
 
-/* members.c: who is who.  mgb_members_bind: parent, post_config: claims slots for every
- * balancer and worker, joins members to machines, orders them, opens gates. */
+/* members.c: who is who.  Parent, post_config, in this order:
+ * mgb_members_find: fills ctx->balancers with those that are ours; returns how many,
+ * and how many members they have; mgb_members_bind: claims slots for every balancer and
+ * worker, joins members to machines; mgb_members_order: fills the pick tables, sets
+ * gates by the machines' states. */
+int mgb_members_find(mgb_context_t *ctx, int *members);
 apr_status_t mgb_members_bind(mgb_context_t *ctx, apr_pool_t *ptemp);
+void mgb_members_order(mgb_context_t *ctx, apr_pool_t *ptemp);
 /* The balancer of a request's proxy_balancer, or NULL when it is not ours. */
 mgb_balancer_t *mgb_members_balancer(const mgb_context_t *ctx, const proxy_balancer *b);
 /* The slot of a worker; claims one for a worker added at run time.  GB_NO_INDEX: none.
