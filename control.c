@@ -1,0 +1,595 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * control.c - the keeper's side of greenctl's socket.
+ *
+ * One request a connection (core/gb_command.h).  Everything runs in callbacks of the
+ * keeper's loop on descriptors that never block; a peer has 2 s to send its line and
+ * 10 s to take the reply, and there are at most MGB_PEERS at a time, so that the worst
+ * one costs the keeper some memory and nothing else.
+ *
+ * Who may speak is decided by the kernel's word (SO_PEERCRED), before a peer takes a
+ * place: root, or whoever started httpd - the listening socket remembers who made it,
+ * also after the keeper has become somebody else.
+ */
+#include "status.h"
+
+#include "core/gb_command.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define MGB_PEERS          8
+#define BACKLOG            16
+#define REQUEST_TIMEOUT_US (2 * GB_US_PER_S)
+#define REPLY_TIMEOUT_US   (10 * GB_US_PER_S)
+#define ACCEPT_PAUSE_US    (1 * GB_US_PER_S) /* out of descriptors: not again at once */
+#define REFUSED_LOG_US     (60 * GB_US_PER_S) /* refused peers are logged so often */
+
+typedef struct mgb_peer_t {
+    struct mgb_control_t *control;
+    apr_pool_t *pool; /* of this connection; NULL: the place is free */
+    int fd;
+    pid_t pid;
+    uid_t uid;
+    uint64_t timer;
+    char request[GB_COMMAND_BYTES];
+    size_t request_bytes;
+    const char *reply; /* NULL: the request is not complete yet */
+    size_t reply_bytes, sent_bytes;
+} mgb_peer_t;
+
+struct mgb_control_t {
+    mgb_keeper_t *keeper;
+    int listen_fd;
+    uid_t starter; /* who started httpd */
+    mgb_peer_t peers[MGB_PEERS];
+    int64_t refused_logged_at_us; /* 0: not yet */
+    uint32_t refused_count;       /* since then */
+};
+
+/* ---------------------------------------------------------------- the socket */
+
+/* Binds under a name of its own and renames, so that greenctl finds the old socket or
+ * the new one, never none.  What is there and is no socket stays. */
+static int bind_at(int fd, const char *path, apr_pool_t *p)
+{
+    const char *fresh = apr_psprintf(p, "%s.%d", path, (int)getpid());
+    struct sockaddr_un address;
+    struct stat there;
+    mode_t mask;
+    int rc, error;
+
+    if (strlen(fresh) >= sizeof(address.sun_path)) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    if (!lstat(path, &there) && !S_ISSOCK(there.st_mode)) {
+        errno = EEXIST;
+        return -1;
+    }
+    memset(&address, 0, sizeof(address));
+    address.sun_family = AF_UNIX;
+    memcpy(address.sun_path, fresh, strlen(fresh));
+    (void)unlink(fresh);
+    mask = umask(0177); /* 0600 from its first moment on */
+    rc = bind(fd, (const struct sockaddr *)&address, sizeof(address));
+    error = errno;
+    umask(mask);
+    errno = error;
+    if (rc) {
+        return -1;
+    }
+    if (listen(fd, BACKLOG) || rename(fresh, path)) {
+        error = errno;
+        (void)unlink(fresh);
+        errno = error;
+        return -1;
+    }
+    return 0;
+}
+
+int mgb_control_listen(const char *path, apr_pool_t *p)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    if (fd >= 0 && bind_at(fd, path, p)) {
+        int error = errno;
+
+        close(fd);
+        errno = error;
+        fd = -1;
+    }
+    return fd;
+}
+
+/* ---------------------------------------------------------------- replies */
+
+static void add_status_table(apr_array_header_t *text, const mgb_report_t *report)
+{
+    mgb_report_add(text, "keeper\t%u\t%.0f\t%s\n", report->keeper_pid,
+                   report->keeper_up_s, report->paused ? "paused" : "running");
+    for (uint32_t i = 0; i < report->balancer_count; i++) {
+        const mgb_balancer_report_t *b = &report->balancers[i];
+
+        mgb_report_add(
+            text, "balancer\t%s\t%s\t%s\t%s\t%u\t%u\t%u\t%u\t%u\t%u\t%.1f\t%s\t%s\n",
+            b->label, b->mode, b->policy, b->panic ? "panic" : "calm", b->in_flight,
+            b->arrivals_per_s, b->capacity_awake, b->servers_on, b->machine_count,
+            b->wanted_awake, b->power.watts, mgb_report_source(b->power.source),
+            b->reason);
+        for (uint32_t j = 0; j < b->member_count; j++) {
+            const mgb_member_report_t *m = &b->members[j];
+
+            mgb_report_add(
+                text,
+                "member\t%s\t%s\t%s\t%s\t%.0f\t%s\t%s\t%u\t%u\t%.1f\t%s\t%.1f"
+                "\t%.1f\t%u\t%s\n",
+                m->url, m->machine ? m->machine : "-", gb_state_name(m->state),
+                gb_wish_name(m->wish), m->since_s, mgb_report_health(m->health),
+                mgb_report_proof(m->proof), m->in_flight, m->capacity, m->power.watts,
+                mgb_report_source(m->power.source), (double)m->boot_p50_us / 1e6,
+                (double)m->boot_p95_us / 1e6, m->boot_count,
+                *m->last_error ? m->last_error : m->probe_error);
+        }
+    }
+}
+
+static void add_events_table(apr_array_header_t *text, const mgb_report_t *report)
+{
+    for (uint32_t i = 0; i < report->event_count; i++) {
+        const mgb_event_report_t *e = &report->events[i];
+
+        mgb_report_add(text, "event\t%" PRId64 "\t%s\t%s\t%s\t%s\t%s\t%s\n",
+                       (int64_t)apr_time_sec(e->at), e->balancer ? e->balancer : "-",
+                       e->member ? e->member : "-", e->machine ? e->machine : "-",
+                       e->from ? e->from : "-", e->to ? e->to : "-", e->reason);
+    }
+}
+
+/* ---------------------------------------------------------------- commands */
+
+/* The members that a command may mean. */
+typedef struct found_t {
+    gb_match_e match;
+    const mgb_member_report_t *member; /* the first of them */
+    const mgb_balancer_report_t *balancer;
+    const mgb_member_report_t *other; /* another one, or NULL */
+    const mgb_balancer_report_t *other_balancer;
+    bool one_machine, one_balancer;
+    bool balancer_known;
+} found_t;
+
+static void note_match(found_t *found, gb_match_e match,
+                       const mgb_balancer_report_t *balancer,
+                       const mgb_member_report_t *member)
+{
+    if (match == GB_MATCH_NONE || match < found->match) {
+        return;
+    }
+    if (match > found->match) {
+        found->match = match;
+        found->member = member;
+        found->balancer = balancer;
+        found->other = NULL;
+        found->one_machine = found->one_balancer = true;
+        return;
+    }
+    if (!found->other || found->other_balancer == found->balancer) {
+        found->other = member;
+        found->other_balancer = balancer;
+    }
+    if (member->machine_slot != found->member->machine_slot ||
+        member->machine_slot == GB_NO_INDEX) {
+        found->one_machine = false;
+    }
+    if (balancer != found->balancer) {
+        found->one_balancer = false;
+    }
+}
+
+static void find_matches(found_t *found, const mgb_report_t *report,
+                         const gb_command_t *command)
+{
+    memset(found, 0, sizeof(*found));
+    for (uint32_t i = 0; i < report->balancer_count; i++) {
+        const mgb_balancer_report_t *b = &report->balancers[i];
+
+        if (command->balancer[0] &&
+            !gb_command_match_balancer(command->balancer, b->name, b->label)) {
+            continue;
+        }
+        found->balancer_known = true;
+        for (uint32_t j = 0; j < b->member_count; j++) {
+            const mgb_member_report_t *m = &b->members[j];
+
+            note_match(found, gb_command_match(command->member, m->url, m->machine), b,
+                       m);
+        }
+    }
+}
+
+/* The member that is meant, or why it is not clear.  A machine's name means that one
+ * machine, through whichever balancer; a member's must be of one balancer. */
+static const char *find_member(apr_pool_t *p, const mgb_report_t *report,
+                               const gb_command_t *command, found_t *found)
+{
+    find_matches(found, report, command);
+    if (!found->balancer_known) {
+        return apr_psprintf(p, "no balancer %s: see greenctl status",
+                            command->balancer);
+    }
+    if (!found->member) {
+        return apr_psprintf(p, "no member or machine %s: see greenctl status",
+                            command->member);
+    }
+    if (found->other) {
+        bool same = found->one_machine &&
+                    (found->one_balancer || found->match == GB_MATCH_MACHINE);
+
+        if (!same && !found->one_balancer) {
+            return apr_psprintf(p,
+                                "%s is in several balancers (%s, %s): add --balancer "
+                                "NAME",
+                                command->member, found->balancer->label,
+                                found->other_balancer->label);
+        }
+        if (!same) {
+            return apr_psprintf(p, "%s may be %s or %s: give the whole URL",
+                                command->member, found->member->url, found->other->url);
+        }
+    }
+    if (found->member->machine_slot == GB_NO_INDEX) {
+        return apr_psprintf(p, "%s has no machine: it is never powered on or off",
+                            found->member->url);
+    }
+    return NULL;
+}
+
+static const char *switch_member(const mgb_peer_t *peer, const mgb_report_t *report,
+                                 const gb_command_t *command, apr_array_header_t *text)
+{
+    static const gb_event_e events[GB_VERB_COUNT] = {
+        [GB_VERB_WAKE] = GB_EV_OPERATOR_WAKE,
+        [GB_VERB_SLEEP] = GB_EV_OPERATOR_SLEEP,
+        [GB_VERB_AUTO] = GB_EV_OPERATOR_AUTO,
+    };
+    mgb_keeper_t *keeper = peer->control->keeper;
+    const char *verb = gb_command_name(command->verb), *error;
+    const mgb_machine_t *machine;
+    found_t found;
+
+    error = find_member(peer->pool, report, command, &found);
+    if (error) {
+        return error;
+    }
+    machine = &keeper->shared->machines[found.member->machine_slot];
+    error = mgb_watchdog_command(keeper, found.member->slot, events[command->verb]);
+    ap_log_error(APLOG_MARK, APLOG_INFO, 0, keeper->server,
+                 GBLOGNO(0351) "%s (%s): operator (uid %d) asks %s: %s",
+                 found.member->machine, gb_state_name(machine->m.state), (int)peer->uid,
+                 verb, error ? error : "done");
+    if (!error) {
+        mgb_report_add(
+            text, "%s (%s): %s, wish %s; was %s, is %s\n", found.member->machine,
+            found.member->url, verb, gb_wish_name(machine->m.wish),
+            gb_state_name(found.member->state), gb_state_name(machine->m.state));
+    }
+    return error;
+}
+
+static void set_paused(const mgb_peer_t *peer, bool paused, apr_array_header_t *text)
+{
+    mgb_keeper_t *keeper = peer->control->keeper;
+    uint32_t was = keeper->shared->header->paused;
+
+    __atomic_store_n(&keeper->shared->header->paused, paused, __ATOMIC_RELAXED);
+    if (!was == !paused) {
+        mgb_report_add(text, "nothing to do: %s\n", paused ? "paused" : "not paused");
+        return;
+    }
+    ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, keeper->server,
+                 GBLOGNO(0352) "operator (uid %d): %s", (int)peer->uid,
+                 paused ? "paused: no power order is given until greenctl resume"
+                        : "resumed: power orders are given again");
+    mgb_report_add(text, paused ? "paused: no power order is given until resume\n"
+                                : "resumed: power orders are given again\n");
+}
+
+/* Carries out a command: NULL, or why it was refused. */
+static const char *carry_out(const mgb_peer_t *peer, const gb_command_t *command,
+                             apr_array_header_t *text)
+{
+    mgb_shared_t *sh = peer->control->keeper->shared;
+    const mgb_report_t *report;
+
+    switch (command->verb) {
+    case GB_VERB_MODEL:
+        APR_ARRAY_PUSH(text, const char *) = mgb_status_model(peer->pool, sh);
+        return NULL;
+    case GB_VERB_PAUSE:
+    case GB_VERB_RESUME:
+        set_paused(peer, command->verb == GB_VERB_PAUSE, text);
+        return NULL;
+    default:
+        break;
+    }
+    report = mgb_report_take(peer->pool, sh);
+    switch (command->verb) {
+    case GB_VERB_STATUS:
+        if (command->as_json) {
+            APR_ARRAY_PUSH(text, const char *) = mgb_render_json(peer->pool, report);
+        }
+        else {
+            add_status_table(text, report);
+        }
+        return NULL;
+    case GB_VERB_EVENTS:
+        add_events_table(text, report);
+        return NULL;
+    default:
+        return switch_member(peer, report, command, text);
+    }
+}
+
+/* ---------------------------------------------------------------- a peer */
+
+static void peer_end(mgb_peer_t *peer)
+{
+    mgb_loop_t *loop = peer->control->keeper->loop;
+    apr_pool_t *pool = peer->pool;
+
+    mgb_loop_cancel(loop, peer->timer);
+    mgb_loop_unwatch(loop, peer->fd);
+    close(peer->fd);
+    peer->pool = NULL;
+    apr_pool_destroy(pool);
+}
+
+static void on_timeout(void *baton, int64_t now_us)
+{
+    peer_end(baton);
+}
+
+static void send_reply(mgb_peer_t *peer)
+{
+    while (peer->sent_bytes < peer->reply_bytes) {
+        ssize_t n =
+            send(peer->fd, peer->reply + peer->sent_bytes,
+                 peer->reply_bytes - peer->sent_bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+            return;
+        }
+        if (n <= 0) {
+            break; /* the peer is gone */
+        }
+        peer->sent_bytes += (size_t)n;
+    }
+    peer_end(peer);
+}
+
+static void on_peer(void *baton, int fd, uint32_t epoll_events);
+
+/* From here on the peer is waited for to take the reply. */
+static void reply_with(mgb_peer_t *peer, const char *error, apr_array_header_t *text)
+{
+    mgb_loop_t *loop = peer->control->keeper->loop;
+
+    if (error) {
+        peer->reply = apr_psprintf(peer->pool, "NO %s\n", error);
+    }
+    else {
+        const char *body = apr_array_pstrcat(peer->pool, text, 0);
+
+        peer->reply =
+            apr_psprintf(peer->pool, "OK %" APR_SIZE_T_FMT "\n%s", strlen(body), body);
+    }
+    peer->reply_bytes = strlen(peer->reply);
+    mgb_loop_cancel(loop, peer->timer);
+    peer->timer =
+        mgb_loop_timer(loop, mgb_now_us() + REPLY_TIMEOUT_US, on_timeout, peer);
+    if (!peer->timer ||
+        mgb_loop_watch(loop, peer->fd, EPOLLOUT, on_peer, peer) != APR_SUCCESS) {
+        peer_end(peer);
+        return;
+    }
+    send_reply(peer);
+}
+
+static void handle_request(mgb_peer_t *peer, const char *line_end)
+{
+    apr_array_header_t *text = apr_array_make(peer->pool, 64, sizeof(const char *));
+    size_t bytes = (size_t)(line_end - peer->request);
+    gb_command_t command;
+    const char *error;
+
+    if (bytes + 1 != peer->request_bytes) {
+        error = "one request a connection";
+    }
+    else {
+        error = gb_command_parse(&command, peer->request, bytes);
+    }
+    reply_with(peer, error ? error : carry_out(peer, &command, text), text);
+}
+
+static void read_request(mgb_peer_t *peer)
+{
+    for (;;) {
+        size_t room = sizeof(peer->request) - peer->request_bytes;
+        ssize_t n =
+            recv(peer->fd, peer->request + peer->request_bytes, room, MSG_DONTWAIT);
+        const char *line_end;
+
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+            return;
+        }
+        if (n <= 0) {
+            peer_end(peer); /* it hung up before its line was whole */
+            return;
+        }
+        peer->request_bytes += (size_t)n;
+        line_end = memchr(peer->request, '\n', peer->request_bytes);
+        if (line_end) {
+            handle_request(peer, line_end);
+            return;
+        }
+        if (peer->request_bytes == sizeof(peer->request)) {
+            reply_with(peer, "the request is too long", NULL);
+            return;
+        }
+    }
+}
+
+static void on_peer(void *baton, int fd, uint32_t epoll_events)
+{
+    mgb_peer_t *peer = baton;
+
+    if (peer->reply) {
+        send_reply(peer);
+    }
+    else {
+        read_request(peer);
+    }
+}
+
+/* ---------------------------------------------------------------- new peers */
+
+static void turn_away(int fd, const char *reply)
+{
+    /* What does not fit is lost: nobody is waited for. */
+    (void)!send(fd, reply, strlen(reply), MSG_NOSIGNAL | MSG_DONTWAIT);
+    close(fd);
+}
+
+static bool may_speak(struct mgb_control_t *control, int fd, struct ucred *who)
+{
+    socklen_t size = sizeof(*who);
+    int64_t now_us = mgb_now_us();
+
+    if (!getsockopt(fd, SOL_SOCKET, SO_PEERCRED, who, &size) && size == sizeof(*who) &&
+        (who->uid == 0 || who->uid == control->starter)) {
+        return true;
+    }
+    control->refused_count++;
+    if (!control->refused_logged_at_us ||
+        now_us - control->refused_logged_at_us >= REFUSED_LOG_US) {
+        ap_log_error(
+            APLOG_MARK, APLOG_WARNING, 0, control->keeper->server,
+            GBLOGNO(0353) "control socket: uid %d (pid %d) refused, only root and "
+                          "uid %d may give commands; refused since the last "
+                          "such message: %u",
+            (int)who->uid, (int)who->pid, (int)control->starter,
+            control->refused_count);
+        control->refused_logged_at_us = now_us;
+        control->refused_count = 0;
+    }
+    return false;
+}
+
+static void peer_begin(struct mgb_control_t *control, int fd, const struct ucred *who)
+{
+    mgb_loop_t *loop = control->keeper->loop;
+    mgb_peer_t *peer = NULL;
+
+    for (int i = 0; i < MGB_PEERS && !peer; i++) {
+        peer = control->peers[i].pool ? NULL : &control->peers[i];
+    }
+    if (!peer) {
+        turn_away(fd, "NO too many connections at a time: try again\n");
+        return;
+    }
+    memset(peer, 0, sizeof(*peer));
+    peer->control = control;
+    peer->fd = fd;
+    peer->uid = who->uid;
+    peer->pid = who->pid;
+    peer->timer =
+        mgb_loop_timer(loop, mgb_now_us() + REQUEST_TIMEOUT_US, on_timeout, peer);
+    if (!peer->timer) {
+        close(fd);
+        return;
+    }
+    apr_pool_create(&peer->pool, control->keeper->pool);
+    apr_pool_tag(peer->pool, "mgb_control_peer");
+    if (mgb_loop_watch(loop, fd, EPOLLIN, on_peer, peer) != APR_SUCCESS) {
+        peer_end(peer);
+    }
+}
+
+static void on_listen(void *baton, int fd, uint32_t epoll_events);
+
+static void listen_again(void *baton, int64_t now_us)
+{
+    struct mgb_control_t *control = baton;
+
+    (void)mgb_loop_watch(control->keeper->loop, control->listen_fd, EPOLLIN, on_listen,
+                         control);
+}
+
+static void on_listen(void *baton, int fd, uint32_t epoll_events)
+{
+    struct mgb_control_t *control = baton;
+
+    for (int i = 0; i < BACKLOG; i++) {
+        struct ucred who = {0, (uid_t)-1, (gid_t)-1};
+        int peer_fd = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+        if (peer_fd >= 0 && may_speak(control, peer_fd, &who)) {
+            peer_begin(control, peer_fd, &who);
+        }
+        else if (peer_fd >= 0) {
+            turn_away(peer_fd, "NO only root and the user that started httpd may give "
+                               "commands\n");
+        }
+        else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            return;
+        }
+        else if (errno != EINTR && errno != ECONNABORTED) {
+            /* Out of descriptors, say: the socket would be reported again at once. */
+            ap_log_error(APLOG_MARK, APLOG_WARNING, errno, control->keeper->server,
+                         GBLOGNO(0354) "control socket: accept");
+            if (mgb_loop_timer(control->keeper->loop, mgb_now_us() + ACCEPT_PAUSE_US,
+                               listen_again, control)) {
+                mgb_loop_unwatch(control->keeper->loop, fd);
+            }
+            return;
+        }
+    }
+}
+
+apr_status_t mgb_control_create(mgb_keeper_t *keeper, int listen_fd)
+{
+    struct mgb_control_t *control = apr_pcalloc(keeper->pool, sizeof(*control));
+    struct ucred starter;
+    socklen_t size = sizeof(starter);
+    apr_status_t rv;
+
+    /* Of a listening socket these are the credentials of who called listen(). */
+    if (getsockopt(listen_fd, SOL_SOCKET, SO_PEERCRED, &starter, &size)) {
+        rv = errno;
+        close(listen_fd);
+        return rv;
+    }
+    control->keeper = keeper;
+    control->listen_fd = listen_fd;
+    control->starter = starter.uid;
+    rv = mgb_loop_watch(keeper->loop, listen_fd, EPOLLIN, on_listen, control);
+    if (rv != APR_SUCCESS) {
+        close(listen_fd);
+        return rv;
+    }
+    keeper->control = control;
+    return APR_SUCCESS;
+}
