@@ -6,6 +6,7 @@
  * a new keeper.  When no balancer uses anything of ours, and no machine sleeps that an
  * earlier configuration put to sleep, nothing is made and nothing runs.
  */
+#define MGB_MODULE_FILE
 #include "mod_greenbalance.h"
 
 #include "ap_mpm.h"
@@ -190,4 +191,5 @@ AP_DECLARE_MODULE(greenbalance) = {
     mgb_config_merge_server,
     mgb_commands,
     register_hooks,
+    AP_MODULE_FLAG_NONE,
 };

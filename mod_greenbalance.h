@@ -35,7 +35,9 @@
 #define MGB_VERSION "0.1.0"
 
 extern module AP_MODULE_DECLARE_DATA greenbalance_module;
+#ifndef MGB_MODULE_FILE /* AP_DECLARE_MODULE defines the same there */
 APLOG_USE_MODULE(greenbalance);
+#endif
 
 /* Log tags: unique, never reused, never AH.  Ranges, so that files do not collide:
  * 0001 mod/members, 0101 config, 0201 shared, 0301 keeper/control, 0401 watchdog,
@@ -478,8 +480,9 @@ bool mgb_secrets_ipmi(const mgb_secrets_t *secrets, const char *bmc, const char 
 bool mgb_secrets_secureon(const mgb_secrets_t *secrets, const unsigned char mac[6],
                           unsigned char password[6]);
 
-/* keeper.c: parent's side. */
-apr_status_t
-mgb_keeper_start(mgb_context_t *ctx); /* post_config: forks, replaces the old */
+/* keeper.c: parent's side, in post_config.  start forks a keeper, which replaces the old
+ * one; stop ends it, when nothing needs one any more. */
+apr_status_t mgb_keeper_start(mgb_context_t *ctx);
+void mgb_keeper_stop(server_rec *s);
 
 #endif /* MOD_GREENBALANCE_H */
