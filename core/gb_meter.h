@@ -57,14 +57,16 @@ typedef struct gb_past_t {
     uint32_t arrivals, completions, errors;
     uint32_t in_flight_milli; /* mean */
     uint32_t p50_us, p99_us;
+    uint32_t watts;
     uint16_t servers_on;
-    uint16_t watts;
+    uint16_t reserved;
     uint32_t at_s; /* wall clock, for display; 0: nothing noted */
 } gb_past_t;
-_Static_assert(sizeof(gb_past_t) == 32, "fixed");
+_Static_assert(sizeof(gb_past_t) == 36, "fixed");
 
+/* Stands at the minute's number since the epoch modulo GB_PAST_MINUTES. */
 typedef struct gb_member_past_t {
-    uint32_t at_s;
+    uint32_t at_s; /* begin of the minute, wall clock; 0: nothing noted */
     uint32_t arrivals;
     uint16_t errors;
     uint16_t in_flight_tenths;

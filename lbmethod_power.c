@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * lbmethod_power.c - the method `bypower`: fill servers in order, so that few are
+ * needed.
+ *
+ * Members stand in the pick table of their balancer in the order of their lbset, then
+ * of their watts per request.  A request goes to the first one that is open, healthy
+ * and has room within its capacity; when all are full, to the least loaded for its
+ * capacity.  With GreenBalance off or observe it always goes to the least loaded for
+ * its capacity.  Three servers of capacity 2, five requests that stay: A A B B C; stock
+ * bybusyness: A B C A B.
+ *
+ * Which members serve at all (lbset, spare, standby, drain) is decided by a sweep over
+ * the workers' status four times a second, by one process for all; what the sweep does
+ * not know yet is found out at the choice, from the worker's own status.
+ *
+ * Members for which the segment has no room ("strangers") are in no table.  In a
+ * balancer that packs they get a request when every member of the table is full and
+ * they are less busy, else the balancer is balanced as stock httpd does.
+ *
+ * httpd calls the finder under the balancer's thread mutex; other processes choose at
+ * the same time.  Nothing here waits, allocates or does I/O.
+ */
+#include "mod_greenbalance.h"
+
+#include "ap_provider.h"
+
+#define SWEEP_EVERY_US    (250 * GB_US_PER_MS)
+#define TRIES_MAX         16
+#define STRANGER_CAPACITY 16
+
+static APR_OPTIONAL_FN_TYPE(proxy_balancer_get_best_worker) * get_best_worker;
+static APR_OPTIONAL_FN_TYPE(ap_proxy_retry_worker) * retry_worker;
+
+/* What this process has seen of a balancer's workers; [index in ctx->balancers]. */
+typedef struct seen_t {
+    int workers;   /* how many were looked at */
+    int strangers; /* those of them without a place in the table */
+} seen_t;
+
+static seen_t *seen;
+
+/* ------------------------------------------------------------------ stock's way */
+
+typedef struct stock_t {
+    mgb_context_t *ctx;
+    bool strangers_only;
+} stock_t;
+
+/* Where a worker stands in its table, or GB_NO_INDEX. */
+static uint32_t place_of(const mgb_context_t *ctx, const proxy_worker *worker)
+{
+    uint32_t slot = mgb_members_known(ctx, worker);
+
+    return slot == GB_NO_INDEX ? GB_NO_INDEX
+                               : __atomic_load_n(&ctx->shared->members[slot].position,
+                                                 __ATOMIC_ACQUIRE);
+}
+
+static bool is_open(const mgb_context_t *ctx, const proxy_worker *worker,
+                    uint32_t place)
+{
+    const mgb_shared_t *sh = ctx->shared;
+    uint32_t balancer = sh->members[mgb_members_known(ctx, worker)].balancer;
+
+    return gb_pick_gate(MGB_TABLE(sh, balancer), place) == GB_GATE_OPEN;
+}
+
+/* Of equally busy ones the one that was chosen less often. */
+static int is_less_busy(proxy_worker *current, proxy_worker *best, void *baton)
+{
+    const stock_t *stock = baton;
+
+    if (stock->ctx) {
+        uint32_t place = place_of(stock->ctx, current);
+
+        if (place != GB_NO_INDEX &&
+            (stock->strangers_only || !is_open(stock->ctx, current, place))) {
+            return 0;
+        }
+    }
+    return !best || current->s->busy < best->s->busy ||
+           (current->s->busy == best->s->busy &&
+            current->s->elected < best->s->elected);
+}
+
+static proxy_worker *find_stock(mgb_context_t *ctx, proxy_balancer *balancer,
+                                request_rec *r, bool strangers_only)
+{
+    stock_t stock = {ctx, strangers_only};
+
+    return get_best_worker ? get_best_worker(balancer, r, is_less_busy, &stock) : NULL;
+}
+
+/* ------------------------------------------------------------------ the sweep */
+
+/* Is the machine off, or on its way down or up, because we want it so?  Then no spare
+ * has to stand in for it. */
+static bool asleep_on_purpose(const mgb_shared_t *sh, const mgb_member_t *member)
+{
+    uint32_t machine = member->machine;
+    uint32_t state;
+
+    if (machine >= sh->header->machines_room) {
+        return false;
+    }
+    state = __atomic_load_n(&sh->machines[machine].m.state, __ATOMIC_RELAXED);
+    return state == GB_ST_DRAINING || state == GB_ST_STOPPING ||
+           state == GB_ST_ASLEEP || state == GB_ST_WAKING;
+}
+
+/* Tells the table what httpd and the administrator say of its members. */
+static void sweep(mgb_context_t *ctx, gb_pick_table_t *table, server_rec *s)
+{
+    uint8_t use[GB_MEMBERS_MAX], asleep[GB_MEMBERS_MAX];
+    mgb_shared_t *sh = ctx->shared;
+    const uint16_t *order = gb_pick_order(table);
+    uint8_t *lbsets = gb_pick_lbsets(table);
+    uint32_t used = __atomic_load_n(&table->used, __ATOMIC_ACQUIRE);
+
+    /* All of it: a member that another process appends meanwhile is looked at, too. */
+    memset(use, 0, table->size);
+    memset(asleep, 1, table->size);
+    for (uint32_t i = 0; i < used && i < table->size; i++) {
+        uint32_t slot = __atomic_load_n(&order[i], __ATOMIC_RELAXED);
+        proxy_worker *worker = mgb_members_worker(ctx, slot);
+        uint8_t lbset;
+
+        if (!worker) {
+            continue; /* this process has not met it yet */
+        }
+        if (PROXY_WORKER_IS_ERROR(worker) && retry_worker) {
+            retry_worker("BALANCER", worker, s);
+        }
+        use[i] = mgb_members_use(worker);
+        asleep[i] = asleep_on_purpose(sh, &sh->members[slot]);
+        lbset = worker->s->lbset < 0           ? 0
+                : worker->s->lbset > UINT8_MAX ? UINT8_MAX
+                                               : (uint8_t)worker->s->lbset;
+        if (__atomic_load_n(&lbsets[i], __ATOMIC_RELAXED) != lbset) {
+            __atomic_store_n(&lbsets[i], lbset, __ATOMIC_RELAXED);
+        }
+    }
+    gb_pick_sweep(table, use, asleep);
+}
+
+/* ------------------------------------------------------------------ the choice */
+
+/* Gives workers that were added in balancer-manager a slot and a place. */
+static void meet_workers(mgb_context_t *ctx, const mgb_balancer_t *b,
+                         proxy_balancer *balancer, seen_t *known)
+{
+    int strangers = 0;
+    int workers = balancer->workers->nelts;
+
+    for (int i = 0; i < workers; i++) {
+        proxy_worker *worker = APR_ARRAY_IDX(balancer->workers, i, proxy_worker *);
+
+        (void)mgb_members_slot(ctx, b, worker);
+        strangers += place_of(ctx, worker) == GB_NO_INDEX;
+    }
+    __atomic_store_n(&known->strangers, strangers, __ATOMIC_RELAXED);
+    __atomic_store_n(&known->workers, workers, __ATOMIC_RELAXED);
+}
+
+/* A stranger that is less busy than the least loaded of the full members. */
+static proxy_worker *find_stranger(mgb_context_t *ctx, proxy_balancer *balancer,
+                                   request_rec *r, const gb_pick_record_t *full)
+{
+    proxy_worker *worker = find_stock(ctx, balancer, r, true);
+
+    return worker && worker->s->busy * full->capacity <
+                         (apr_size_t)full->in_flight * STRANGER_CAPACITY
+               ? worker
+               : NULL;
+}
+
+static proxy_worker *elect(mgb_context_t *ctx, gb_pick_table_t *table,
+                           proxy_balancer *balancer, request_rec *r, bool strangers)
+{
+    uint32_t tried[TRIES_MAX];
+
+    for (uint32_t i = 0; i < TRIES_MAX; i++) {
+        uint32_t position = gb_pick_find(table, tried, i);
+        proxy_worker *worker;
+        uint32_t slot;
+
+        if (position == GB_NO_INDEX) {
+            break;
+        }
+        tried[i] = position;
+        slot = __atomic_load_n(&gb_pick_order(table)[position], __ATOMIC_RELAXED);
+        worker = mgb_members_worker(ctx, slot);
+        if (!worker) {
+            continue; /* another process has met it first */
+        }
+        if (!PROXY_WORKER_IS_USABLE(worker) || PROXY_WORKER_IS_DRAINING(worker)) {
+            gb_pick_bar(table, position);
+            continue;
+        }
+        if (strangers) {
+            gb_pick_record_t record = gb_pick_read(table, position);
+            proxy_worker *stranger = record.in_flight < record.capacity
+                                         ? NULL
+                                         : find_stranger(ctx, balancer, r, &record);
+
+            if (stranger) {
+                return stranger;
+            }
+        }
+        if (mgb_meter_enter(r, ctx, slot, false)) {
+            return worker;
+        }
+    }
+    return NULL;
+}
+
+static proxy_worker *find_power(proxy_balancer *balancer, request_rec *r)
+{
+    mgb_context_t *ctx = mgb_context;
+    mgb_balancer_t *b = ctx ? mgb_members_balancer(ctx, balancer) : NULL;
+    gb_pick_table_t *table;
+    proxy_worker *worker;
+    seen_t *known;
+    bool swept = false;
+
+    if (!b || b->index == GB_NO_INDEX || !seen) {
+        return find_stock(NULL, balancer, r, false);
+    }
+    table = MGB_TABLE(ctx->shared, b->index);
+    known = &seen[b - (mgb_balancer_t *)ctx->balancers->elts];
+    if (__atomic_load_n(&ctx->gates_seen, __ATOMIC_RELAXED) !=
+        __atomic_load_n(&ctx->shared->header->gates_serial, __ATOMIC_ACQUIRE)) {
+        mgb_members_mirror(ctx);
+        swept = true;
+    }
+    if (gb_pick_sweep_due(table, SWEEP_EVERY_US, mgb_now_us()) || swept) {
+        swept = true;
+    }
+    if (balancer->workers->nelts != known->workers || (swept && known->strangers)) {
+        meet_workers(ctx, b, balancer, known);
+        swept = true;
+    }
+    if (swept) {
+        sweep(ctx, table, r->server);
+    }
+    if (known->strangers && !table->packing) {
+        return find_stock(ctx, balancer, r, false);
+    }
+    worker = elect(ctx, table, balancer, r, known->strangers != 0);
+    if (!worker) {
+        /* What the table says may be old: look at every worker, try those in error. */
+        sweep(ctx, table, r->server);
+        worker = elect(ctx, table, balancer, r, known->strangers != 0);
+    }
+    return worker ? worker : find_stock(ctx, balancer, r, false);
+}
+
+/* Sticky routes bypass the finder; what they load is counted by the scheme handler.
+ * Without this function httpd would go through all workers under the mutex. */
+static apr_status_t sticky_elected(proxy_balancer *balancer, proxy_worker *elected,
+                                   server_rec *s)
+{
+    return APR_SUCCESS;
+}
+
+static apr_status_t reset(proxy_balancer *balancer, server_rec *s)
+{
+    for (int i = 0; i < balancer->workers->nelts; i++) {
+        APR_ARRAY_IDX(balancer->workers, i, proxy_worker *)->s->lbstatus = 0;
+    }
+    return APR_SUCCESS;
+}
+
+static apr_status_t age(proxy_balancer *balancer, server_rec *s)
+{
+    return APR_SUCCESS;
+}
+
+static const proxy_balancer_method bypower = {"bypower", find_power, NULL,
+                                              reset,     age,        sticky_elected};
+
+static void fetch_functions(void)
+{
+    get_best_worker = APR_RETRIEVE_OPTIONAL_FN(proxy_balancer_get_best_worker);
+    retry_worker = APR_RETRIEVE_OPTIONAL_FN(ap_proxy_retry_worker);
+}
+
+static void power_child_init(apr_pool_t *pchild, server_rec *s)
+{
+    if (mgb_context && mgb_context->balancers && mgb_context->balancers->nelts) {
+        seen = apr_pcalloc(pchild,
+                           (apr_size_t)mgb_context->balancers->nelts * sizeof(*seen));
+    }
+}
+
+void mgb_lbmethod_register(apr_pool_t *p)
+{
+    ap_register_provider(p, PROXY_LBMETHOD, bypower.name, "0", &bypower);
+    ap_hook_optional_fn_retrieve(fetch_functions, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_child_init(power_child_init, NULL, NULL, APR_HOOK_MIDDLE);
+}

@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * load_meter.c - requests in flight, their outcomes and latencies.
+ *
+ * Each process counts in a row of its own, so that what a killed child had in flight is
+ * known to the request: its row is taken back as a whole.  The sum of the rows is the
+ * truth; the count in a pick table is a hint for the choice, kept beside it:
+ *
+ *   enter: row + 1, table + 1, look at the gate (closed: take both back)
+ *   leave: table - 1, row - 1
+ *
+ * Count and gate are sequentially consistent.  The keeper closes a gate first and reads
+ * the rows afterwards: either it sees the request, or the request sees the closed gate.
+ * A process that is killed between the two counts leaves drift in the table alone;
+ * mgb_meter_repair takes that out.
+ *
+ * Children: hooks.  Parent: child_status.  No locks.
+ */
+#include "load_private.h"
+
+#include "ap_mpm.h"
+#include "http_request.h"
+
+#include <unistd.h>
+
+/* What a request is counted at.  r->pool, one a request. */
+typedef struct flight_t {
+    request_rec *r;
+    uint32_t slot; /* GB_NO_INDEX: nowhere */
+    bool elected;  /* by our method; the scheme handler has not seen it yet */
+    int64_t entered_at_us;
+} flight_t;
+
+/* ------------------------------------------------------------------ counting */
+
+static void count_out(mgb_context_t *ctx, uint32_t slot)
+{
+    mgb_shared_t *sh = ctx->shared;
+    gb_pick_table_t *table;
+    uint32_t position;
+
+    if (mgb_load_position(sh, slot, &table, &position)) {
+        gb_pick_leave(table, position);
+    }
+    __atomic_fetch_sub(&MGB_ROW(sh, ctx->process, slot)->in_flight, 1,
+                       __ATOMIC_SEQ_CST);
+}
+
+/* +1; false when the gate is closed to it, and nothing is counted then. */
+static bool count_in(mgb_context_t *ctx, uint32_t slot, bool sticky)
+{
+    mgb_shared_t *sh = ctx->shared;
+    gb_pick_table_t *table;
+    uint32_t position;
+    uint8_t gate;
+
+    __atomic_fetch_add(&MGB_ROW(sh, ctx->process, slot)->in_flight, 1,
+                       __ATOMIC_SEQ_CST);
+    if (!mgb_load_position(sh, slot, &table, &position)) {
+        return true; /* not in a table: nothing closes it */
+    }
+    gb_pick_enter(table, position);
+    gate = gb_pick_gate(table, position);
+    if (gate == GB_GATE_OPEN || (sticky && gate == GB_GATE_STICKY)) {
+        return true;
+    }
+    count_out(ctx, slot);
+    return false;
+}
+
+static void finish(flight_t *flight, gb_outcome_e outcome)
+{
+    mgb_context_t *ctx = mgb_context;
+    uint32_t slot = flight->slot;
+
+    if (slot == GB_NO_INDEX) {
+        return;
+    }
+    flight->slot = GB_NO_INDEX;
+    gb_meter_count(&ctx->shared->cells[slot], outcome,
+                   mgb_now_us() - flight->entered_at_us);
+    count_out(ctx, slot);
+}
+
+/* By the class of a status that the backend sent, or that was made of what it did. */
+static gb_outcome_e outcome_of_class(int status)
+{
+    return status < 400 ? GB_OUT_OK : status < 500 ? GB_OUT_CLIENT : GB_OUT_SERVER;
+}
+
+/* The backup: the request ended without post_request. */
+static apr_status_t flight_cleanup(void *data)
+{
+    flight_t *flight = data;
+    int status = flight->r->status;
+
+    if (flight->slot != GB_NO_INDEX) {
+        finish(flight, flight->r->connection->aborted ? GB_OUT_ABORTED
+                       : status >= 500                ? GB_OUT_GATEWAY
+                                                      : outcome_of_class(status));
+    }
+    return APR_SUCCESS;
+}
+
+static flight_t *flight_of(request_rec *r)
+{
+    return ap_get_module_config(r->request_config, &greenbalance_module);
+}
+
+bool mgb_meter_enter(request_rec *r, mgb_context_t *ctx, uint32_t slot, bool sticky)
+{
+    flight_t *flight = flight_of(r);
+
+    if (ctx->process == GB_NO_INDEX) {
+        return true;
+    }
+    if (!flight) {
+        flight = apr_palloc(r->pool, sizeof(*flight));
+        flight->r = r;
+        flight->slot = GB_NO_INDEX;
+        ap_set_module_config(r->request_config, &greenbalance_module, flight);
+        apr_pool_cleanup_register(r->pool, flight, flight_cleanup,
+                                  apr_pool_cleanup_null);
+    }
+    /* A second choice: the member of the first one has failed. */
+    finish(flight, GB_OUT_FAILOVER);
+    if (!count_in(ctx, slot, sticky)) {
+        return false;
+    }
+    flight->slot = slot;
+    flight->elected = !sticky;
+    flight->entered_at_us = mgb_now_us();
+    __atomic_fetch_add(&ctx->shared->cells[slot].arrivals, 1, __ATOMIC_RELAXED);
+    return true;
+}
+
+/* ------------------------------------------------------------------ hooks of children
+ */
+
+/* Each attempt on a backend comes through here.  What our method elected is counted
+ * already; sticky routes and other methods' choices are counted now.  A closed gate
+ * answers as an unreachable backend would: mod_proxy marks the worker with E and
+ * chooses again; the keeper clears E when the machine wakes. */
+static int meter_scheme_handler(request_rec *r, proxy_worker *worker,
+                                proxy_server_conf *conf, char *url,
+                                const char *proxyhost, apr_port_t proxyport)
+{
+    mgb_context_t *ctx = mgb_context;
+    flight_t *flight;
+    uint32_t slot;
+
+    if (!ctx || ctx->process == GB_NO_INDEX) {
+        return DECLINED;
+    }
+    flight = flight_of(r);
+    if (flight && flight->slot != GB_NO_INDEX) {
+        if (flight->elected && mgb_members_worker(ctx, flight->slot) == worker) {
+            flight->elected = false;
+            return DECLINED;
+        }
+        finish(flight, GB_OUT_FAILOVER);
+    }
+    slot = mgb_members_known(ctx, worker);
+    if (slot == GB_NO_INDEX) {
+        return DECLINED;
+    }
+    mgb_members_mirror(ctx);
+    if (!mgb_meter_enter(r, ctx, slot, true)) {
+        ap_log_rerror(
+            APLOG_MARK, APLOG_DEBUG, 0, r,
+            GBLOGNO(0801) "%s: takes no request now, another member is chosen",
+            worker->s->name_ex);
+        return HTTP_SERVICE_UNAVAILABLE;
+    }
+    return DECLINED;
+}
+
+static bool is_tunnel(const proxy_worker *worker, const request_rec *r)
+{
+    return r->status_line ? strncmp(r->status_line, "101", 3) == 0
+                          : strncmp(worker->s->scheme, "ws", 2) == 0;
+}
+
+/* While post_request runs, r->status is what the scheme handler returned: OK when the
+ * backend's answer was passed on, DONE when it broke off, else an error made here.  The
+ * backend's own status then stands in r->status_line alone. */
+static gb_outcome_e outcome_of(const proxy_worker *worker, const request_rec *r)
+{
+    int answered = r->status_line ? atoi(r->status_line) : 0;
+
+    if (r->connection->aborted) {
+        return GB_OUT_ABORTED;
+    }
+    if (r->status == OK) {
+        return is_tunnel(worker, r) ? GB_OUT_TUNNEL : outcome_of_class(answered);
+    }
+    if (r->status == DONE) {
+        return GB_OUT_GATEWAY;
+    }
+    if (r->status == answered || r->status < 500) {
+        return outcome_of_class(r->status); /* ProxyErrorOverride, or a bad request */
+    }
+    return GB_OUT_GATEWAY;
+}
+
+static int meter_post_request(proxy_worker *worker, proxy_balancer *balancer,
+                              request_rec *r, proxy_server_conf *conf)
+{
+    flight_t *flight = mgb_context ? flight_of(r) : NULL;
+
+    if (flight && r->status != SUSPENDED) {
+        finish(flight, outcome_of(worker, r));
+    }
+    return DECLINED;
+}
+
+/* The row that no other process uses.  A child that finds none shares the last one:
+ * what it leaves there when it is killed stays, which keeps servers on, not off. */
+static uint32_t row_claim(mgb_shared_t *sh, uint32_t pid, server_rec *s)
+{
+    uint32_t last = sh->header->processes_room - 1;
+
+    for (uint32_t i = 0; i < last; i++) {
+        uint32_t nobody = 0;
+
+        if (__atomic_compare_exchange_n(&sh->processes[i].pid, &nobody, pid, false,
+                                        __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
+            return i;
+        }
+    }
+    __atomic_store_n(&sh->processes[last].pid, MGB_PID_SEVERAL, __ATOMIC_SEQ_CST);
+    ap_log_error(
+        APLOG_MARK, APLOG_WARNING, 0, s,
+        GBLOGNO(0802) "child %u: all %u rows for counting are taken by children "
+                      "that are still ending; should it be killed, servers with "
+                      "requests of its stay on until httpd is stopped",
+        pid, last);
+    return last;
+}
+
+static void meter_child_init(apr_pool_t *p, server_rec *s)
+{
+    mgb_context_t *ctx = mgb_context;
+
+    if (!ctx || !ctx->shared || !ctx->shared->header->processes_room) {
+        return;
+    }
+    ctx->process = row_claim(ctx->shared, (uint32_t)getpid(), s);
+    __atomic_store_n(&ctx->shared->processes[ctx->process].generation, ctx->generation,
+                     __ATOMIC_RELEASE);
+}
+
+/* ------------------------------------------------------------------ the dead's counts
+ */
+
+/* Each count is exchanged for 0, so two that do this at once give nothing back twice.
+ */
+static uint32_t row_empty(mgb_shared_t *sh, uint32_t process)
+{
+    uint32_t given_back = 0;
+
+    for (uint32_t slot = 0; slot < sh->header->members_room; slot++) {
+        gb_row_cell_t *cell = MGB_ROW(sh, process, slot);
+        gb_pick_table_t *table;
+        uint32_t position, count;
+
+        if (!__atomic_load_n(&sh->members[slot].used, __ATOMIC_ACQUIRE)) {
+            continue; /* reading a row's page would make it resident */
+        }
+        count = __atomic_exchange_n(&cell->in_flight, 0, __ATOMIC_SEQ_CST);
+        if (count && mgb_load_position(sh, slot, &table, &position)) {
+            gb_pick_correct(table, position, -(int64_t)count);
+        }
+        given_back += count;
+    }
+    return given_back;
+}
+
+void mgb_meter_reclaim(mgb_shared_t *sh, uint32_t process)
+{
+    mgb_process_t *row = &sh->processes[process];
+    uint32_t pid = __atomic_load_n(&row->pid, __ATOMIC_SEQ_CST);
+    uint32_t given_back;
+
+    if (pid == 0 || pid == MGB_PID_SEVERAL) {
+        return;
+    }
+    if (pid != MGB_PID_GIVING_BACK &&
+        !__atomic_compare_exchange_n(&row->pid, &pid, MGB_PID_GIVING_BACK, false,
+                                     __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
+        return; /* another one was quicker */
+    }
+    given_back = row_empty(sh, process);
+    __atomic_fetch_add(&sh->header->reclaimed, given_back, __ATOMIC_RELAXED);
+    __atomic_store_n(&row->pid, 0, __ATOMIC_SEQ_CST);
+    if (given_back && mgb_context) {
+        ap_log_error(
+            APLOG_MARK, APLOG_INFO, 0, mgb_context->server,
+            GBLOGNO(0803) "child %u ended with %u requests in flight: they are "
+                          "no longer counted",
+            pid, given_back);
+    }
+}
+
+/* LOST_SLOT is told of children that go on for a while; only EXITED is the end. */
+static void meter_child_status(server_rec *s, pid_t pid, ap_generation_t gen, int slot,
+                               mpm_child_status state)
+{
+    mgb_shared_t *sh = mgb_context ? mgb_context->shared : NULL;
+
+    if (!sh || (state != MPM_CHILD_EXITED &&
+                (state != MPM_CHILD_LOST_SLOT || !mgb_load_is_dead((uint32_t)pid)))) {
+        return;
+    }
+    for (uint32_t i = 0; i < sh->header->processes_room; i++) {
+        if (__atomic_load_n(&sh->processes[i].pid, __ATOMIC_SEQ_CST) == (uint32_t)pid) {
+            mgb_meter_reclaim(sh, i);
+        }
+    }
+}
+
+void mgb_meter_register_hooks(apr_pool_t *p)
+{
+    proxy_hook_scheme_handler(meter_scheme_handler, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    proxy_hook_post_request(meter_post_request, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_child_init(meter_child_init, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_child_status(meter_child_status, NULL, NULL, APR_HOOK_MIDDLE);
+}
