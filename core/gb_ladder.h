@@ -21,7 +21,8 @@ typedef enum gb_ladder_result_e {
     GB_LADDER_OK = 0,   /* the order was accepted, or the status is as wanted */
     GB_LADDER_NOT_YET,  /* the status was read: not as wanted */
     GB_LADDER_LOST,     /* no reply: unknown whether it was carried out */
-    GB_LADDER_REFUSED   /* this rung cannot do it (password, no such driver) */
+    GB_LADDER_REFUSED   /* an order: this rung cannot do it (password, no such driver);
+                         * a question: this rung cannot tell */
 } gb_ladder_result_e;
 
 typedef enum gb_ladder_goal_e {
@@ -40,27 +41,42 @@ typedef struct gb_ladder_t {
     uint32_t asking;    /* the one in flight is a question */
     uint32_t unknown;   /* the last order's outcome is unknown: ask before repeating */
     uint32_t orders;    /* orders given in this run, over all rungs */
-    uint32_t reserved;
+    uint16_t deaf;      /* the current rung refused a question: it is asked no more */
+    uint16_t stale;     /* what is in flight belongs to a run that was ended */
     int64_t rung_ends_at_us; /* then the next rung */
     int64_t next_at_us;      /* no step before this instant */
 } gb_ladder_t;
 
-/* Starts a run; a run with the same goal that is under way goes on unchanged. */
+/* Starts a run: `rungs` ways, `timeout_us` for each.  A run with the same goal that is
+ * under way goes on unchanged; one with the other goal is replaced.  What is in flight
+ * then stays so: the first order of the new run waits for its result, which is dropped.
+ * Keeper's watchdog thread or a simulator, as all of these; no lock. */
 void gb_ladder_start(gb_ladder_t *ladder, gb_ladder_goal_e goal, uint32_t rungs,
                      int64_t timeout_us, int64_t now_us);
 
-/* Ends the run: its goal was reached, or is wanted no more. */
+/* Ends the run: its goal was reached, or is wanted no more.  What is in flight cannot
+ * be recalled: its result has to be reported all the same, and changes nothing. */
 void gb_ladder_stop(gb_ladder_t *ladder);
 
-/* A new keeper took over: what was in flight is lost. */
+/* A new keeper took over: what was in flight is lost.  An order becomes unknown, and
+ * the next step (at once) is a question where the rung is able to ask. */
 void gb_ladder_recover(gb_ladder_t *ladder, int64_t now_us);
 
-/* What is to be done now.  `can_ask`: the current rung is able to read the status.
- * For ORDER and ASK the caller carries it out, and reports by gb_ladder_done(). */
+/* What is to be done now.  `can_ask`: rung `ladder->rung`, as it stands before the
+ * call, is able to read the status.  For ORDER and ASK the caller carries it out by
+ * rung `ladder->rung`, as it stands after the call, and reports by gb_ladder_done(),
+ * exactly once, whatever happened meanwhile; until then every step is WAIT.  EXHAUSTED
+ * comes once; the ladder has then stopped (goal NONE). */
 gb_ladder_step_e gb_ladder_next(gb_ladder_t *ladder, bool can_ask, int64_t timeout_us,
                                 int64_t now_us);
 
-/* The result of what was in flight; `retry_us` until the next try. */
+/* The result of what was in flight; `retry_us` until the next try.
+ *   order     OK: after retry ask, or repeat it where the rung cannot ask;
+ *             LOST: the same; REFUSED: the next rung at once;
+ *   question  OK: nothing is ordered, asked again after 3 * retry; NOT_YET: the order
+ *             again at once; LOST: asked again after retry; REFUSED: this rung is asked
+ *             no more, its order is repeated as that of one that cannot be asked.
+ * NOT_YET of an order counts as LOST.  Nothing in flight: nothing changes. */
 void gb_ladder_done(gb_ladder_t *ladder, gb_ladder_result_e result, int64_t retry_us,
                     int64_t now_us);
 

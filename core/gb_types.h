@@ -91,8 +91,15 @@ typedef enum gb_action_e {
     GB_ACT_BUG = 1u << 5          /* the pair is not in the table: nothing changed */
 } gb_action_e;
 
-/* Names as users see them ("draining", "keep_on", "probe passed"); never NULL.
- * Thread-safe: they return literals. */
+/* The instant `delay_us` (not negative) after `at_us`; GB_NEVER_US when that is beyond
+ * the end of time.  Pure. */
+static inline int64_t gb_after_us(int64_t at_us, int64_t delay_us)
+{
+    return at_us > 0 && delay_us > GB_NEVER_US - at_us ? GB_NEVER_US : at_us + delay_us;
+}
+
+/* Names as users see them ("draining", "keep_on", "probe passed"); never NULL;
+ * "invalid" for a number that is none.  Thread-safe: they return literals. */
 const char *gb_state_name(gb_state_e state);
 const char *gb_wish_name(gb_wish_e wish);
 const char *gb_event_name(gb_event_e event);
