@@ -74,8 +74,7 @@ static const char *read_digits(const char *text, uint64_t most, uint64_t *value)
 static const char *read_decimal(const char *text, unsigned places_most, uint64_t most,
                                 uint64_t *value)
 {
-    uint64_t whole, part, scale = 1;
-    unsigned places = 0;
+    uint64_t whole, scale = 1;
 
     for (unsigned i = 0; i < places_most; i++) {
         scale *= 10;
@@ -86,15 +85,17 @@ static const char *read_decimal(const char *text, unsigned places_most, uint64_t
     }
     whole *= scale;
     if (*text == '.') {
+        uint64_t part = scale;
+
         text++;
         if (!is_digit(*text)) {
             return NULL;
         }
-        for (part = scale; is_digit(*text); text++, places++) {
-            if (places == places_most) {
+        for (; is_digit(*text); text++) {
+            part /= 10;
+            if (part == 0) {
                 return NULL;
             }
-            part /= 10;
             whole += part * (uint64_t)(*text - '0');
         }
     }

@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * config_check.c - what concerns several directives, checked when all is read, so that
+ * "apachectl configtest" shows it too.
+ *
+ * Every finding is logged with the file and line that it is about, and all of them are,
+ * before httpd is told to stop.  Runs in the parent, in check_config.
+ */
+#include "config_private.h"
+
+#include "unixd.h"
+
+#include <errno.h>
+#include <linux/magic.h>
+#include <pwd.h>
+#include <stdarg.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+void mgb_config_report(mgb_findings_t *found, const ap_directive_t *where,
+                       const char *format, ...)
+{
+    const char *text;
+    va_list args;
+
+    va_start(args, format);
+    text = apr_pvsprintf(found->p, format, args);
+    va_end(args);
+    if (where) {
+        text = apr_psprintf(found->p, "%s (line %d of %s)", text, where->line_num,
+                            where->filename);
+    }
+    ap_log_error(APLOG_MARK, APLOG_EMERG, 0, found->main_server, "%s", text);
+    found->errors++;
+}
+
+static proxy_server_conf *proxy_conf_of(const server_rec *s)
+{
+    return ap_get_module_config(s->module_config, &proxy_module);
+}
+
+/* The next balancer of that name (any name when NULL) from *i on, or NULL. */
+static proxy_balancer *next_balancer(const server_rec *s, const char *name, int *i)
+{
+    const apr_array_header_t *balancers = proxy_conf_of(s)->balancers;
+
+    while (*i < balancers->nelts) {
+        proxy_balancer *balancer = &APR_ARRAY_IDX(balancers, (*i)++, proxy_balancer);
+
+        if (!name || strcasecmp(balancer->s->name, name) == 0) {
+            return balancer;
+        }
+    }
+    return NULL;
+}
+
+/* ------------------------------------------------------- where members are written */
+
+/* The keys of the member that a URL names, in a balancer of a server. */
+static mgb_keys_t *find_member(mgb_findings_t *found, const server_rec *s,
+                               const char *pool, const char *url)
+{
+    const char *bar = strchr(url, '|'); /* "unix:/path|http://host" */
+    proxy_balancer *balancer;
+    int i = 0;
+
+    while ((balancer = next_balancer(s, pool, &i))) {
+        const proxy_worker *worker = ap_proxy_get_worker(
+            found->p, balancer, proxy_conf_of(s), bar ? bar + 1 : url);
+        mgb_keys_t *keys = worker ? mgb_config_keys(worker) : NULL;
+
+        if (keys && keys->server == s) {
+            return keys;
+        }
+    }
+    return NULL;
+}
+
+/* A BalancerMember line: [BALANCER] URL KEY=VALUE..., BALANCER outside of <Proxy> only.
+ */
+static void locate_member(mgb_findings_t *found, const ap_directive_t *line,
+                          const server_rec *s, const char *pool)
+{
+    const char *args = line->args, *url = NULL;
+    mgb_keys_t *keys;
+
+    while (*args && !url) {
+        const char *word = ap_getword_conf(found->p, &args);
+
+        if (!pool) {
+            pool = mgb_config_pool_name(found->p, word);
+        }
+        else if (!strchr(word, '=')) {
+            url = word;
+        }
+    }
+    keys = url ? find_member(found, s, pool, url) : NULL;
+    if (keys && !keys->where) {
+        keys->where = line;
+    }
+}
+
+static const server_rec *find_virtual_host(const mgb_findings_t *found,
+                                           const ap_directive_t *line)
+{
+    const server_rec *s = found->main_server->next;
+
+    while (s && !(s->defn_name && strcmp(s->defn_name, line->filename) == 0 &&
+                  s->defn_line_number == (unsigned)line->line_num)) {
+        s = s->next;
+    }
+    return s ? s : found->main_server;
+}
+
+/* mod_proxy does not tell a member's line when it reads it: look through the tree. */
+static void locate_members(mgb_findings_t *found, const ap_directive_t *line,
+                           const server_rec *s, const char *pool)
+{
+    for (; line; line = line->next) {
+        if (strcasecmp(line->directive, "BalancerMember") == 0) {
+            locate_member(found, line, s, pool);
+        }
+        else if (strcasecmp(line->directive, "<VirtualHost") == 0) {
+            locate_members(found, line->first_child, find_virtual_host(found, line),
+                           NULL);
+        }
+        else if (strcasecmp(line->directive, "<Proxy") == 0) {
+            locate_members(found, line->first_child, s,
+                           mgb_config_section_name(found->p, line));
+        }
+        else {
+            locate_members(found, line->first_child, s, pool);
+        }
+    }
+}
+
+/* ------------------------------------------------------------------- balancers */
+
+static bool balancer_exists(const mgb_findings_t *found, const char *name)
+{
+    for (const server_rec *s = found->main_server; s; s = s->next) {
+        int i = 0;
+
+        if (next_balancer(s, name, &i)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void check_pool(mgb_findings_t *found, const mgb_raw_pool_t *pool)
+{
+    const ap_directive_t *set_at = pool->set_at[MGB_SET_THRESHOLD_SLEEP];
+    const int64_t wake = mgb_config_value(pool, MGB_SET_THRESHOLD_WAKE);
+    const int64_t sleep = mgb_config_value(pool, MGB_SET_THRESHOLD_SLEEP);
+
+    if (!balancer_exists(found, pool->name)) {
+        mgb_config_report(found, pool->where,
+                          GBLOGNO(0106) "%s: no balancer of this name has a member",
+                          pool->name);
+    }
+    if (sleep >= wake) {
+        mgb_config_report(
+            found, set_at ? set_at : pool->set_at[MGB_SET_THRESHOLD_WAKE],
+            GBLOGNO(0107) "%s: GreenThreshold sleep=%g%% must be less than "
+                          "wake=%g%%",
+            pool->name, (double)sleep / 10, (double)wake / 10);
+    }
+    if (mgb_config_value(pool, MGB_SET_MODE) != GB_MODE_OFF) {
+        found->managed = true;
+    }
+}
+
+/* Each section once: a virtual host without one of its own has the main server's. */
+static void check_pools(mgb_findings_t *found)
+{
+    for (const server_rec *s = found->main_server; s; s = s->next) {
+        for (apr_hash_index_t *hi = apr_hash_first(found->p, mgb_config_of(s)->pools);
+             hi; hi = apr_hash_next(hi)) {
+            const mgb_raw_pool_t *pool = apr_hash_this_val(hi);
+
+            if (s == found->main_server || apr_hash_get(found->raw->pools, pool->name,
+                                                        APR_HASH_KEY_STRING) != pool) {
+                check_pool(found, pool);
+            }
+        }
+    }
+}
+
+/* Members that will get a slot in the segment: those of balancers that are ours in any
+ * way, each once. */
+static uint32_t count_members(const mgb_findings_t *found)
+{
+    apr_hash_t *seen = apr_hash_make(found->p);
+
+    for (server_rec *s = found->main_server; s; s = s->next) {
+        const proxy_balancer *balancer;
+        int i = 0;
+
+        while ((balancer = next_balancer(s, NULL, &i))) {
+            if (strcmp(balancer->s->lbpname, "bypower") != 0 &&
+                !mgb_config_pool_named(s, balancer->s->name)) {
+                continue;
+            }
+            for (int j = 0; j < balancer->workers->nelts; j++) {
+                proxy_worker **worker =
+                    &APR_ARRAY_IDX(balancer->workers, j, proxy_worker *);
+
+                apr_hash_set(seen, worker, sizeof *worker, worker);
+            }
+        }
+    }
+    return apr_hash_count(seen);
+}
+
+static void check_room(mgb_findings_t *found)
+{
+    const uint32_t room =
+        found->conf->members_room ? found->conf->members_room : GB_MEMBERS_MAX;
+    const uint32_t count = count_members(found);
+
+    if (count > room) {
+        mgb_config_report(
+            found, found->raw->where[MGB_MAIN_MEMBERS],
+            GBLOGNO(0108) "%u members are configured, and there is room for "
+                          "%u: set GreenMembers, at most %u",
+            count, room, (unsigned)GB_MEMBERS_MAX);
+    }
+}
+
+/* -------------------------------------------------------------------- the system */
+
+/* What outlives a stop must not lie in memory. */
+static void check_state_dir(mgb_findings_t *found)
+{
+    const ap_directive_t *where = found->raw->where[MGB_MAIN_STATE_DIR];
+    const char *dir = found->conf->state_dir;
+    char *path = apr_pstrdup(found->p, dir);
+    struct stat st;
+    struct statfs fs;
+
+    while (stat(path, &st) != 0 && errno == ENOENT && strrchr(path, '/') > path) {
+        *strrchr(path, '/') = '\0';
+    }
+    if (stat(path, &st) == 0 && !S_ISDIR(st.st_mode)) {
+        mgb_config_report(found, where,
+                          GBLOGNO(0109) "GreenStateDir %s: %s is no directory", dir,
+                          path);
+    }
+    else if (statfs(path, &fs) == 0 && ((unsigned long)fs.f_type == TMPFS_MAGIC ||
+                                        (unsigned long)fs.f_type == RAMFS_MAGIC)) {
+        mgb_config_report(
+            found, where,
+            GBLOGNO(0110) "GreenStateDir %s: %s lies in memory (tmpfs) and "
+                          "would forget which servers sleep: name a "
+                          "directory on a disk",
+            dir, path);
+    }
+}
+
+/* Owner and mode only; the keeper alone reads it. */
+static void check_secrets(mgb_findings_t *found)
+{
+    const ap_directive_t *where = found->raw->where[MGB_MAIN_SECRETS];
+    const char *file = found->conf->secrets_file;
+    struct stat st;
+
+    if (stat(file, &st) != 0) {
+        const int error = errno;
+
+        mgb_config_report(found, where, GBLOGNO(0111) "GreenSecrets %s: %s", file,
+                          strerror(error));
+        return;
+    }
+    if (!S_ISREG(st.st_mode)) {
+        mgb_config_report(found, where, GBLOGNO(0112) "GreenSecrets %s: must be a file",
+                          file);
+        return;
+    }
+    if (st.st_uid != geteuid()) {
+        mgb_config_report(found, where,
+                          GBLOGNO(0113) "GreenSecrets %s: belongs to uid %u, and must "
+                                        "belong to whoever starts httpd, uid %u",
+                          file, (unsigned)st.st_uid, (unsigned)geteuid());
+    }
+    if ((st.st_mode & 07777) != 0600) {
+        mgb_config_report(found, where,
+                          GBLOGNO(0114) "GreenSecrets %s: has mode %04o, and must have "
+                                        "0600: chmod 600 %s",
+                          file, (unsigned)(st.st_mode & 07777), file);
+    }
+}
+
+/* The processes that face the network must not be able to look into the keeper. */
+static void check_keeper_user(mgb_findings_t *found)
+{
+    const ap_directive_t *where = found->raw->where[MGB_MAIN_KEEPER_USER];
+    const char *wanted = found->raw->text[MGB_MAIN_KEEPER_USER];
+    const char *name = found->conf->keeper_user;
+    const struct passwd *user;
+
+    if (wanted && !getpwnam(wanted)) {
+        mgb_config_report(found, where,
+                          GBLOGNO(0115) "GreenKeeperUser %s: no such user", wanted);
+        return;
+    }
+    user = name ? getpwnam(name) : NULL;
+    if (found->conf->secrets_file && user && user->pw_uid == ap_unixd_config.user_id) {
+        mgb_config_report(
+            found, where ? where : found->raw->where[MGB_MAIN_SECRETS],
+            GBLOGNO(0116) "GreenKeeperUser: with GreenSecrets, the keeper "
+                          "must not run as httpd's own User %s: create a "
+                          "user greenbalance, or name another one",
+            name);
+    }
+}
+
+static void check_drivers(mgb_findings_t *found)
+{
+    for (apr_hash_index_t *hi = apr_hash_first(found->p, found->raw->drivers); hi;
+         hi = apr_hash_next(hi)) {
+        const mgb_raw_driver_t *driver = apr_hash_this_val(hi);
+        const char *command = driver->exec.argv[0];
+        struct stat st;
+
+        if (stat(command, &st) != 0 || !S_ISREG(st.st_mode) ||
+            access(command, X_OK) != 0) {
+            mgb_config_report(
+                found, driver->where,
+                GBLOGNO(0117) "GreenPowerDriver %s: %s is no file that can "
+                              "be executed",
+                driver->exec.name, command);
+        }
+    }
+}
+
+/* ------------------------------------------------------------------------ the hook */
+
+static bool is_used(const server_rec *main_server)
+{
+    const mgb_server_conf_t *conf = mgb_config_of(main_server);
+
+    for (int i = 0; i < MGB_MAIN_COUNT; i++) {
+        if (conf->where[i]) {
+            return true;
+        }
+    }
+    for (const server_rec *s = main_server; s; s = s->next) {
+        if (apr_hash_count(mgb_config_of(s)->pools) > 0) {
+            return true;
+        }
+    }
+    return apr_hash_count(conf->drivers) > 0 || mgb_config_members()->nelts > 0;
+}
+
+int mgb_config_check(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
+                     server_rec *s)
+{
+    mgb_findings_t found = {.p = ptemp, .main_server = s};
+
+    if (!is_used(s)) {
+        return OK;
+    }
+    if (!ap_find_linked_module("mod_proxy_balancer.c")) {
+        mgb_config_report(
+            &found, NULL,
+            GBLOGNO(0118) "mod_proxy_balancer is not loaded: "
+                          "mod_greenbalance's directives need it; load it, "
+                          "as with \"a2enmod proxy_balancer\"");
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    found.raw = mgb_config_of(s);
+    found.conf = mgb_config_main(s);
+    locate_members(&found, ap_conftree, s, NULL);
+    check_pools(&found);
+    mgb_config_check_machines(&found, mgb_config_members());
+    check_room(&found);
+    if (found.managed) {
+        check_state_dir(&found);
+    }
+    if (found.conf->secrets_file) {
+        check_secrets(&found);
+    }
+    check_keeper_user(&found);
+    check_drivers(&found);
+    return found.errors ? HTTP_INTERNAL_SERVER_ERROR : OK;
+}

@@ -1,0 +1,460 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * config_pool.c - the directives in <Proxy "balancer://...">.
+ *
+ * One table says of each setting where it is written, what is allowed and what holds
+ * when nothing is written; reading, messages, inheriting and looking up go by it.
+ */
+#include "config_private.h"
+
+#include "http_core.h"
+
+#include "core/gb_parse.h"
+
+#define MS  GB_US_PER_MS
+#define SEC GB_US_PER_S
+#define DAY (24 * 3600 * GB_US_PER_S)
+
+/* ------------------------------------------------------------- settings of a balancer
+ */
+
+typedef enum kind_e {
+    KIND_WORD, /* read by a setter of its own */
+    KIND_DURATION,
+    KIND_COUNT,
+    KIND_PERCENT,
+    KIND_PER_DAY,
+    KIND_SWITCH,
+    KIND_STATUSES, /* from * 1000 + to */
+    KIND_PATH,
+    KIND_HOST
+} kind_e;
+
+/* A line for each setting: where it is written, what is allowed, the default. */
+static const struct setting_t {
+    const char *directive, *key;
+    kind_e kind;
+    int64_t least, most, otherwise;
+} settings[MGB_SET_COUNT] = {
+    [MGB_SET_MODE] = {"GreenBalance", "", KIND_WORD, 0, 0, GB_MODE_OFF},
+    [MGB_SET_POLICY] = {"GreenPolicy", "", KIND_WORD, 0, 0, 0},
+    [MGB_SET_THRESHOLD_WAKE] = {"GreenThreshold", "wake", KIND_PERCENT, 10, 1000, 800},
+    [MGB_SET_THRESHOLD_SLEEP] = {"GreenThreshold", "sleep", KIND_PERCENT, 10, 1000,
+                                 500},
+    [MGB_SET_AWAKE_MIN] = {"GreenAwake", "min", KIND_COUNT, 1, GB_MEMBERS_MAX, 1},
+    [MGB_SET_AWAKE_SPARE] = {"GreenAwake", "spare", KIND_COUNT, 0, GB_MEMBERS_MAX, 0},
+    [MGB_SET_DWELL_AWAKE] = {"GreenDwell", "awake", KIND_DURATION, 0, 30 * DAY,
+                             300 * SEC},
+    [MGB_SET_DWELL_ASLEEP] = {"GreenDwell", "asleep", KIND_DURATION, 0, 30 * DAY,
+                              60 * SEC},
+    [MGB_SET_DWELL_CYCLES] = {"GreenDwell", "cycles", KIND_PER_DAY, 1, GB_CYCLES_KEPT,
+                              24},
+    [MGB_SET_HEALTH_URI] = {"GreenHealth", "uri", KIND_PATH, 0, 0, 0},
+    [MGB_SET_HEALTH_INTERVAL] = {"GreenHealth", "interval", KIND_DURATION, 100 * MS,
+                                 3600 * SEC, 2 * SEC},
+    [MGB_SET_HEALTH_TIMEOUT] = {"GreenHealth", "timeout", KIND_DURATION, 10 * MS,
+                                300 * SEC, 1 * SEC},
+    [MGB_SET_HEALTH_RISE] = {"GreenHealth", "rise", KIND_COUNT, 1, 100, 2},
+    [MGB_SET_HEALTH_FALL] = {"GreenHealth", "fall", KIND_COUNT, 1, 100, 3},
+    [MGB_SET_HEALTH_EXPECT] = {"GreenHealth", "expect", KIND_STATUSES, 0, 0, 200399},
+    [MGB_SET_HEALTH_HOST] = {"GreenHealth", "host", KIND_HOST, 0, 0, 0},
+    [MGB_SET_HEALTH_VERIFY] = {"GreenHealth", "verify", KIND_SWITCH, 0, 1, 0},
+    [MGB_SET_REVERSE_INTERVAL] = {"GreenReverseHealth", "interval", KIND_DURATION,
+                                  100 * MS, DAY, 30 * SEC},
+    [MGB_SET_REVERSE_FALL] = {"GreenReverseHealth", "fall", KIND_COUNT, 1, 100, 2},
+    [MGB_SET_WAKE_TIMEOUT] = {"GreenWake", "timeout", KIND_DURATION, 100 * MS, DAY,
+                              300 * SEC},
+    [MGB_SET_WAKE_RETRY] = {"GreenWake", "retry", KIND_DURATION, 100 * MS, 3600 * SEC,
+                            10 * SEC},
+    [MGB_SET_WAKE_PACKETS] = {"GreenWake", "packets", KIND_COUNT, 1, 20, 3},
+    [MGB_SET_WAKE_ATONCE] = {"GreenWake", "atonce", KIND_COUNT, 1, GB_MEMBERS_MAX, 8},
+    [MGB_SET_DRAIN_TIMEOUT] = {"GreenDrain", "timeout", KIND_DURATION, 100 * MS,
+                               30 * DAY, 600 * SEC},
+};
+
+int64_t mgb_config_value(const mgb_raw_pool_t *raw, mgb_setting_e setting)
+{
+    return raw && raw->value[setting] != MGB_UNSET ? raw->value[setting]
+                                                   : settings[setting].otherwise;
+}
+
+static const char *show_duration(apr_pool_t *p, int64_t us)
+{
+    static const struct {
+        const char *name;
+        int64_t us;
+    } units[] = {{"d", DAY}, {"h", 3600 * SEC}, {"m", 60 * SEC}, {"s", SEC}};
+
+    for (size_t i = 0; us && i < sizeof units / sizeof units[0]; i++) {
+        if (us % units[i].us == 0) {
+            return apr_psprintf(p, "%" APR_INT64_T_FMT "%s", us / units[i].us,
+                                units[i].name);
+        }
+    }
+    return us ? apr_psprintf(p, "%" APR_INT64_T_FMT "ms", us / MS) : "0";
+}
+
+/* What a setting allows, for error messages. */
+static const char *show_allowed(apr_pool_t *p, const struct setting_t *setting)
+{
+    switch (setting->kind) {
+    case KIND_DURATION:
+        return apr_psprintf(p, "a duration from %s to %s, such as 500ms, 30s, 5m",
+                            show_duration(p, setting->least),
+                            show_duration(p, setting->most));
+    case KIND_COUNT:
+        return apr_psprintf(p,
+                            "a number from %" APR_INT64_T_FMT " to %" APR_INT64_T_FMT,
+                            setting->least, setting->most);
+    case KIND_PERCENT:
+        return "a percentage from 1% to 100%";
+    case KIND_PER_DAY:
+        return apr_psprintf(
+            p, "N/day with N from %" APR_INT64_T_FMT " to %" APR_INT64_T_FMT,
+            setting->least, setting->most);
+    case KIND_SWITCH:
+        return "on or off";
+    case KIND_STATUSES:
+        return "FROM-TO, two HTTP statuses from 100 to 599, such as 200-399";
+    case KIND_PATH:
+        return "a path that begins with / and has no space, such as /health";
+    case KIND_HOST:
+        return "a host's name, with a port if need be";
+    case KIND_WORD:
+        break;
+    }
+    return "";
+}
+
+/* Reads the value of one key; false when it is not allowed. */
+static bool read_value(const struct setting_t *setting, const char *text,
+                       int64_t *value)
+{
+    gb_address_t address;
+    uint32_t number = 0, to;
+    bool on = false, good = false;
+
+    switch (setting->kind) {
+    case KIND_DURATION:
+        return gb_parse_duration(text, value) && *value >= setting->least &&
+               *value <= setting->most;
+    case KIND_COUNT:
+        good = gb_parse_count(text, (uint32_t)setting->least, (uint32_t)setting->most,
+                              &number);
+        break;
+    case KIND_PERCENT:
+        good = gb_parse_percent(text, &number);
+        break;
+    case KIND_PER_DAY:
+        good = gb_parse_per_day(text, &number);
+        break;
+    case KIND_SWITCH:
+        good = gb_parse_switch(text, &on);
+        number = on;
+        break;
+    case KIND_STATUSES:
+        good = gb_parse_statuses(text, &number, &to);
+        if (good) {
+            *value = number * INT64_C(1000) + to;
+        }
+        return good;
+    case KIND_PATH:
+        *value = 0;
+        return gb_parse_path(text);
+    case KIND_HOST:
+        *value = 0;
+        return gb_parse_address(text, 1, &address);
+    case KIND_WORD:
+        break;
+    }
+    *value = number;
+    return good && *value >= setting->least && *value <= setting->most;
+}
+
+/* ------------------------------------------------------------------- sections */
+
+const char *mgb_config_pool_name(apr_pool_t *p, const char *text)
+{
+    const size_t prefix = sizeof BALANCER_PREFIX - 1;
+    char *name;
+
+    if (!text || strncasecmp(text, BALANCER_PREFIX, prefix) != 0) {
+        return NULL;
+    }
+    /* mod_proxy, too, drops a path and goes by lower case. */
+    name = apr_pstrmemdup(p, text, prefix + strcspn(text + prefix, "/"));
+    ap_str_tolower(name);
+    return name[prefix] && !strpbrk(name + prefix, "*?[") ? name : NULL;
+}
+
+const char *mgb_config_section_name(apr_pool_t *p, const ap_directive_t *section)
+{
+    const char *end = strrchr(section->args, '>');
+    const char *args =
+        apr_pstrmemdup(p, section->args,
+                       end ? (apr_size_t)(end - section->args) : strlen(section->args));
+
+    return mgb_config_pool_name(p, ap_getword_conf(p, &args));
+}
+
+/* The balancer whose section a directive stands in, made when it is the first. */
+static const char *enclosing_pool(cmd_parms *cmd, mgb_raw_pool_t **pool)
+{
+    mgb_server_conf_t *conf = mgb_config_of(cmd->server);
+    const ap_directive_t *section = cmd->directive->parent;
+    const char *name, *error;
+
+    while (section && strcasecmp(section->directive, "<Proxy") != 0) {
+        section = section->parent;
+    }
+    name = section ? mgb_config_section_name(cmd->pool, section) : NULL;
+    if (!name) {
+        return apr_pstrcat(cmd->pool, cmd->cmd->name,
+                           " belongs into a section <Proxy \"balancer://NAME\"> that "
+                           "names one balancer",
+                           NULL);
+    }
+    error = ap_check_cmd_context(cmd, NOT_IN_LIMIT | NOT_IN_DIR_LOC_FILE);
+    if (error) {
+        return error;
+    }
+    *pool = apr_hash_get(conf->pools, name, APR_HASH_KEY_STRING);
+    if (!*pool) {
+        *pool = apr_pcalloc(cmd->pool, sizeof **pool);
+        (*pool)->name = name;
+        for (size_t i = 0; i < MGB_SET_COUNT; i++) {
+            (*pool)->value[i] = MGB_UNSET;
+        }
+        apr_hash_set(conf->pools, name, APR_HASH_KEY_STRING, *pool);
+    }
+    (*pool)->where = cmd->directive;
+    return NULL;
+}
+
+static void store(mgb_raw_pool_t *pool, mgb_setting_e setting, const cmd_parms *cmd,
+                  int64_t value, const char *text)
+{
+    pool->value[setting] = value;
+    pool->text[setting] = text;
+    pool->set_at[setting] = cmd->directive;
+}
+
+const char *mgb_config_set_mode(cmd_parms *cmd, void *dummy, const char *arg)
+{
+    static const struct {
+        const char *name;
+        gb_mode_e mode;
+    } modes[] = {
+        {"off", GB_MODE_OFF}, {"on", GB_MODE_ON}, {"observe", GB_MODE_OBSERVE}};
+    mgb_raw_pool_t *pool;
+    const char *error = enclosing_pool(cmd, &pool);
+
+    if (error) {
+        return error;
+    }
+    for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++) {
+        if (strcasecmp(arg, modes[i].name) == 0) {
+            store(pool, MGB_SET_MODE, cmd, modes[i].mode, NULL);
+            return NULL;
+        }
+    }
+    return apr_psprintf(cmd->pool, "GreenBalance %s: must be on, off or observe", arg);
+}
+
+const char *mgb_config_set_policy(cmd_parms *cmd, void *dummy, int argc,
+                                  char *const argv[])
+{
+    mgb_raw_pool_t *pool;
+    const char *error = enclosing_pool(cmd, &pool);
+
+    if (error) {
+        return error;
+    }
+    if (argc < 1) {
+        return "GreenPolicy needs the name of a policy: threshold";
+    }
+    if (strcasecmp(argv[0], "threshold") != 0) {
+        return apr_psprintf(cmd->pool,
+                            "GreenPolicy %s: only threshold exists in this version",
+                            argv[0]);
+    }
+    if (argc > 1) {
+        return apr_psprintf(
+            cmd->pool,
+            "GreenPolicy threshold %s: this policy has no parameters here; "
+            "its percentages are set by GreenThreshold",
+            argv[1]);
+    }
+    store(pool, MGB_SET_POLICY, cmd, 0, NULL);
+    return NULL;
+}
+
+/* "wake=, sleep=": the keys of a directive. */
+static const char *show_keys(apr_pool_t *p, const char *directive)
+{
+    const char *keys = "";
+
+    for (size_t i = 0; i < MGB_SET_COUNT; i++) {
+        if (strcasecmp(settings[i].directive, directive) == 0) {
+            keys = apr_pstrcat(p, keys, *keys ? ", " : "", settings[i].key, "=", NULL);
+        }
+    }
+    return keys;
+}
+
+/* Reads one KEY=VALUE of a directive.  `seen` has a bit for each setting. */
+static const char *set_key(cmd_parms *cmd, mgb_raw_pool_t *pool, const char *arg,
+                           uint64_t *seen)
+{
+    const char *directive = cmd->cmd->name, *equals = strchr(arg, '=');
+    size_t length = equals ? (size_t)(equals - arg) : 0;
+    int64_t value = 0;
+    size_t i = 0;
+
+    while (length && i < MGB_SET_COUNT &&
+           (strcasecmp(settings[i].directive, directive) != 0 ||
+            strlen(settings[i].key) != length ||
+            strncasecmp(settings[i].key, arg, length) != 0)) {
+        i++;
+    }
+    if (!length || i == MGB_SET_COUNT) {
+        return apr_psprintf(cmd->pool, "%s %s: allowed are %s", directive, arg,
+                            show_keys(cmd->pool, directive));
+    }
+    if (*seen & (UINT64_C(1) << i)) {
+        return apr_psprintf(cmd->pool, "%s: %s= is given twice", directive,
+                            settings[i].key);
+    }
+    *seen |= UINT64_C(1) << i;
+    if (i == MGB_SET_AWAKE_MIN && strcmp(equals + 1, "0") == 0) {
+        return "GreenAwake min=0: a balancer with nobody awake needs GreenHold, which "
+               "this "
+               "version does not have; the least is min=1";
+    }
+    if (!read_value(&settings[i], equals + 1, &value)) {
+        return apr_psprintf(cmd->pool, "%s %s: must be %s", directive, arg,
+                            show_allowed(cmd->pool, &settings[i]));
+    }
+    store(pool, (mgb_setting_e)i, cmd, value, apr_pstrdup(cmd->pool, equals + 1));
+    return NULL;
+}
+
+const char *mgb_config_set_keys(cmd_parms *cmd, void *dummy, int argc,
+                                char *const argv[])
+{
+    mgb_raw_pool_t *pool;
+    const char *error = enclosing_pool(cmd, &pool);
+    uint64_t seen = 0;
+
+    if (!error && argc < 1) {
+        error = apr_psprintf(cmd->pool, "%s needs at least one of %s", cmd->cmd->name,
+                             show_keys(cmd->pool, cmd->cmd->name));
+    }
+    for (int i = 0; !error && i < argc; i++) {
+        error = set_key(cmd, pool, argv[i], &seen);
+    }
+    return error;
+}
+_Static_assert(MGB_SET_COUNT <= 64, "mgb_config_set_keys has a bit for each setting");
+
+/* ------------------------------------------------------------ inherit, look up */
+
+void *mgb_config_merge_pool(apr_pool_t *p, const void *key, apr_ssize_t length,
+                            const void *over, const void *base, const void *baton)
+{
+    const mgb_raw_pool_t *above = over, *below = base;
+    mgb_raw_pool_t *pool = apr_pmemdup(p, above, sizeof *above);
+
+    for (size_t i = 0; i < MGB_SET_COUNT; i++) {
+        if (pool->value[i] == MGB_UNSET) {
+            pool->value[i] = below->value[i];
+            pool->text[i] = below->text[i];
+            pool->set_at[i] = below->set_at[i];
+        }
+    }
+    return pool;
+}
+
+static const mgb_raw_pool_t *find_pool(apr_pool_t *p, const server_rec *s,
+                                       const char *name)
+{
+    const mgb_server_conf_t *conf = mgb_config_of(s);
+    const char *canonical = mgb_config_pool_name(p, name);
+
+    return conf && canonical ? apr_hash_get(conf->pools, canonical, APR_HASH_KEY_STRING)
+                             : NULL;
+}
+
+static void resolve_rules(gb_rules_t *rules, const mgb_raw_pool_t *raw)
+{
+    rules->drain_timeout_us = mgb_config_value(raw, MGB_SET_DRAIN_TIMEOUT);
+    rules->wake_timeout_us = mgb_config_value(raw, MGB_SET_WAKE_TIMEOUT);
+    rules->wake_retry_us = mgb_config_value(raw, MGB_SET_WAKE_RETRY);
+    rules->awake_dwell_us = mgb_config_value(raw, MGB_SET_DWELL_AWAKE);
+    rules->asleep_dwell_us = mgb_config_value(raw, MGB_SET_DWELL_ASLEEP);
+    rules->cycles_per_day = (uint32_t)mgb_config_value(raw, MGB_SET_DWELL_CYCLES);
+    rules->packets = (uint32_t)mgb_config_value(raw, MGB_SET_WAKE_PACKETS);
+    /* A server that stops has as long as a rung has, and then the time that the proof
+     * of its being off takes: a deadline before that would wake every one again. */
+    rules->stop_timeout_us =
+        rules->wake_timeout_us + mgb_config_value(raw, MGB_SET_REVERSE_INTERVAL) *
+                                     (mgb_config_value(raw, MGB_SET_REVERSE_FALL) + 1);
+}
+
+static void resolve_probe(mgb_probe_conf_t *probe, const mgb_raw_pool_t *raw)
+{
+    const int64_t statuses = mgb_config_value(raw, MGB_SET_HEALTH_EXPECT);
+
+    probe->uri =
+        raw && raw->text[MGB_SET_HEALTH_URI] ? raw->text[MGB_SET_HEALTH_URI] : "/";
+    probe->host = raw ? raw->text[MGB_SET_HEALTH_HOST] : NULL;
+    probe->interval_us = mgb_config_value(raw, MGB_SET_HEALTH_INTERVAL);
+    probe->timeout_us = mgb_config_value(raw, MGB_SET_HEALTH_TIMEOUT);
+    probe->rise = (uint32_t)mgb_config_value(raw, MGB_SET_HEALTH_RISE);
+    probe->fall = (uint32_t)mgb_config_value(raw, MGB_SET_HEALTH_FALL);
+    probe->expect_from = (uint32_t)(statuses / 1000);
+    probe->expect_to = (uint32_t)(statuses % 1000);
+    probe->verify = mgb_config_value(raw, MGB_SET_HEALTH_VERIFY) != 0;
+}
+
+const mgb_pool_conf_t *mgb_config_pool(apr_pool_t *p, server_rec *s, const char *name)
+{
+    const mgb_raw_pool_t *raw = find_pool(p, s, name);
+    mgb_pool_conf_t *pool = apr_pcalloc(p, sizeof *pool);
+
+    pool->name = raw ? raw->name : apr_pstrdup(p, name);
+    pool->mode = (gb_mode_e)mgb_config_value(raw, MGB_SET_MODE);
+    pool->threshold.wake_permille =
+        (uint32_t)mgb_config_value(raw, MGB_SET_THRESHOLD_WAKE);
+    pool->threshold.sleep_permille =
+        (uint32_t)mgb_config_value(raw, MGB_SET_THRESHOLD_SLEEP);
+    pool->min_awake = (uint32_t)mgb_config_value(raw, MGB_SET_AWAKE_MIN);
+    pool->spare = (uint32_t)mgb_config_value(raw, MGB_SET_AWAKE_SPARE);
+    pool->wakes_at_once = (uint32_t)mgb_config_value(raw, MGB_SET_WAKE_ATONCE);
+    resolve_rules(&pool->rules, raw);
+    resolve_probe(&pool->probe, raw);
+    pool->reverse.interval_us = mgb_config_value(raw, MGB_SET_REVERSE_INTERVAL);
+    pool->reverse.fall = (uint32_t)mgb_config_value(raw, MGB_SET_REVERSE_FALL);
+    return pool;
+}
+
+bool mgb_config_pool_named(server_rec *s, const char *name)
+{
+    const apr_array_header_t *members = mgb_config_members();
+    apr_pool_t *p = s->process->pconf;
+
+    if (find_pool(p, s, name)) {
+        return true;
+    }
+    name = mgb_config_pool_name(p, name);
+    for (int i = 0; name && members && i < members->nelts; i++) {
+        const mgb_keys_t *keys = APR_ARRAY_IDX(members, i, const mgb_keys_t *);
+
+        /* The main server's balancers are every virtual host's. */
+        if ((keys->server == s || !keys->server->is_virtual) && keys->balancer &&
+            strcmp(keys->balancer, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}

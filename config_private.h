@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * config_private.h - what the files of the configuration share.
+ *
+ * Settings are kept as written, MGB_UNSET where nothing was; defaults come in when they
+ * are looked up.  Everything lies in pconf, is written while the parent reads the
+ * configuration and checks it, and is read-only from then on.
+ */
+#ifndef MGB_CONFIG_PRIVATE_H
+#define MGB_CONFIG_PRIVATE_H
+
+#include "mod_greenbalance.h"
+#include "util_cfgtree.h"
+
+#define MGB_UNSET INT64_C(-1)
+
+/* The settings of a balancer; config_pool.c has a table with a line for each. */
+typedef enum mgb_setting_e {
+    MGB_SET_MODE,
+    MGB_SET_POLICY,
+    MGB_SET_THRESHOLD_WAKE,
+    MGB_SET_THRESHOLD_SLEEP,
+    MGB_SET_AWAKE_MIN,
+    MGB_SET_AWAKE_SPARE,
+    MGB_SET_DWELL_AWAKE,
+    MGB_SET_DWELL_ASLEEP,
+    MGB_SET_DWELL_CYCLES,
+    MGB_SET_HEALTH_URI,
+    MGB_SET_HEALTH_INTERVAL,
+    MGB_SET_HEALTH_TIMEOUT,
+    MGB_SET_HEALTH_RISE,
+    MGB_SET_HEALTH_FALL,
+    MGB_SET_HEALTH_EXPECT,
+    MGB_SET_HEALTH_HOST,
+    MGB_SET_HEALTH_VERIFY,
+    MGB_SET_REVERSE_INTERVAL,
+    MGB_SET_REVERSE_FALL,
+    MGB_SET_WAKE_TIMEOUT,
+    MGB_SET_WAKE_RETRY,
+    MGB_SET_WAKE_PACKETS,
+    MGB_SET_WAKE_ATONCE,
+    MGB_SET_DRAIN_TIMEOUT,
+    MGB_SET_COUNT
+} mgb_setting_e;
+
+/* One <Proxy "balancer://..."> of one server, as written. */
+typedef struct mgb_raw_pool_t {
+    const char *name;                /* canonical: "balancer://app" */
+    const ap_directive_t *where;     /* the latest directive of ours in it */
+    int64_t value[MGB_SET_COUNT];    /* MGB_UNSET: not written here */
+    const char *text[MGB_SET_COUNT]; /* for words; NULL: not written here */
+    const ap_directive_t *set_at[MGB_SET_COUNT];
+} mgb_raw_pool_t;
+
+/* A GreenPowerDriver line. */
+typedef struct mgb_raw_driver_t {
+    mgb_exec_t exec;
+    const ap_directive_t *where;
+} mgb_raw_driver_t;
+
+typedef enum mgb_main_e {
+    MGB_MAIN_STATE_DIR,
+    MGB_MAIN_RUNTIME_DIR,
+    MGB_MAIN_SECRETS,
+    MGB_MAIN_KEEPER_USER,
+    MGB_MAIN_MEMBERS,
+    MGB_MAIN_COUNT
+} mgb_main_e;
+
+/* Our configuration of one server. */
+typedef struct mgb_server_conf_t {
+    apr_hash_t *pools; /* name -> mgb_raw_pool_t */
+    apr_hash_t
+        *drivers; /* name -> mgb_raw_driver_t; main server only, as what follows */
+    const char *text[MGB_MAIN_COUNT];
+    const ap_directive_t *where[MGB_MAIN_COUNT];
+    const mgb_main_conf_t *resolved; /* by mgb_config_main() */
+} mgb_server_conf_t;
+
+/* The keys of one member, and where they come from. */
+typedef struct mgb_keys_t {
+    mgb_hints_t hints;           /* as written until check_config; then the machine's */
+    server_rec *server;          /* whose configuration names the member */
+    const char *balancer;        /* canonical name */
+    const ap_directive_t *where; /* found by config_check.c; NULL: not found */
+    struct mgb_keys_t *joined; /* another member of the same machine, nearer the root */
+    struct mgb_joined_t *machine; /* of a root: config_machine.c's */
+} mgb_keys_t;
+
+/* config.c */
+mgb_server_conf_t *mgb_config_of(const server_rec *s);
+
+/* config_pool.c: setters of the directives of a balancer. */
+const char *mgb_config_set_mode(cmd_parms *cmd, void *dummy, const char *arg);
+const char *mgb_config_set_policy(cmd_parms *cmd, void *dummy, int argc,
+                                  char *const argv[]);
+const char *mgb_config_set_keys(cmd_parms *cmd, void *dummy, int argc,
+                                char *const argv[]);
+/* For apr_hash_merge(): a virtual host's settings over the main server's. */
+void *mgb_config_merge_pool(apr_pool_t *p, const void *key, apr_ssize_t length,
+                            const void *over, const void *base, const void *baton);
+/* "Balancer://App/path" -> "balancer://app"; NULL when it names no balancer. */
+const char *mgb_config_pool_name(apr_pool_t *p, const char *text);
+/* The balancer that a <Proxy ...> section names, or NULL. */
+const char *mgb_config_section_name(apr_pool_t *p, const ap_directive_t *section);
+/* The value in force: as written for the balancer, else the default; `raw` may be NULL.
+ */
+int64_t mgb_config_value(const mgb_raw_pool_t *raw, mgb_setting_e setting);
+
+/* config_member.c */
+void mgb_config_member_register_hooks(apr_pool_t *p);
+/* All members with keys of ours, in the order of the configuration: mgb_keys_t*.
+ * NULL before pre_config. */
+const apr_array_header_t *mgb_config_members(void);
+mgb_keys_t *mgb_config_keys(const proxy_worker *worker);
+/* Puts the defaults where nothing is set. */
+void mgb_config_member_default(mgb_hints_t *hints);
+
+/* What check_config is about, and what it has found so far. */
+typedef struct mgb_findings_t {
+    apr_pool_t *p; /* temporary */
+    server_rec *main_server;
+    const mgb_main_conf_t *conf;
+    const mgb_server_conf_t *raw; /* the main server's */
+    bool managed;                 /* some balancer is on or observed */
+    uint32_t errors;
+} mgb_findings_t;
+
+/* config_machine.c: joins the members, reports what contradicts or lacks, and gives
+ * each member the hints of its machine and the defaults. */
+void mgb_config_check_machines(mgb_findings_t *found,
+                               const apr_array_header_t *members);
+
+/* config_check.c */
+/* Logs an error with its file and line, and counts it. */
+void mgb_config_report(mgb_findings_t *found, const ap_directive_t *where,
+                       const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* The hook check_config. */
+int mgb_config_check(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
+                     server_rec *s);
+
+#endif /* MGB_CONFIG_PRIVATE_H */
