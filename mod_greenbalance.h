@@ -464,6 +464,8 @@ int mgb_control_listen(const char *path, apr_pool_t *p); /* as root; -1: errno *
 
 /* watchdog.c: the keeper's tick. */
 apr_status_t mgb_watchdog_create(mgb_keeper_t *keeper);
+/* Once, when all parts stand: goes on with what a predecessor left under way. */
+void mgb_watchdog_resume(mgb_keeper_t *keeper, int64_t now_us);
 void mgb_watchdog_tick(mgb_keeper_t *keeper, int64_t now_us);
 /* A command of the operator; returns NULL, or why it was refused. */
 const char *mgb_watchdog_command(mgb_keeper_t *keeper, uint32_t member,

@@ -1,0 +1,632 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * watchdog.c - the keeper's tick: what was sensed -> core -> what is done.
+ *
+ * The keeper's working copies of machines and balancers are the truth while it lives;
+ * after each tick they are copied into the segment, before any order goes out, so that
+ * a keeper that takes over knows of every order that can have been given.
+ *
+ * Nothing is ordered off with work in flight.  A child counts a request in first and
+ * looks at the gate after that; the keeper closes the gate first and looks at the
+ * counts after that, a tick later.  With both sequentially consistent, one of them sees
+ * the other, whichever came first.
+ */
+#include "mod_greenbalance.h"
+
+#include <stdlib.h>
+
+#define SYNC_EVERY_US       GB_US_PER_S        /* members added in balancer-manager */
+#define CHECKPOINT_EVERY_US (10 * GB_US_PER_S) /* learned times, energy */
+#define ENERGY_GAP_US       (10 * GB_US_PER_S) /* the account leaves longer gaps open */
+#define ACTIONS_A_TICK      64
+
+typedef struct watchdog_t {
+    gb_fleet_t fleet;
+    uint32_t *pool_slots; /* fleet.pools[i] is the balancer of this slot */
+    bool *off_pending;    /* [rig]: gate closed, the order waits for its tick */
+    uint32_t *first_door; /* [rig]: its first door; GB_NO_INDEX: none */
+    uint32_t *next_door;  /* [door]: the next one of the same machine */
+    int64_t second_at_us; /* the next whole second's work */
+    int64_t checkpoint_at_us;
+    int checkpoint_error; /* the one that was told of */
+    bool changed;         /* a machine changed its state since the last checkpoint */
+    uint32_t doors_room;
+} watchdog_t;
+
+static watchdog_t dog;
+
+/* ------------------------------------------------------------------ setting up */
+
+static uint32_t pool_index(uint32_t balancer_slot)
+{
+    for (uint32_t i = 0; i < dog.fleet.pool_count; i++) {
+        if (dog.pool_slots[i] == balancer_slot) {
+            return i;
+        }
+    }
+    return GB_NO_INDEX;
+}
+
+static uint32_t rig_index(const mgb_keeper_t *keeper, uint32_t machine_slot)
+{
+    for (uint32_t i = 0; i < keeper->rig_count; i++) {
+        if (keeper->rigs[i].slot == machine_slot) {
+            return i;
+        }
+    }
+    return GB_NO_INDEX;
+}
+
+static void pools_create(mgb_keeper_t *keeper)
+{
+    const apr_array_header_t *balancers = keeper->ctx->balancers;
+    apr_size_t count = (apr_size_t)balancers->nelts;
+
+    dog.fleet.pools = apr_pcalloc(keeper->pool, (count + 1) * sizeof(gb_pool_t));
+    dog.pool_slots = apr_pcalloc(keeper->pool, (count + 1) * sizeof(uint32_t));
+    for (int i = 0; i < balancers->nelts; i++) {
+        const mgb_balancer_t *b = &APR_ARRAY_IDX(balancers, i, mgb_balancer_t);
+
+        if (b->index != GB_NO_INDEX) {
+            dog.pool_slots[dog.fleet.pool_count] = b->index;
+            dog.fleet.pools[dog.fleet.pool_count++] =
+                keeper->shared->balancers[b->index].pool;
+        }
+    }
+}
+
+static void rigs_create(mgb_keeper_t *keeper)
+{
+    const apr_array_header_t *groups = keeper->ctx->groups;
+    apr_size_t count = (apr_size_t)groups->nelts;
+
+    keeper->rigs = apr_pcalloc(keeper->pool, (count + 1) * sizeof(mgb_rig_t));
+    dog.fleet.machines = apr_pcalloc(keeper->pool, (count + 1) * sizeof(gb_machine_t));
+    dog.fleet.senses = apr_pcalloc(keeper->pool, (count + 1) * sizeof(gb_sense_t));
+    dog.off_pending = apr_pcalloc(keeper->pool, (count + 1) * sizeof(bool));
+    dog.first_door = apr_palloc(keeper->pool, (count + 1) * sizeof(uint32_t));
+    memset(dog.first_door, 0xff, (count + 1) * sizeof(uint32_t));
+    for (int i = 0; i < groups->nelts; i++) {
+        mgb_group_t *group = &APR_ARRAY_IDX(groups, i, mgb_group_t);
+        mgb_rig_t *rig = &keeper->rigs[keeper->rig_count];
+
+        if (group->slot == GB_NO_INDEX) {
+            continue;
+        }
+        rig->slot = group->slot;
+        rig->hints = group->has_hints ? &group->hints : NULL;
+        rig->pool = group->balancer->conf;
+        dog.fleet.machines[keeper->rig_count++] =
+            keeper->shared->machines[group->slot].m;
+    }
+    dog.fleet.machine_count = keeper->rig_count;
+}
+
+/* A member that was added at run time has no machine; it gets one of its own, without
+ * ladders, when there is room for it at the next restart.  Until then it only routes.
+ */
+static void door_add(mgb_keeper_t *keeper, const mgb_balancer_t *b,
+                     proxy_worker *worker)
+{
+    uint32_t slot = mgb_members_slot(keeper->ctx, b, worker), rig;
+    gb_door_t *door;
+
+    if (slot == GB_NO_INDEX || keeper->door_count >= dog.doors_room) {
+        return;
+    }
+    for (uint32_t i = 0; i < keeper->door_count; i++) {
+        if (keeper->doors[i].slot == slot) {
+            return;
+        }
+    }
+    rig = rig_index(keeper, keeper->shared->members[slot].machine);
+    if (rig == GB_NO_INDEX) {
+        return;
+    }
+    keeper->doors[keeper->door_count].slot = slot;
+    keeper->doors[keeper->door_count].rig = rig;
+    keeper->doors[keeper->door_count].balancer = b;
+    keeper->doors[keeper->door_count].worker = worker;
+    door = &dog.fleet.doors[keeper->door_count++];
+    door->machine = rig;
+    door->balancer = pool_index(b->index);
+    door->capacity = keeper->shared->members[slot].capacity;
+    dog.next_door[keeper->door_count - 1] = dog.first_door[rig];
+    dog.first_door[rig] = keeper->door_count - 1;
+    dog.fleet.door_count = keeper->door_count;
+}
+
+static void doors_create(mgb_keeper_t *keeper)
+{
+    dog.doors_room = keeper->shared->header->members_room;
+    keeper->doors = apr_pcalloc(keeper->pool, dog.doors_room * sizeof(mgb_door_t));
+    dog.fleet.doors = apr_pcalloc(keeper->pool, dog.doors_room * sizeof(gb_door_t));
+    dog.next_door = apr_pcalloc(keeper->pool, dog.doors_room * sizeof(uint32_t));
+    for (int i = 0; i < keeper->ctx->balancers->nelts; i++) {
+        const mgb_balancer_t *b =
+            &APR_ARRAY_IDX(keeper->ctx->balancers, i, mgb_balancer_t);
+
+        for (int k = 0; b->index != GB_NO_INDEX && k < b->balancer->workers->nelts;
+             k++) {
+            door_add(keeper, b, APR_ARRAY_IDX(b->balancer->workers, k, proxy_worker *));
+        }
+    }
+}
+
+/* A machine in several balancers obeys the strictest of each rule. */
+static void rules_join(gb_rules_t *into, const gb_rules_t *from, bool first)
+{
+    if (first) {
+        *into = *from;
+        return;
+    }
+#define LARGER(field)                                                                  \
+    into->field = into->field > from->field ? into->field : from->field
+    LARGER(drain_timeout_us);
+    LARGER(stop_timeout_us);
+    LARGER(wake_timeout_us);
+    LARGER(awake_dwell_us);
+    LARGER(asleep_dwell_us);
+    LARGER(packets);
+#undef LARGER
+    if (from->wake_retry_us < into->wake_retry_us) {
+        into->wake_retry_us = from->wake_retry_us;
+    }
+    if (from->cycles_per_day < into->cycles_per_day) {
+        into->cycles_per_day = from->cycles_per_day;
+    }
+}
+
+/* What the machine is able to do, from its keys and its balancers' modes. */
+static void rig_resolve(mgb_keeper_t *keeper, uint32_t i)
+{
+    mgb_rig_t *rig = &keeper->rigs[i];
+    gb_machine_t *machine = &dog.fleet.machines[i];
+    uint32_t kept = machine->flags & (GB_MF_ADMIN_HELD | GB_MF_WAKE_ASKED |
+                                      GB_MF_ON_ASKED | GB_MF_TRIED_OFF);
+    bool on = false, observed = false, first = true;
+
+    for (uint32_t d = dog.first_door[i]; d != GB_NO_INDEX; d = dog.next_door[d]) {
+        const mgb_pool_conf_t *pool = keeper->doors[d].balancer->conf;
+
+        on = on || pool->mode == GB_MODE_ON;
+        observed = observed || pool->mode == GB_MODE_OBSERVE;
+        if (first || pool->mode == GB_MODE_ON) {
+            rules_join(&rig->rules, &pool->rules, first);
+            rig->pool = pool;
+            first = false;
+        }
+    }
+    machine->rungs_wake = rig->hints ? rig->hints->wake_count : 0;
+    machine->rungs_sleep = rig->hints ? rig->hints->sleep_count : 0;
+    machine->flags = kept | (machine->rungs_wake ? GB_MF_CAN_WAKE : 0) |
+                     (machine->rungs_sleep ? GB_MF_CAN_SLEEP : 0) |
+                     (keeper->shared->machines[rig->slot].has_bmc ? GB_MF_HAS_BMC : 0) |
+                     (on || observed ? GB_MF_MANAGED : 0) |
+                     (observed && !on ? GB_MF_OBSERVED : 0);
+    if (rig->rules.stop_timeout_us <= 0) {
+        int64_t rungs = machine->rungs_sleep ? machine->rungs_sleep : 1;
+
+        rig->rules.stop_timeout_us =
+            rungs * rig->rules.wake_timeout_us + 30 * GB_US_PER_S;
+    }
+    dog.fleet.rules[i] = rig->rules;
+}
+
+apr_status_t mgb_watchdog_create(mgb_keeper_t *keeper)
+{
+    memset(&dog, 0, sizeof(dog));
+    pools_create(keeper);
+    rigs_create(keeper);
+    doors_create(keeper);
+    dog.fleet.rules = apr_pcalloc(keeper->pool, ((apr_size_t)keeper->rig_count + 1) *
+                                                    sizeof(gb_rules_t));
+    for (uint32_t i = 0; i < keeper->rig_count; i++) {
+        rig_resolve(keeper, i);
+    }
+    dog.second_at_us = mgb_now_us() + GB_US_PER_S;
+    dog.checkpoint_at_us = mgb_now_us() + CHECKPOINT_EVERY_US;
+    return APR_SUCCESS;
+}
+
+/* An order that the predecessor was about to give, or gave without a trace: the ladder
+ * asks before it orders where it can, and every order is idempotent. */
+static void ladder_resume(mgb_keeper_t *keeper, uint32_t i, int64_t now_us)
+{
+    const gb_machine_t *machine = &dog.fleet.machines[i];
+    const mgb_machine_t *shared = &keeper->shared->machines[keeper->rigs[i].slot];
+
+    if (shared->ladder.goal != GB_GOAL_NONE || (machine->flags & GB_MF_ADMIN_HELD)) {
+        return;
+    }
+    if (machine->state == GB_ST_WAKING && machine->wake_at_us &&
+        (machine->flags & GB_MF_CAN_WAKE)) {
+        mgb_waker_start(keeper, i, GB_GOAL_ON, now_us);
+    }
+    else if (machine->state == GB_ST_STOPPING && (machine->flags & GB_MF_CAN_SLEEP)) {
+        dog.off_pending[i] = true;
+    }
+}
+
+void mgb_watchdog_resume(mgb_keeper_t *keeper, int64_t now_us)
+{
+    for (uint32_t i = 0; i < keeper->rig_count; i++) {
+        ladder_resume(keeper, i, now_us);
+    }
+}
+
+/* ------------------------------------------------------------------ sensing */
+
+#define ADMIN_BITS (PROXY_WORKER_DISABLED | PROXY_WORKER_STOPPED | PROXY_WORKER_DRAIN)
+
+static void doors_sense(mgb_keeper_t *keeper)
+{
+    for (uint32_t i = 0; i < keeper->door_count; i++) {
+        const mgb_door_t *door = &keeper->doors[i];
+        mgb_member_t *member = &keeper->shared->members[door->slot];
+        unsigned int status = door->worker->s->status;
+
+        member->bits = status;
+        dog.fleet.doors[i].in_flight = mgb_shared_in_flight(keeper->shared, door->slot);
+        dog.fleet.doors[i].capacity = member->capacity;
+        dog.fleet.doors[i].rank = member->position;
+        dog.fleet.doors[i].counted = !(
+            status & (ADMIN_BITS | PROXY_WORKER_HOT_STANDBY | PROXY_WORKER_HOT_SPARE));
+        if (status & ADMIN_BITS) {
+            dog.fleet.senses[door->rig].admin_held = true;
+        }
+    }
+}
+
+/* A machine is well when one of its doors is, and ill when all of them are. */
+static void verdicts_sense(mgb_keeper_t *keeper)
+{
+    for (uint32_t i = 0; i < keeper->door_count; i++) {
+        gb_sense_t *sense = &dog.fleet.senses[keeper->doors[i].rig];
+        gb_verdict_e verdict =
+            keeper->shared->members[keeper->doors[i].slot].health.verdict;
+
+        if (verdict == GB_VERDICT_GOOD || sense->verdict == GB_VERDICT_GOOD) {
+            sense->verdict = GB_VERDICT_GOOD;
+        }
+        else if (verdict == GB_VERDICT_NONE) {
+            sense->verdict = GB_VERDICT_NONE;
+        }
+    }
+}
+
+static void machines_sense(mgb_keeper_t *keeper)
+{
+    for (uint32_t i = 0; i < keeper->rig_count; i++) {
+        gb_sense_t *sense = &dog.fleet.senses[i];
+
+        memset(sense, 0, sizeof(*sense));
+        /* Bad unless a door says otherwise; nothing is known of one without doors. */
+        sense->verdict =
+            dog.first_door[i] == GB_NO_INDEX ? GB_VERDICT_NONE : GB_VERDICT_BAD;
+        sense->proof = mgb_proofs_of(keeper, i);
+        sense->unpowered = mgb_proofs_unpowered(keeper, i);
+        sense->exhausted = keeper->rigs[i].exhausted;
+        sense->why = keeper->rigs[i].why[0] ? keeper->rigs[i].why : NULL;
+        keeper->rigs[i].exhausted = false;
+    }
+    doors_sense(keeper);
+    verdicts_sense(keeper);
+}
+
+/* ------------------------------------------------------------------ publishing */
+
+static uint8_t gate_of(const mgb_keeper_t *keeper, uint32_t i, uint8_t now)
+{
+    const mgb_door_t *door = &keeper->doors[i];
+    const gb_machine_t *machine = &dog.fleet.machines[door->rig];
+    const gb_health_t *health = &keeper->shared->members[door->slot].health;
+
+    switch ((gb_state_e)machine->state) {
+    case GB_ST_STOPPING:
+    case GB_ST_ASLEEP:
+    case GB_ST_WAKING:
+        return GB_GATE_CLOSED;
+    case GB_ST_DRAINING:
+        return GB_GATE_STICKY;
+    case GB_ST_FAILED:
+        if (door->balancer->conf->mode == GB_MODE_ON &&
+            !gb_fleet_panic_routes(&dog.fleet, i)) {
+            return GB_GATE_CLOSED;
+        }
+        return GB_GATE_OPEN;
+    case GB_ST_UNKNOWN:
+    case GB_ST_ON:
+    case GB_ST_COUNT:
+        break;
+    }
+    if (door->balancer->conf->mode != GB_MODE_ON) {
+        return GB_GATE_OPEN; /* what we do not manage is routed as stock does */
+    }
+    if (health->verdict == GB_VERDICT_NONE) {
+        return now; /* closed until it has proved itself, open until it has failed */
+    }
+    if (health->verdict == GB_VERDICT_BAD && !gb_fleet_panic_routes(&dog.fleet, i)) {
+        return GB_GATE_CLOSED;
+    }
+    return GB_GATE_OPEN;
+}
+
+static void gates_publish(mgb_keeper_t *keeper)
+{
+    bool changed = false;
+
+    for (uint32_t i = 0; i < keeper->door_count; i++) {
+        const mgb_member_t *member = &keeper->shared->members[keeper->doors[i].slot];
+        gb_pick_table_t *table = MGB_TABLE(keeper->shared, member->balancer);
+        uint8_t now, wanted;
+
+        if (member->position == GB_NO_INDEX) {
+            continue;
+        }
+        now = gb_pick_records(table)[member->position].gate;
+        wanted = gate_of(keeper, i, now);
+        if (now != wanted) {
+            gb_pick_set_gate(table, member->position, wanted);
+            changed = true;
+        }
+    }
+    if (changed) {
+        __atomic_fetch_add(&keeper->shared->header->gates_serial, 1, __ATOMIC_SEQ_CST);
+        mgb_members_mirror(keeper->ctx);
+    }
+}
+
+static void states_publish(mgb_keeper_t *keeper)
+{
+    for (uint32_t i = 0; i < keeper->rig_count; i++) {
+        keeper->shared->machines[keeper->rigs[i].slot].m = dog.fleet.machines[i];
+    }
+    for (uint32_t i = 0; i < dog.fleet.pool_count; i++) {
+        mgb_balancer_shared_t *b = &keeper->shared->balancers[dog.pool_slots[i]];
+
+        b->pool = dog.fleet.pools[i];
+        b->panic = dog.fleet.pools[i].panic;
+    }
+}
+
+/* ------------------------------------------------------------------ acting */
+
+static void action_tell(mgb_keeper_t *keeper, const gb_action_t *action)
+{
+    const mgb_machine_t *machine =
+        &keeper->shared->machines[keeper->rigs[action->machine].slot];
+    uint32_t door = dog.first_door[action->machine];
+    uint32_t member = door == GB_NO_INDEX ? GB_NO_INDEX : keeper->doors[door].slot;
+
+    if (action->from != action->to || (action->acts & GB_ACT_TELL)) {
+        mgb_shared_note(keeper->shared, keeper->rigs[action->machine].slot, member,
+                        member == GB_NO_INDEX
+                            ? GB_NO_INDEX
+                            : keeper->shared->members[member].balancer,
+                        action->from, action->to, action->reason);
+    }
+    if (action->from != action->to) {
+        ap_log_error(
+            APLOG_MARK, APLOG_NOTICE, 0, keeper->server,
+            GBLOGNO(0401) "%s (%s, %u in flight): -> %s: %s", machine->name,
+            gb_state_name(action->from),
+            member == GB_NO_INDEX ? 0 : mgb_shared_in_flight(keeper->shared, member),
+            gb_state_name(action->to), action->reason);
+    }
+    else if (action->acts & GB_ACT_TELL) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, keeper->server,
+                     GBLOGNO(0402) "%s (%s): %s: %s", machine->name,
+                     gb_state_name(action->to), gb_event_name(action->event),
+                     action->reason);
+    }
+    if (action->acts & GB_ACT_BUG) {
+        ap_log_error(APLOG_MARK, APLOG_ERR, 0, keeper->server,
+                     GBLOGNO(0403) "%s (%s): the event \"%s\" is not expected in this "
+                                   "state; nothing was changed; please report it",
+                     machine->name, gb_state_name(action->to),
+                     gb_event_name(action->event));
+    }
+}
+
+/* httpd's own error mark, set when a request met a closed gate, ends with the wake. */
+static void errors_clear(mgb_keeper_t *keeper, uint32_t rig)
+{
+    for (uint32_t i = dog.first_door[rig]; i != GB_NO_INDEX; i = dog.next_door[i]) {
+        proxy_worker *worker = keeper->doors[i].worker;
+
+        if (worker->s->status & PROXY_WORKER_IN_ERROR) {
+            ap_proxy_set_wstatus(PROXY_WORKER_IN_ERROR_FLAG, 0, worker);
+        }
+    }
+}
+
+static void action_do(mgb_keeper_t *keeper, const gb_action_t *action, int64_t now_us)
+{
+    uint32_t rig = action->machine;
+
+    action_tell(keeper, action);
+    if (action->from != action->to) {
+        dog.changed = true;
+        dog.off_pending[rig] = false;
+    }
+    if (action->acts & GB_ACT_CANCEL) {
+        mgb_waker_stop(keeper, rig);
+    }
+    if (action->acts & GB_ACT_ORDER_OFF) {
+        dog.off_pending[rig] = true; /* not before the next tick has seen the counts */
+    }
+    if (action->acts & GB_ACT_ORDER_ON) {
+        mgb_waker_start(keeper, rig, GB_GOAL_ON, now_us);
+    }
+    if (action->to == GB_ST_ON && action->from != GB_ST_ON) {
+        errors_clear(keeper, rig);
+    }
+}
+
+static uint32_t rig_in_flight(const mgb_keeper_t *keeper, uint32_t rig)
+{
+    uint32_t sum = 0;
+
+    for (uint32_t i = dog.first_door[rig]; i != GB_NO_INDEX; i = dog.next_door[i]) {
+        sum += mgb_shared_in_flight(keeper->shared, keeper->doors[i].slot);
+    }
+    return sum;
+}
+
+/* Orders off whose gates have been closed since the last tick.  A request that slipped
+ * in before the gate closed is waited for; the deadline of STOPPING bounds that. */
+static void off_orders_give(mgb_keeper_t *keeper, int64_t now_us)
+{
+    for (uint32_t i = 0; i < keeper->rig_count; i++) {
+        if (!dog.off_pending[i]) {
+            continue;
+        }
+        if (dog.fleet.machines[i].state != GB_ST_STOPPING) {
+            dog.off_pending[i] = false;
+        }
+        else if (!dog.fleet.paused && !dog.fleet.senses[i].admin_held &&
+                 rig_in_flight(keeper, i) == 0) {
+            dog.off_pending[i] = false;
+            mgb_waker_start(keeper, i, GB_GOAL_OFF, now_us);
+        }
+    }
+}
+
+const char *mgb_watchdog_command(mgb_keeper_t *keeper, uint32_t member,
+                                 gb_event_e event)
+{
+    uint32_t rig = rig_index(keeper, keeper->shared->members[member].machine);
+    int64_t now_us = mgb_now_us();
+    gb_action_t action;
+
+    if (rig == GB_NO_INDEX) {
+        return "it was added at run time and has no machine: it is never powered";
+    }
+    action = gb_fleet_event(&dog.fleet, rig, event, now_us, "the operator's command");
+    states_publish(keeper);
+    gates_publish(keeper);
+    action_do(keeper, &action, now_us);
+    if (action.acts & GB_ACT_REFUSED) {
+        return apr_pstrdup(keeper->ptick, action.reason);
+    }
+    return NULL;
+}
+
+/* ------------------------------------------------------------------ once a second */
+
+static uint32_t load_permille(uint32_t rig)
+{
+    uint64_t in_flight = 0, capacity = 0;
+
+    for (uint32_t i = dog.first_door[rig]; i != GB_NO_INDEX; i = dog.next_door[i]) {
+        const gb_door_t *door = &dog.fleet.doors[i];
+
+        in_flight += door->in_flight;
+        /* Doors of one machine share its capacity. */
+        capacity = door->capacity > capacity ? door->capacity : capacity;
+    }
+    if (!capacity || in_flight >= capacity) {
+        return in_flight ? 1000 : 0;
+    }
+    return (uint32_t)(in_flight * 1000 / capacity);
+}
+
+static void energy_account(mgb_keeper_t *keeper, int64_t now_us)
+{
+    for (uint32_t i = 0; i < keeper->rig_count; i++) {
+        mgb_machine_t *machine = &keeper->shared->machines[keeper->rigs[i].slot];
+        uint32_t door = dog.first_door[i], permille = load_permille(i);
+        const gb_curve_t *curve;
+        double on_watts;
+
+        if (door == GB_NO_INDEX) {
+            continue;
+        }
+        curve = keeper->rigs[i].hints
+                    ? &keeper->rigs[i].hints->curve
+                    : &keeper->shared->members[keeper->doors[door].slot].curve;
+        on_watts = gb_curve_watts(curve, permille);
+        machine->watts = machine->m.state == GB_ST_ASLEEP ? curve->off_watts : on_watts;
+        machine->watts_source = curve->assumed ? 0 : 1;
+        gb_joules_add(&machine->energy, machine->watts, ENERGY_GAP_US, now_us);
+        gb_joules_add(&machine->energy_always_on, on_watts, ENERGY_GAP_US, now_us);
+    }
+}
+
+/* Members that the administrator has added in balancer-manager. */
+static void members_sync(mgb_keeper_t *keeper)
+{
+    for (int i = 0; i < keeper->ctx->balancers->nelts; i++) {
+        const mgb_balancer_t *b =
+            &APR_ARRAY_IDX(keeper->ctx->balancers, i, mgb_balancer_t);
+        int known = b->balancer->workers->nelts;
+
+        if (b->index == GB_NO_INDEX) {
+            continue;
+        }
+        (void)ap_proxy_sync_balancer(b->balancer, b->server, b->proxy_conf);
+        for (int k = known; k < b->balancer->workers->nelts; k++) {
+            proxy_worker *worker =
+                APR_ARRAY_IDX(b->balancer->workers, k, proxy_worker *);
+
+            (void)mgb_members_slot(keeper->ctx, b, worker);
+            ap_log_error(APLOG_MARK, APLOG_INFO, 0, keeper->server,
+                         GBLOGNO(0405) "%s: %s was added: it is balanced and never "
+                                       "powered off",
+                         b->conf->name, worker->s->name_ex);
+        }
+    }
+}
+
+static void checkpoint_keep(mgb_keeper_t *keeper, int64_t now_us)
+{
+    const char *dir = keeper->ctx->conf->state_dir;
+    int error = mgb_checkpoint_error();
+
+    if (error != dog.checkpoint_error) {
+        ap_log_error(APLOG_MARK, error ? APLOG_ERR : APLOG_NOTICE, error,
+                     keeper->server, GBLOGNO(0406) "%s: the checkpoint %s", dir,
+                     error ? "cannot be written: states and learned times would not "
+                             "survive a stop of httpd"
+                           : "is written again");
+        dog.checkpoint_error = error;
+    }
+    if (!dog.changed && now_us < dog.checkpoint_at_us) {
+        return;
+    }
+    if (mgb_checkpoint_save_later(keeper->shared, dir) == APR_SUCCESS) {
+        dog.changed = false;
+        dog.checkpoint_at_us = now_us + CHECKPOINT_EVERY_US;
+    }
+}
+
+/* ------------------------------------------------------------------ the tick */
+
+void mgb_watchdog_tick(mgb_keeper_t *keeper, int64_t now_us)
+{
+    gb_action_t actions[ACTIONS_A_TICK];
+    uint32_t count;
+
+    mgb_meter_repair(keeper->shared, now_us);
+    mgb_waker_tick(keeper, now_us);
+    dog.fleet.paused =
+        __atomic_load_n(&keeper->shared->header->paused, __ATOMIC_ACQUIRE);
+    machines_sense(keeper);
+    off_orders_give(keeper, now_us);
+    count = gb_fleet_tick(&dog.fleet, now_us, actions, ACTIONS_A_TICK);
+    states_publish(keeper);
+    gates_publish(keeper);
+    for (uint32_t i = 0; i < count; i++) {
+        action_do(keeper, &actions[i], now_us);
+    }
+    mgb_checks_tick(keeper, now_us);
+    mgb_proofs_tick(keeper, now_us);
+    if (now_us >= dog.second_at_us) {
+        dog.second_at_us = now_us + GB_US_PER_S;
+        members_sync(keeper);
+        energy_account(keeper, now_us);
+        mgb_meter_second(keeper->shared, now_us, mgb_wall_us());
+    }
+    checkpoint_keep(keeper, now_us);
+}
