@@ -271,9 +271,9 @@ static const char *switch_member(const mgb_peer_t *peer, const mgb_report_t *rep
     machine = &keeper->shared->machines[found.member->machine_slot];
     error = mgb_watchdog_command(keeper, found.member->slot, events[command->verb]);
     ap_log_error(APLOG_MARK, APLOG_INFO, 0, keeper->server,
-                 GBLOGNO(0351) "%s (%s): operator (uid %d) asks %s: %s",
+                 GBLOGNO(0351) "%s (%s): operator (uid %d, pid %d) asks %s: %s",
                  found.member->machine, gb_state_name(machine->m.state), (int)peer->uid,
-                 verb, error ? error : "done");
+                 (int)peer->pid, verb, error ? error : "done");
     if (!error) {
         mgb_report_add(
             text, "%s (%s): %s, wish %s; was %s, is %s\n", found.member->machine,
@@ -294,7 +294,8 @@ static void set_paused(const mgb_peer_t *peer, bool paused, apr_array_header_t *
         return;
     }
     ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, keeper->server,
-                 GBLOGNO(0352) "operator (uid %d): %s", (int)peer->uid,
+                 GBLOGNO(0352) "operator (uid %d, pid %d): %s", (int)peer->uid,
+                 (int)peer->pid,
                  paused ? "paused: no power order is given until greenctl resume"
                         : "resumed: power orders are given again");
     mgb_report_add(text, paused ? "paused: no power order is given until resume\n"
@@ -410,15 +411,15 @@ static void handle_request(mgb_peer_t *peer, const char *line_end)
     apr_array_header_t *text = apr_array_make(peer->pool, 64, sizeof(const char *));
     size_t bytes = (size_t)(line_end - peer->request);
     gb_command_t command;
-    const char *error;
+    const char *error = gb_command_parse(&command, peer->request, bytes);
 
     if (bytes + 1 != peer->request_bytes) {
         error = "one request a connection";
     }
-    else {
-        error = gb_command_parse(&command, peer->request, bytes);
+    if (!error) {
+        error = carry_out(peer, &command, text);
     }
-    reply_with(peer, error ? error : carry_out(peer, &command, text), text);
+    reply_with(peer, error, text);
 }
 
 static void read_request(mgb_peer_t *peer)
@@ -580,6 +581,7 @@ apr_status_t mgb_control_create(mgb_keeper_t *keeper, int listen_fd)
     if (getsockopt(listen_fd, SOL_SOCKET, SO_PEERCRED, &starter, &size)) {
         rv = errno;
         close(listen_fd);
+        errno = rv;
         return rv;
     }
     control->keeper = keeper;
@@ -588,6 +590,7 @@ apr_status_t mgb_control_create(mgb_keeper_t *keeper, int listen_fd)
     rv = mgb_loop_watch(keeper->loop, listen_fd, EPOLLIN, on_listen, control);
     if (rv != APR_SUCCESS) {
         close(listen_fd);
+        errno = rv;
         return rv;
     }
     keeper->control = control;
