@@ -32,10 +32,9 @@ void gb_boot_learn(gb_boot_t *boot, int64_t took_us)
  * nothing positive is one that a file made up, and is left out. */
 static uint32_t sorted(const gb_boot_t *boot, int64_t took_us[GB_BOOT_KEPT])
 {
-    uint32_t kept = boot->count < GB_BOOT_KEPT ? boot->count : GB_BOOT_KEPT;
     uint32_t n = 0;
 
-    for (uint32_t i = 0; i < kept; i++) {
+    for (uint32_t i = 0; i < GB_BOOT_KEPT && i < boot->count; i++) {
         uint32_t at = n;
 
         if (boot->took_us[i] <= 0) {

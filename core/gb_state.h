@@ -20,9 +20,17 @@
 #define GB_MF_ADMIN_HELD (1u << 3) /* a member of it has D, S or N: no power order */
 #define GB_MF_MANAGED    (1u << 4) /* a balancer with GreenBalance on has it */
 #define GB_MF_OBSERVED   (1u << 5) /* observe mode: decide and show, order nothing */
-#define GB_MF_WAKE_ASKED (1u << 6) /* a wake was wanted during STOPPING */
-#define GB_MF_ON_ASKED   (1u << 7) /* the one correcting order of this stay was given */
-#define GB_MF_TRIED_OFF  (1u << 8) /* likewise, to switch off */
+/* Remembered by gb_state_apply() alone: */
+#define GB_MF_WAKE_ASKED (1u << 6)  /* a wake was wanted during STOPPING */
+#define GB_MF_ON_ASKED   (1u << 7)  /* SWITCHED_OFF was answered, by an order or by TELL */
+#define GB_MF_TRIED_OFF  (1u << 8)  /* found powered while ASLEEP: one order off given */
+#define GB_MF_TOLD       (1u << 9)  /* found powered again: the operator was told */
+#define GB_MF_FROM_OFF   (1u << 10) /* the wake began with the machine proved off */
+
+/* The bits that a caller keeps when it resolves the others anew from a configuration.
+ * Losing them (as a checkpoint does) costs one repeated order or message, no more. */
+#define GB_MF_REMEMBERED                                                               \
+    (GB_MF_WAKE_ASKED | GB_MF_ON_ASKED | GB_MF_TRIED_OFF | GB_MF_TOLD | GB_MF_FROM_OFF)
 
 /* Durations that rule a machine, resolved from the directives of its balancers. */
 typedef struct gb_rules_t {
@@ -47,17 +55,20 @@ typedef struct gb_machine_t {
     uint32_t rungs_wake, rungs_sleep; /* lengths of the ladders */
     uint32_t verdict;                 /* gb_verdict_e: the latest */
     uint32_t proof;                   /* gb_proof_e: the latest */
-    uint32_t failures_in_row;         /* doubles the back-off of FAILED */
+    uint32_t failures_in_row;         /* wakes that failed since it was last ON */
     int64_t entered_at_us;
     int64_t deadline_at_us;  /* GB_NEVER_US: none */
-    int64_t wake_at_us;      /* when the wake order that runs was given; 0: none */
-    int64_t retry_at_us;     /* FAILED: when to try again */
-    uint64_t wakes, sleeps, failures; /* counted when they came true */
+    int64_t wake_at_us;      /* WAKING and then ON: when its wake order was given;
+                              * 0: none of ours was, or it was called off */
+    int64_t retry_at_us;     /* FAILED: when to try again; else GB_NEVER_US */
+    uint64_t wakes, sleeps;  /* counted when they came true */
+    uint64_t failures;       /* wakes that failed */
     uint32_t cycle_next;              /* where the next sleep is noted */
     uint32_t reserved;
     int64_t cycle_at_us[GB_CYCLES_KEPT]; /* instants of the latest sleep orders; 0: none */
     gb_boot_t boot;
-    char last_error[GB_REASON_BYTES]; /* why it is or was FAILED; printable, no secret */
+    char last_error[GB_REASON_BYTES]; /* why it is or was FAILED; printable ASCII, no
+                                       * secret; emptied when it becomes ON */
 } gb_machine_t;
 
 #define GB_FAILED_BACKOFF_FIRST_US (600 * GB_US_PER_S)
@@ -70,7 +81,10 @@ void gb_state_init(gb_machine_t *machine, int64_t first_guess_us, int64_t now_us
  * that the table does not list changes nothing and returns GB_ACT_BUG.  No power order
  * comes out for a machine that is ADMIN_HELD or that lacks the ladder; GB_MF_OBSERVED
  * turns orders off as well, and no state that needs one is entered.
- * `why` (may be NULL) is kept as last_error when the event leads to FAILED.
+ * CANCEL may come together with an order: it ends the ladder that ran, before the order
+ * starts the other one.  With LEARN_BOOT wake_at_us is still set: now - wake_at_us.
+ * `why` (may be NULL, copied) is kept as last_error when the event leads to FAILED.
+ * One event at a time: look at the new state before the next one is sent.
  * Caller: keeper's watchdog thread or a simulator; no lock. */
 uint32_t gb_state_apply(gb_machine_t *machine, gb_event_e event, const gb_rules_t *rules,
                         int64_t now_us, const char *why);
@@ -78,21 +92,26 @@ uint32_t gb_state_apply(gb_machine_t *machine, gb_event_e event, const gb_rules_
 /* Is the pair (state, event) in the table? */
 bool gb_state_listed(gb_state_e state, gb_event_e event);
 
-/* May a new request be sent to it?  ON always; UNKNOWN until a probe fails. */
+/* May a new request be sent to it?  ON always; UNKNOWN until a probe fails.  (Panic
+ * opens more than this; it is the fleet's.)  Any process, no lock, as the next one. */
 bool gb_state_takes_new(const gb_machine_t *machine);
 
 /* May a request of a sticky session be sent to it?  As above, and DRAINING. */
 bool gb_state_takes_sticky(const gb_machine_t *machine);
 
-/* May it be put to sleep now: ladder, dwell, cycles a day, wish, administrator? */
+/* May the policy put it to sleep now?  ON, both ladders, managed, not held by the
+ * administrator, not KEEP_ON, dwell awake over, cycles of the day not used up.  Says
+ * nothing of GB_MF_OBSERVED, so that observing can show what would be decided. */
 bool gb_state_may_sleep(const gb_machine_t *machine, const gb_rules_t *rules,
                         int64_t now_us);
 
-/* May it be woken now: ladder, dwell asleep, administrator, wish? */
+/* May the policy wake it now?  ASLEEP with the dwell over, or FAILED with the back-off
+ * over; a wake ladder, not held by the administrator, not KEEP_OFF.  Observing as
+ * above. */
 bool gb_state_may_wake(const gb_machine_t *machine, const gb_rules_t *rules,
                        int64_t now_us);
 
-/* Power cycles noted within the 24 h before now. */
+/* Sleep orders noted within the 24 h before now; at most GB_CYCLES_KEPT are known. */
 uint32_t gb_state_cycles_today(const gb_machine_t *machine, int64_t now_us);
 
 #endif /* GB_STATE_H */
