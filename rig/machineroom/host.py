@@ -52,6 +52,18 @@ class Host:
     def __repr__(self):
         return f"<Host {self.name} {self.url} {self.phase()}>"
 
+    def processes(self):
+        """The programs that run for this host, by name; the server is the machine's
+        own."""
+        running = {"machine": self.machine, "nic": self.nic,
+                   "bmc": self.bmc.process if self.bmc else None}
+        return {name: process for name, process in running.items() if process}
+
+    def log(self, program):
+        """The end of what a program said."""
+        with open(os.path.join(self.folder, f"{program}.log"), "rb") as file:
+            return file.read()[-2000:].decode(errors="replace").strip()
+
     # --- power -------------------------------------------------------------
 
     def phase(self):

@@ -75,6 +75,10 @@ class Room:
         room outlives this process."""
         if self._is_up:
             raise RuntimeError("the room is up already")
+        if os.path.exists(self._file("room.json")):
+            # Before anything is ours to take down: that room is somebody else's.
+            raise RuntimeError(f"there is a room in {self.directory} already: "
+                               f"rig/room.py down {self.directory}")
         build()
         self._is_up = True
         if not detached:
@@ -99,9 +103,6 @@ class Room:
     def _make_folders(self):
         self._made_directory = not os.path.isdir(self.directory)
         os.makedirs(self.directory, exist_ok=True)
-        if os.path.exists(self._file("room.json")):
-            raise RuntimeError(f"there is a room in {self.directory} already: "
-                               f"rig/room.py down {self.directory}")
         while not self.run:
             self._id = secrets.token_hex(2)
             try:
@@ -237,15 +238,32 @@ class Room:
 
     def _wait_ready(self):
         for host in self:
+            self._wait_for(host, lambda h=host: h.phase() != "down", "its panel")
             if host.bmc:
-                host.bmc.wait_ready()
+                self._wait_for(host, host.bmc.answers, "its BMC")
             if host.nic:
                 log = os.path.join(host.folder, "nic.log")
-                wait_until(lambda path=log: os.path.getsize(path) > 0, 10,
-                           f"the network card of {host.name}")
-            wait_until(lambda h=host: h.phase() != "down", 10, f"{host.name}'s panel")
+                self._wait_for(host, lambda path=log: os.path.getsize(path) > 0,
+                               "its network card")
             if host.spec.powered:
-                wait_until(host.serving, 10, f"{host.name} serving")
+                self._wait_for(host, host.serving, "its server")
+
+    @staticmethod
+    def _wait_for(host, condition, what):
+        """Fails at once, with the log, when one of the host's programs has ended."""
+        def ready():
+            for program, process in host.processes().items():
+                if not process.alive():
+                    raise RuntimeError(f"{host.name}: the {program} has ended: "
+                                       f"{host.log(program)}")
+            if condition():
+                return True
+            if host.phase() == "no-service":
+                raise RuntimeError(f"{host.name}: the server has ended: "
+                                   f"{host.log('machine')}")
+            return False
+
+        wait_until(ready, 10, f"{host.name}: {what}")
 
     # --- found again -------------------------------------------------------
 
@@ -264,11 +282,9 @@ class Room:
 
     @staticmethod
     def _host_record(host):
-        running = {"machine": host.machine, "nic": host.nic,
-                   "bmc": host.bmc.process if host.bmc else None}
         return {"spec": dataclasses.asdict(host.spec), "place": host.place,
                 "processes": {name: process.identity()
-                              for name, process in running.items() if process}}
+                              for name, process in host.processes().items()}}
 
     @classmethod
     def load(cls, directory):
@@ -318,9 +334,9 @@ class Room:
 
     def _stop_processes(self):
         # First those that could still switch a machine on, then the machines.
-        switches = [p for host in self
-                    for p in (host.nic, host.bmc and host.bmc.process) if p]
-        machines = [host.machine for host in self if host.machine]
+        running = [entry for host in self for entry in host.processes().items()]
+        switches = [process for name, process in running if name != "machine"]
+        machines = [process for name, process in running if name == "machine"]
         for group in (switches, machines):
             for process in group:
                 process.ask_to_end()

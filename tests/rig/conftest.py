@@ -1,0 +1,54 @@
+"""Rooms for the rig's own tests. A room of a few machines comes up in a fraction of a
+second, so each test has its own."""
+
+import pytest
+
+import rigkit  # noqa: F401  puts the rig on the path
+from machineroom.network import netns_permitted
+from room import HostSpec, Room, build
+
+
+@pytest.fixture(scope="session", autouse=True)
+def programs():
+    build()
+
+
+@pytest.fixture
+def rooms(tmp_path):
+    """rooms(HostSpec(...), ..., network=...) brings one up; all end with the test."""
+    opened = []
+
+    def bring_up(*specs, **options):
+        room = Room(tmp_path / f"room{len(opened)}", list(specs), **options)
+        opened.append(room)
+        return room.up()
+
+    yield bring_up
+    for room in opened:
+        room.down()
+
+
+@pytest.fixture
+def one(rooms):
+    """one(kind=...) brings up a quick machine of that kind and returns it."""
+
+    def bring_up(network="auto", **fields):
+        settings = {"boot_s": 0.2, "shutdown_s": 0.2, **fields}
+        return rooms(HostSpec("web1", **settings), network=network)["web1"]
+
+    return bring_up
+
+
+@pytest.fixture
+def namespaces():
+    if not netns_permitted():
+        pytest.skip("network namespaces are not permitted here")
+    return "netns"
+
+
+@pytest.fixture(params=["netns", "loopback"])
+def network(request):
+    """Runs the test in both kinds of network."""
+    if request.param == "netns":
+        request.getfixturevalue("namespaces")
+    return request.param
