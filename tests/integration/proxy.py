@@ -47,6 +47,20 @@ def module_file():
     return os.path.join(build, "mod_greenbalance.so")
 
 
+def environment():
+    """A sanitizer's runtime has to be in httpd from its start."""
+    env = dict(os.environ)
+    if "-san" in os.path.basename(os.path.dirname(module_file())):
+        libraries = [subprocess.run(["gcc", "-print-file-name=" + name], text=True,
+                                    stdout=subprocess.PIPE).stdout.strip()
+                     for name in ("libasan.so", "libubsan.so")]
+        env["LD_PRELOAD"] = ":".join(libraries)
+        # httpd's pools are not freed at the end of a process: leaks mean nothing there.
+        env["ASAN_OPTIONS"] = "detect_leaks=0:abort_on_error=1:handle_abort=1"
+        env["UBSAN_OPTIONS"] = "print_stacktrace=1"
+    return env
+
+
 def greenctl_file():
     return os.path.join(os.path.dirname(module_file()), "greenctl")
 
@@ -166,7 +180,7 @@ class Proxy:
     def httpd(self, *arguments, check=True):
         done = subprocess.run([HTTPD, "-f", self.path("httpd.conf"), *arguments],
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                              timeout=60)
+                              timeout=60, env=environment())
         if check and done.returncode:
             raise AssertionError("httpd %s: %s\n%s" % (arguments, done.stdout, self.log()))
         return done
