@@ -17,9 +17,9 @@
 typedef enum mgb_op_e { MGB_OP_ON, MGB_OP_OFF, MGB_OP_STATUS, MGB_OP_WATTS } mgb_op_e;
 
 typedef struct mgb_done_t {
-    gb_ladder_result_e result; /* LOST: unknown whether it was carried out */
-    bool powered;              /* STATUS with OK */
-    double watts;              /* WATTS with OK */
+    gb_ladder_result_e result;    /* LOST: unknown whether it was carried out */
+    bool powered;                 /* STATUS with OK */
+    double watts;                 /* WATTS with OK */
     char detail[GB_REASON_BYTES]; /* for people; printable, no secret */
 } mgb_done_t;
 
@@ -47,6 +47,27 @@ typedef struct mgb_driver_t {
 
 extern const mgb_driver_t mgb_driver_wol, mgb_driver_ipmi, mgb_driver_exec;
 
+/* driver.c.  The driver of a way; never NULL. */
 const mgb_driver_t *mgb_driver_of(mgb_way_e way);
+
+/* Calls job->done() with this result in the next turn of the loop, for what a driver
+ * knows at once; both are copied.  Keeper; APR_ENOMEM: done() will not be called. */
+apr_status_t mgb_driver_finish(const mgb_job_t *job, const mgb_done_t *done);
+
+/* The same with a result and words for people, as printf. */
+apr_status_t mgb_driver_say(const mgb_job_t *job, gb_ladder_result_e result,
+                            const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* wol.c: opens the sockets that the machines' packets leave by and resolves wolto=
+ * names; may block, so it is called before the loop runs and before privileges are
+ * dropped.  What fails is logged and told again when a packet is to be sent. */
+apr_status_t mgb_wol_create(mgb_keeper_t *keeper);
+
+/* wake.c: asks a machine's management controller or power driver whether it is powered,
+ * by the first way that can tell, of its sleep ladder, then of its wake ladder.  False:
+ * there is none, and done() will not be called; else done() is called once, from the
+ * loop.  `rig` is an index into keeper->rigs.  Keeper. */
+bool mgb_waker_ask(mgb_keeper_t *keeper, uint32_t rig, mgb_done_fn *done, void *baton);
 
 #endif /* MGB_DRIVER_H */

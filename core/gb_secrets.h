@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * gb_secrets.h - one line of the file that GreenSecrets names.
+ *
+ *   ipmi HOST[:PORT] USER PASSWORD
+ *   secureon MAC PASSWORD
+ *
+ * Words stand between spaces or tabs; a word with a space in it is written between
+ * double quotes, where \" and \\ stand for the character itself.  A line whose first
+ * character (after white space) is '#' is a comment.  Pure, any thread.
+ */
+#ifndef GB_SECRETS_H
+#define GB_SECRETS_H
+
+#include "gb_parse.h"
+
+#define GB_SECRET_USER_MOST     16 /* characters of an IPMI 2.0 user name */
+#define GB_SECRET_PASSWORD_MOST 20 /* and of its password */
+#define GB_SECRET_LINE_MOST     1024
+
+typedef enum gb_secret_kind_e {
+    GB_SECRET_NONE = 0, /* an empty line or a comment */
+    GB_SECRET_IPMI,
+    GB_SECRET_SECUREON
+} gb_secret_kind_e;
+
+typedef struct gb_secret_t {
+    uint32_t kind;              /* gb_secret_kind_e */
+    char bmc[GB_ADDRESS_BYTES]; /* as gb_parse_write_address() writes it */
+    char user[GB_SECRET_USER_MOST + 1];
+    char password[GB_SECRET_PASSWORD_MOST + 1];
+    unsigned char mac[6];
+    unsigned char secureon[6];
+} gb_secret_t;
+
+/* Reads the line of `length` bytes, which has no line end.  Returns NULL and fills all
+ * of `secret`, or returns what is wrong: a literal that quotes nothing of the line, so
+ * that it may be logged; `secret` is then zeroed. */
+const char *gb_secrets_read_line(const char *line, size_t length, gb_secret_t *secret);
+
+#endif /* GB_SECRETS_H */
