@@ -1,0 +1,80 @@
+"""Fixtures: a room of machines and a proxy in front of it, both gone after the test."""
+
+import os
+import sys
+
+import pytest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+sys.path[:0] = [HERE, os.path.join(ROOT, "rig")]
+
+from proxy import Proxy, hints  # noqa: E402
+from room import HostSpec, Room  # noqa: E402
+
+# Short, so that a test sees a whole cycle in seconds; no I/O time-out is scaled.
+QUICK = """
+    GreenAwake min=1
+    GreenThreshold wake=80% sleep=50%
+    GreenDwell awake=1s asleep=1s cycles=64/day
+    GreenHealth uri=/health interval=300ms timeout=1s rise=2 fall=3
+    GreenReverseHealth interval=500ms fall=2
+    GreenWake timeout=8s retry=1s packets=3
+    GreenDrain timeout=10s
+"""
+
+
+@pytest.fixture
+def base(tmp_path_factory):
+    """A directory that httpd's children and the keeper's user may enter."""
+    path = tmp_path_factory.mktemp("gb")
+    for folder in (path, path.parent, path.parent.parent):
+        os.chmod(folder, 0o755)
+    return path
+
+
+@pytest.fixture
+def site(base):
+    """site(specs, ...) -> (room, proxy), started; keys by the machine's kind."""
+    opened = []
+
+    def make(specs, balancer=QUICK, keys=None, start=True, network="loopback", **more):
+        room = Room(str(base / ("room%d" % len(opened))), specs, network=network)
+        room.up()
+        opened.append(room)
+        members = []
+        for host in room:
+            kind = host.spec.kind
+            own = {"ipmi": hints(host, wake="ipmi", sleep="ipmi"),
+                   "wol": hints(host, wake="wol", sleep="room"),
+                   "both": hints(host, wake="wol,ipmi", sleep="ipmi"),
+                   "plain": ""}[kind]
+            extra = (keys or {}).get(host.spec.name, "")
+            members.append((host.url, "%s capacity=%d boot=2s machine=%s %s" % (
+                own, host.spec.capacity, host.spec.name, extra)))
+        proxy = Proxy(str(base / ("proxy%d" % len(opened))), members=members,
+                      balancer=balancer, secrets=room.secrets_text(),
+                      drivers={"room": room.powerdriver}, **more)
+        opened.append(proxy)
+        if start:
+            proxy.start()
+        return room, proxy
+
+    make.specs = lambda *names, **kw: [HostSpec(n, **kw) for n in names]
+    failed = True
+    try:
+        yield make
+        failed = False
+    finally:
+        problems = []
+        for thing in reversed(opened):
+            try:
+                if isinstance(thing, Room):
+                    thing.down()
+                elif failed:
+                    thing.kill_all()
+                else:
+                    thing.close()
+            except AssertionError as error:
+                problems.append(str(error))
+        assert not problems, "\n".join(problems)
