@@ -8,6 +8,7 @@
  */
 #include "config_private.h"
 
+#include "apr_uri.h"
 #include "unixd.h"
 
 #include <errno.h>
@@ -57,24 +58,25 @@ static proxy_balancer *next_balancer(const server_rec *s, const char *name, int 
 
 /* ------------------------------------------------------- where members are written */
 
-/* The keys of the member that a URL names, in a balancer of a server. */
-static mgb_keys_t *find_member(mgb_findings_t *found, const server_rec *s,
-                               const char *pool, const char *url)
+/* What tells members apart while the configuration is read: server, balancer, URL with
+ * scheme and host in lower case and without a default port, as mod_proxy keeps it. */
+static const char *member_id(apr_pool_t *p, const server_rec *s, const char *pool,
+                             const char *url)
 {
     const char *bar = strchr(url, '|'); /* "unix:/path|http://host" */
-    proxy_balancer *balancer;
-    int i = 0;
+    apr_uri_t uri;
 
-    while ((balancer = next_balancer(s, pool, &i))) {
-        const proxy_worker *worker = ap_proxy_get_worker(
-            found->p, balancer, proxy_conf_of(s), bar ? bar + 1 : url);
-        mgb_keys_t *keys = worker ? mgb_config_keys(worker) : NULL;
-
-        if (keys && keys->server == s) {
-            return keys;
+    url = bar ? bar + 1 : url;
+    if (apr_uri_parse(p, url, &uri) == APR_SUCCESS && uri.scheme && uri.hostname) {
+        ap_str_tolower(uri.scheme);
+        ap_str_tolower(uri.hostname);
+        if (uri.port == ap_proxy_port_of_scheme(uri.scheme)) {
+            uri.port = 0;
+            uri.port_str = NULL;
         }
+        url = apr_uri_unparse(p, &uri, APR_URI_UNP_OMITUSERINFO);
     }
-    return NULL;
+    return apr_psprintf(p, "%pp %s %s", s, pool, url);
 }
 
 /* A BalancerMember line: [BALANCER] URL KEY=VALUE..., BALANCER outside of <Proxy> only.
@@ -95,7 +97,11 @@ static void locate_member(mgb_findings_t *found, const ap_directive_t *line,
             url = word;
         }
     }
-    keys = url ? find_member(found, s, pool, url) : NULL;
+    if (!url || !pool) {
+        return;
+    }
+    keys = apr_hash_get(found->members, member_id(found->p, s, pool, url),
+                        APR_HASH_KEY_STRING);
     if (keys && !keys->where) {
         keys->where = line;
     }
@@ -133,6 +139,55 @@ static void locate_members(mgb_findings_t *found, const ap_directive_t *line,
             locate_members(found, line->first_child, s, pool);
         }
     }
+}
+
+static bool has_worker(const proxy_balancer *balancer, const proxy_worker *worker)
+{
+    for (int i = 0; i < balancer->workers->nelts; i++) {
+        if (APR_ARRAY_IDX(balancer->workers, i, const proxy_worker *) == worker) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Of two balancers of one name, mod_proxy uses the main server's in virtual hosts, too,
+ * and forgets the other: keys of its members would be without effect. */
+static void check_members(mgb_findings_t *found)
+{
+    const apr_array_header_t *members = mgb_config_members();
+
+    for (int i = 0; i < members->nelts; i++) {
+        const mgb_keys_t *keys = APR_ARRAY_IDX(members, i, const mgb_keys_t *);
+        int at = 0;
+        const proxy_balancer *balancer =
+            next_balancer(keys->server, keys->balancer, &at);
+
+        if (!balancer || !has_worker(balancer, keys->hints.worker)) {
+            mgb_config_report(
+                found, keys->where,
+                GBLOGNO(0119) "BalancerMember %s: mod_proxy ignores it, for "
+                              "the main server, too, has a balancer %s: give "
+                              "this virtual host's another name",
+                keys->hints.member_url, keys->balancer);
+        }
+    }
+}
+
+static void find_members(mgb_findings_t *found)
+{
+    const apr_array_header_t *members = mgb_config_members();
+
+    found->members = apr_hash_make(found->p);
+    for (int i = 0; i < members->nelts; i++) {
+        mgb_keys_t *keys = APR_ARRAY_IDX(members, i, mgb_keys_t *);
+        const char *name = keys->hints.worker->s->name_ex;
+
+        apr_hash_set(found->members,
+                     member_id(found->p, keys->server, keys->balancer, name),
+                     APR_HASH_KEY_STRING, keys);
+    }
+    locate_members(found, ap_conftree, found->main_server, NULL);
 }
 
 /* ------------------------------------------------------------------- balancers */
@@ -372,7 +427,8 @@ int mgb_config_check(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
     }
     found.raw = mgb_config_of(s);
     found.conf = mgb_config_main(s);
-    locate_members(&found, ap_conftree, s, NULL);
+    find_members(&found);
+    check_members(&found);
     check_pools(&found);
     mgb_config_check_machines(&found, mgb_config_members());
     check_room(&found);

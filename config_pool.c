@@ -7,8 +7,6 @@
  */
 #include "config_private.h"
 
-#include "http_core.h"
-
 #include "core/gb_parse.h"
 
 #define MS  GB_US_PER_MS
@@ -197,26 +195,33 @@ const char *mgb_config_section_name(apr_pool_t *p, const ap_directive_t *section
     return mgb_config_pool_name(p, ap_getword_conf(p, &args));
 }
 
-/* The balancer whose section a directive stands in, made when it is the first. */
+/* The <Proxy> that a directive stands in, NULL outside of one.  Tests such as
+ * <IfModule> may stand between; what restricts to some requests (<Limit>, <If>) may
+ * not. */
+static const ap_directive_t *enclosing_section(const ap_directive_t *line)
+{
+    const ap_directive_t *section = line->parent;
+
+    while (section && strncasecmp(section->directive, "<If", 3) == 0 &&
+           section->directive[3] != '\0') {
+        section = section->parent;
+    }
+    return section && strcasecmp(section->directive, "<Proxy") == 0 ? section : NULL;
+}
+
+/* The settings of the balancer whose section a directive stands in; made when it is the
+ * first. */
 static const char *enclosing_pool(cmd_parms *cmd, mgb_raw_pool_t **pool)
 {
     mgb_server_conf_t *conf = mgb_config_of(cmd->server);
-    const ap_directive_t *section = cmd->directive->parent;
-    const char *name, *error;
+    const ap_directive_t *section = enclosing_section(cmd->directive);
+    const char *name = section ? mgb_config_section_name(cmd->pool, section) : NULL;
 
-    while (section && strcasecmp(section->directive, "<Proxy") != 0) {
-        section = section->parent;
-    }
-    name = section ? mgb_config_section_name(cmd->pool, section) : NULL;
     if (!name) {
         return apr_pstrcat(cmd->pool, cmd->cmd->name,
                            " belongs into a section <Proxy \"balancer://NAME\"> that "
                            "names one balancer",
                            NULL);
-    }
-    error = ap_check_cmd_context(cmd, NOT_IN_LIMIT | NOT_IN_DIR_LOC_FILE);
-    if (error) {
-        return error;
     }
     *pool = apr_hash_get(conf->pools, name, APR_HASH_KEY_STRING);
     if (!*pool) {

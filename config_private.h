@@ -122,6 +122,7 @@ typedef struct mgb_findings_t {
     server_rec *main_server;
     const mgb_main_conf_t *conf;
     const mgb_server_conf_t *raw; /* the main server's */
+    apr_hash_t *members;          /* config_check.c: member_id() -> mgb_keys_t */
     bool managed;                 /* some balancer is on or observed */
     uint32_t errors;
 } mgb_findings_t;

@@ -406,7 +406,7 @@ bool gb_parse_watts(const char *text, double watts[11])
             return false;
         }
         for (size_t i = 0; i < 11; i++) {
-            read[i] = idle + (peak - idle) * (double)i / 10;
+            read[i] = (idle * (double)(10 - i) + peak * (double)i) / 10;
         }
     }
     else {
