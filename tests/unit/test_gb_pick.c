@@ -660,6 +660,59 @@ START_TEST(threads_leave_exact_counts_and_bits)
 }
 END_TEST
 
+/* One thread finds a position full and clears its bit, while another leaves it. */
+#define RACES 300000
+
+typedef struct race_t {
+    gb_pick_table_t *table;
+    uint32_t go, done;
+} race_t;
+
+static void spin_until(const uint32_t *what, uint32_t value)
+{
+    while (__atomic_load_n(what, __ATOMIC_ACQUIRE) != value) {
+    }
+}
+
+static void *leave_at_once(void *data)
+{
+    race_t *race = data;
+    uint32_t i, delay;
+
+    for (i = 1; i <= RACES; i++) {
+        spin_until(&race->go, i);
+        for (delay = 0; delay < i / 2 % 64; delay++) {
+            __asm__ volatile("");
+        }
+        gb_pick_leave(race->table, 0);
+        __atomic_store_n(&race->done, i, __ATOMIC_RELEASE);
+    }
+    return NULL;
+}
+
+START_TEST(room_that_is_given_while_a_bit_is_cleared_is_not_lost)
+{
+    race_t race = {make_serving(1, 1), 0, 0};
+    pthread_t thread;
+    uint32_t lost = 0, i;
+
+    ck_assert_int_eq(pthread_create(&thread, NULL, leave_at_once, &race), 0);
+    for (i = 1; i <= RACES; i++) {
+        gb_pick_enter(race.table, 0);
+        /* A wrong hint in one of the two levels, for find to clear. */
+        race.table->words[0] = i & 1;
+        race.table->top = 1;
+        __atomic_store_n(&race.go, i, __ATOMIC_RELEASE);
+        gb_pick_find(race.table, NULL, 0);
+        spin_until(&race.done, i);
+        lost += race.table->words[0] != 1 || race.table->top != 1;
+    }
+    pthread_join(thread, NULL);
+    ck_assert_uint_eq(lost, 0);
+    free(race.table);
+}
+END_TEST
+
 /* The keeper's half of the bargain: it closes the gate, then reads the counts. */
 typedef struct bargain_t {
     gb_pick_table_t *table;
@@ -740,6 +793,7 @@ Suite *gb_pick_suite(void)
     tcase_add_test(serving, closed_gate_without_sleep_calls_a_spare);
     tcase_add_test(serving, sweep_is_due_for_one_caller_an_interval);
     tcase_add_test(threads, threads_leave_exact_counts_and_bits);
+    tcase_add_test(threads, room_that_is_given_while_a_bit_is_cleared_is_not_lost);
     tcase_add_test(threads, closed_gate_with_count_zero_lets_nobody_in);
     tcase_set_timeout(repair, 60);
     tcase_set_timeout(threads, 60);
