@@ -120,7 +120,7 @@ static void add_status_table(apr_array_header_t *text, const mgb_report_t *repor
         mgb_report_add(
             text, "balancer\t%s\t%s\t%s\t%s\t%u\t%u\t%u\t%u\t%u\t%u\t%.1f\t%s\t%s\n",
             b->label, b->mode, b->policy, b->panic ? "panic" : "calm", b->in_flight,
-            b->arrivals_per_s, b->capacity_awake, b->servers_on, b->machine_count,
+            b->arrivals_per_s, b->capacity_awake, b->servers_on, b->servers,
             b->wanted_awake, b->power.watts, mgb_report_source(b->power.source),
             b->reason);
         for (uint32_t j = 0; j < b->member_count; j++) {

@@ -243,11 +243,16 @@ static void take_members(apr_pool_t *p, mgb_report_t *report,
 
         take_member(p, member, sh, now_us);
         balancer->in_flight += member->in_flight;
-        if (member->machine_slot == GB_NO_INDEX ||
-            seen[member->machine_slot] == number) {
+        if (member->machine_slot == GB_NO_INDEX) {
+            balancer->servers++;
+            balancer->servers_on++;
+            continue;
+        }
+        if (seen[member->machine_slot] == number) {
             continue;
         }
         member->first_door = true;
+        balancer->servers++;
         balancer->servers_on += member->state == GB_ST_ON;
         if (!seen[member->machine_slot]) {
             member->first_of_fleet = true;
@@ -268,6 +273,7 @@ static void take_balancer(apr_pool_t *p, mgb_report_t *report, const mgb_shared_
     balancer->name = copy_text(p, from->name, sizeof(from->name));
     balancer->label = balancer->name;
     balancer->mode = mode_name(from->pool.mode);
+    report->managed |= from->pool.mode != GB_MODE_OFF;
     balancer->policy = "threshold";
     balancer->panic = from->panic || from->pool.panic;
     balancer->arrivals_per_s = from->arrivals_per_s;

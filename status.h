@@ -55,7 +55,8 @@ typedef struct mgb_balancer_report_t {
     const char *mode, *policy;
     bool panic;
     uint32_t in_flight, arrivals_per_s, p50_us, p99_us;
-    uint32_t capacity_awake, wanted_awake, servers_on;
+    uint32_t capacity_awake, wanted_awake;
+    uint32_t servers, servers_on; /* a member without a machine is one, always on */
     const char *reason;
     mgb_power_report_t power; /* each machine counted once */
     uint32_t machine_count;
@@ -76,6 +77,7 @@ typedef struct mgb_report_t {
     double keeper_up_s;
     bool stale; /* nothing has moved on for a while: states may be out of date */
     bool paused;
+    bool managed; /* some balancer is in GreenBalance on or observe: a keeper is due */
     mgb_power_report_t power; /* of the fleet: each machine counted once */
     uint32_t machine_count;
     mgb_balancer_report_t *balancers;

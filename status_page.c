@@ -38,18 +38,20 @@ static const char page_style[] =
     "th,td{text-align:left;padding:.35rem .5rem;border-bottom:1px solid var(--line);"
     "vertical-align:top;overflow-wrap:anywhere}"
     "thead th{color:var(--soft);font-weight:600;overflow-wrap:normal}"
-    "tbody th{font-weight:600}small{color:var(--soft);display:block}"
+    "tbody th{font-weight:600;min-width:13rem}small{color:var(--soft);display:block}"
     ".n{font-variant-numeric:tabular-nums}.st{font-weight:600;white-space:nowrap}"
     ".on{color:var(--on)}.draining,.stopping,.waking{color:var(--change)}"
     ".asleep,.unknown{color:var(--off)}.failed,.bad{color:var(--bad)}"
     "svg{width:100%;max-width:30rem;height:auto;display:block;background:var(--card)}"
-    ".s{stroke:var(--on)}.l{stroke:var(--load)}.ks{color:var(--on)}.kl{color:var(--"
+    ".s{stroke:var(--on);stroke-width:3}.l{stroke:var(--load);stroke-width:1.2}.ks{"
+    "color:var(--on)}.kl{color:var(--"
     "load)}"
     "@media(max-width:44rem){thead{position:absolute;left:-999rem}"
     "table,tbody,tr,th,td,caption{display:block}tr{border:1px solid var(--line);"
     "border-radius:.4rem;margin:.6rem 0;padding:.3rem .6rem;background:var(--card)}"
     "th,td{border:0;padding:.15rem 0}td::before{content:attr(data-label) \": \";"
-    "color:var(--soft)}td:empty{display:none}}";
+    "color:var(--soft)}td:empty{display:none}"
+    "td small{display:inline;padding-left:.5rem}tbody th{min-width:0}}";
 
 static const char *html(apr_pool_t *p, const char *text)
 {
@@ -158,8 +160,7 @@ static void spark_line(apr_array_header_t *text, const spark_t *spark,
     const double width = (double)SPARK_WIDTH / SPARK_STEPS, room = SPARK_HEIGHT - 6;
     bool open = false;
 
-    mgb_report_add(text, "<path class=\"%s\" fill=\"none\" stroke-width=\"2\" d=\"",
-                   kind);
+    mgb_report_add(text, "<path class=\"%s\" fill=\"none\" d=\"", kind);
     for (uint32_t i = 0; i < SPARK_STEPS; i++) {
         double y = SPARK_HEIGHT - 3 - (most > 0 ? values[i] / most * room : 0);
 
@@ -197,6 +198,15 @@ static void add_spark(apr_array_header_t *text, const mgb_report_t *report,
 
 /* ---------------------------------------------------------------- a balancer */
 
+/* A machine of its own is called by its member's URL: not said twice. */
+static const char *machine_note(apr_pool_t *p, const mgb_member_report_t *member)
+{
+    if (!member->machine) {
+        return "no machine: never powered";
+    }
+    return strcmp(member->machine, member->url) ? html(p, member->machine) : "";
+}
+
 static void add_errors(apr_array_header_t *text, const mgb_member_report_t *member)
 {
     mgb_report_add(text, "<td data-label=\"Last error\">");
@@ -220,11 +230,9 @@ static void add_member(apr_array_header_t *text, const mgb_member_report_t *memb
                    "<td data-label=\"State\"><span class=\"st %s\">%s</span> for %s"
                    "<small>%s</small></td>"
                    "<td data-label=\"Health\"><span class=\"%s\">%s</span>"
-                   "<small>off: %s</small></td>",
-                   html(p, member->url),
-                   member->machine ? html(p, member->machine)
-                                   : "no machine: never powered",
-                   state, state, duration(p, member->since_s), wish_note(member->wish),
+                   "<small>proof of off: %s</small></td>",
+                   html(p, member->url), machine_note(p, member), state, state,
+                   duration(p, member->since_s), wish_note(member->wish),
                    mgb_report_health(member->health), mgb_report_health(member->health),
                    mgb_report_proof(member->proof));
     mgb_report_add(
@@ -257,10 +265,10 @@ static void add_facts(apr_array_header_t *text, const mgb_balancer_report_t *bal
                    "<div><dt>In flight</dt><dd>%u of %u awake</dd></div>"
                    "<div><dt>Arrivals</dt><dd>%u/s</dd></div>"
                    "<div><dt>Latency p50, p99</dt><dd>%.1f, %.1f ms</dd></div>",
-                   balancer->servers_on, balancer->machine_count,
-                   balancer->wanted_awake, balancer->in_flight,
-                   balancer->capacity_awake, balancer->arrivals_per_s,
-                   balancer->p50_us / 1000.0, balancer->p99_us / 1000.0);
+                   balancer->servers_on, balancer->servers, balancer->wanted_awake,
+                   balancer->in_flight, balancer->capacity_awake,
+                   balancer->arrivals_per_s, balancer->p50_us / 1000.0,
+                   balancer->p99_us / 1000.0);
     mgb_report_add(text,
                    "<div><dt>Power</dt><dd>%.1f W</dd></div>"
                    "<div><dt>Energy</dt><dd>%s, always on %s</dd></div>"
@@ -366,7 +374,11 @@ static void add_events(apr_array_header_t *text, const mgb_report_t *report)
 
 static void add_warnings(apr_array_header_t *text, const mgb_report_t *report)
 {
-    if (!report->keeper_pid) {
+    if (!report->managed) {
+        mgb_report_add(text, "<p class=\"warn\">Nothing is managed: no balancer has "
+                             "GreenBalance on or observe.</p>\n");
+    }
+    else if (!report->keeper_pid) {
         mgb_report_add(
             text, "<p class=\"warn\" role=\"alert\">The keeper process is not running: "
                   "no server is woken or put to sleep, and what is shown here is what "
@@ -444,7 +456,7 @@ static void section_brief(apr_array_header_t *text, const mgb_report_t *report)
             "GreenBalance[%u]Name: %s\nGreenBalance[%u]ServersOn: %u\n"
             "GreenBalance[%u]Servers: %u\nGreenBalance[%u]ServersWanted: %u\n"
             "GreenBalance[%u]InFlight: %u\nGreenBalance[%u]Watts: %.1f\n",
-            i, balancer->label, i, balancer->servers_on, i, balancer->machine_count, i,
+            i, balancer->label, i, balancer->servers_on, i, balancer->servers, i,
             balancer->wanted_awake, i, balancer->in_flight, i, balancer->power.watts);
     }
 }
