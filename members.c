@@ -141,7 +141,8 @@ static void remember(mgb_context_t *ctx, proxy_worker *worker, uint32_t slot)
     map_put(ctx->members, worker, slot);
 }
 
-static void tell_full(mgb_context_t *ctx, const mgb_balancer_t *b, const char *name)
+void mgb_members_tell_full(mgb_context_t *ctx, const mgb_balancer_t *b,
+                           const char *name)
 {
     if (!__atomic_exchange_n(&ctx->shared->header->full_told, 1, __ATOMIC_ACQ_REL)) {
         ap_log_error(
@@ -165,7 +166,7 @@ uint32_t mgb_members_slot(mgb_context_t *ctx, const mgb_balancer_t *b,
     }
     slot = mgb_shared_claim_member(ctx->shared, b->index, worker->s->name_ex, &is_new);
     if (slot == GB_NO_INDEX) {
-        tell_full(ctx, b, worker->s->name_ex);
+        mgb_members_tell_full(ctx, b, worker->s->name_ex);
         return slot;
     }
     member = &ctx->shared->members[slot];
@@ -225,142 +226,6 @@ void mgb_members_mirror(mgb_context_t *ctx)
             mirror_one(ctx, APR_ARRAY_IDX(b->balancer->workers, j, proxy_worker *));
         }
     }
-}
-
-/* ------------------------------------------------------------------ machines */
-
-/* Members that share machine=, ipmi= or mac= are one machine: a union over identities.
- */
-typedef struct joining_t {
-    apr_pool_t *p;
-    apr_hash_t *identities;      /* "ipmi:host:623" -> group, stored as index + 1 */
-    apr_array_header_t *parents; /* uint32_t: union-find over groups */
-} joining_t;
-
-static uint32_t group_root(joining_t *j, uint32_t group)
-{
-    uint32_t *parents = (uint32_t *)j->parents->elts;
-
-    while (parents[group] != group) {
-        parents[group] = parents[parents[group]];
-        group = parents[group];
-    }
-    return group;
-}
-
-static uint32_t group_identity(joining_t *j, uint32_t group, const char *identity)
-{
-    uintptr_t found =
-        (uintptr_t)apr_hash_get(j->identities, identity, APR_HASH_KEY_STRING);
-
-    if (found) {
-        uint32_t other = group_root(j, (uint32_t)(found - 1));
-
-        ((uint32_t *)j->parents->elts)[group_root(j, group)] = other;
-        return other;
-    }
-    apr_hash_set(j->identities, identity, APR_HASH_KEY_STRING,
-                 (void *)((uintptr_t)group + 1)); // NOLINT(performance-no-int-to-ptr)
-    return group;
-}
-
-static const char *mac_text(apr_pool_t *p, const unsigned char mac[6])
-{
-    return apr_psprintf(p, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2],
-                        mac[3], mac[4], mac[5]);
-}
-
-/* The identities of a member, the best name first; at least one. */
-static int identities_of(apr_pool_t *p, const mgb_balancer_t *b,
-                         const proxy_worker *worker, const mgb_hints_t *hints,
-                         const char *out[3])
-{
-    int n = 0;
-
-    if (hints && hints->machine) {
-        out[n++] = apr_pstrcat(p, "name:", hints->machine, NULL);
-    }
-    if (hints && hints->ipmi) {
-        out[n++] = apr_pstrcat(p, "ipmi:", hints->ipmi, NULL);
-    }
-    if (hints && hints->has_mac) {
-        out[n++] = apr_pstrcat(p, "mac:", mac_text(p, hints->mac), NULL);
-    }
-    if (n == 0) {
-        out[n++] = apr_pstrcat(p, "member:", b->key, "|", worker->s->name_ex, NULL);
-    }
-    return n;
-}
-
-static uint32_t group_of(joining_t *j, const mgb_balancer_t *b,
-                         const proxy_worker *worker, const mgb_hints_t *hints)
-{
-    const char *identities[3];
-    int n = identities_of(j->p, b, worker, hints, identities);
-    uint32_t group = (uint32_t)j->parents->nelts;
-
-    APR_ARRAY_PUSH(j->parents, uint32_t) = group;
-    for (int i = 0; i < n; i++) {
-        (void)group_identity(j, group, identities[i]);
-    }
-    return group;
-}
-
-/* What one member adds to what is known of its machine. */
-static void hints_merge(mgb_hints_t *into, const mgb_hints_t *from)
-{
-    if (!into->wake_count) {
-        memcpy(into->wake, from->wake, sizeof(into->wake));
-        into->wake_count = from->wake_count;
-    }
-    if (!into->sleep_count) {
-        memcpy(into->sleep, from->sleep, sizeof(into->sleep));
-        into->sleep_count = from->sleep_count;
-    }
-    if (!into->machine) {
-        into->machine = from->machine;
-    }
-    if (!into->has_mac && from->has_mac) {
-        into->has_mac = true;
-        memcpy(into->mac, from->mac, sizeof(into->mac));
-        into->wol_host = from->wol_host;
-        into->wol_port = from->wol_port;
-        into->wol_iface = from->wol_iface;
-    }
-    if (!into->ipmi) {
-        into->ipmi = from->ipmi;
-    }
-    if (into->curve.assumed && !from->curve.assumed) {
-        into->curve = from->curve;
-    }
-}
-
-/* The part of a machine's name that a person would call it by. */
-static const char *machine_name(const mgb_hints_t *hints, const proxy_worker *worker)
-{
-    return hints && hints->machine ? hints->machine : worker->s->name_ex;
-}
-
-static void group_claim(mgb_context_t *ctx, mgb_group_t *group, const mgb_balancer_t *b,
-                        const proxy_worker *worker, apr_pool_t *ptemp)
-{
-    const char *identities[3];
-    const mgb_hints_t *hints = group->has_hints ? &group->hints : NULL;
-    int64_t boot_us = hints ? hints->boot_us : 120 * GB_US_PER_S;
-    mgb_machine_t *machine;
-    bool is_new;
-
-    (void)identities_of(ptemp, b, worker, hints, identities);
-    group->slot = mgb_shared_claim_machine(
-        ctx->shared, identities[0], machine_name(hints, worker), boot_us, &is_new);
-    if (group->slot == GB_NO_INDEX) {
-        tell_full(ctx, b, worker->s->name_ex);
-        return;
-    }
-    machine = &ctx->shared->machines[group->slot];
-    machine->generation = ctx->generation;
-    machine->has_bmc = hints && hints->ipmi;
-    apr_cpystrn(machine->name, machine_name(hints, worker), sizeof(machine->name));
 }
 
 /* ------------------------------------------------------------------ binding */
@@ -464,7 +329,7 @@ static void member_bind(mgb_context_t *ctx, mgb_balancer_t *b, proxy_worker *wor
 
     slot = mgb_shared_claim_member(ctx->shared, b->index, worker->s->name_ex, &is_new);
     if (slot == GB_NO_INDEX) {
-        tell_full(ctx, b, worker->s->name_ex);
+        mgb_members_tell_full(ctx, b, worker->s->name_ex);
         return;
     }
     member = &ctx->shared->members[slot];
@@ -481,75 +346,6 @@ static void member_bind(mgb_context_t *ctx, mgb_balancer_t *b, proxy_worker *wor
         member->curve.assumed = member->curve.assumed_off = 1;
     }
     remember(ctx, worker, slot);
-}
-
-/* Joins the members of all balancers to machines; members[].machine is set. */
-static void machines_bind(mgb_context_t *ctx, apr_pool_t *ptemp)
-{
-    joining_t join = {ptemp, apr_hash_make(ptemp),
-                      apr_array_make(ptemp, 64, sizeof(uint32_t))};
-    uint32_t *group_by_root, member = 0;
-
-    for (int i = 0; i < ctx->balancers->nelts; i++) {
-        mgb_balancer_t *b = &APR_ARRAY_IDX(ctx->balancers, i, mgb_balancer_t);
-
-        for (int k = 0; k < b->balancer->workers->nelts; k++) {
-            proxy_worker *w = APR_ARRAY_IDX(b->balancer->workers, k, proxy_worker *);
-
-            (void)group_of(&join, b, w, mgb_config_hints(w));
-        }
-    }
-    group_by_root =
-        apr_pcalloc(ptemp, (apr_size_t)join.parents->nelts * sizeof(uint32_t));
-    ctx->groups = apr_array_make(ctx->pool, join.parents->nelts, sizeof(mgb_group_t));
-    for (int i = 0; i < ctx->balancers->nelts; i++) {
-        mgb_balancer_t *b = &APR_ARRAY_IDX(ctx->balancers, i, mgb_balancer_t);
-
-        for (int k = 0; k < b->balancer->workers->nelts; k++, member++) {
-            proxy_worker *w = APR_ARRAY_IDX(b->balancer->workers, k, proxy_worker *);
-            const mgb_hints_t *hints = mgb_config_hints(w);
-            uint32_t root = group_root(&join, member);
-            mgb_group_t *group;
-
-            if (!group_by_root[root]) {
-                group = apr_array_push(ctx->groups);
-                memset(group, 0, sizeof(*group));
-                group->slot = GB_NO_INDEX;
-                group->balancer = b;
-                group->worker = w;
-                group_by_root[root] = (uint32_t)ctx->groups->nelts;
-            }
-            group =
-                &APR_ARRAY_IDX(ctx->groups, (int)group_by_root[root] - 1, mgb_group_t);
-            if (hints && !group->has_hints) {
-                group->has_hints = true;
-                group->hints = *hints;
-            }
-            else if (hints) {
-                hints_merge(&group->hints, hints);
-            }
-        }
-    }
-    for (int i = 0; i < ctx->groups->nelts; i++) {
-        mgb_group_t *group = &APR_ARRAY_IDX(ctx->groups, i, mgb_group_t);
-
-        group_claim(ctx, group, group->balancer, group->worker, ptemp);
-    }
-    member = 0;
-    for (int i = 0; i < ctx->balancers->nelts; i++) {
-        mgb_balancer_t *b = &APR_ARRAY_IDX(ctx->balancers, i, mgb_balancer_t);
-
-        for (int k = 0; k < b->balancer->workers->nelts; k++, member++) {
-            proxy_worker *w = APR_ARRAY_IDX(b->balancer->workers, k, proxy_worker *);
-            uint32_t slot = map_get(ctx->members, w);
-            uint32_t group = group_by_root[group_root(&join, member)] - 1;
-
-            if (slot != GB_NO_INDEX) {
-                ctx->shared->members[slot].machine =
-                    APR_ARRAY_IDX(ctx->groups, (int)group, mgb_group_t).slot;
-            }
-        }
-    }
 }
 
 /* ------------------------------------------------------------------ the order */
@@ -705,7 +501,7 @@ apr_status_t mgb_members_bind(mgb_context_t *ctx, apr_pool_t *ptemp)
             member_bind(ctx, b, APR_ARRAY_IDX(b->balancer->workers, k, proxy_worker *));
         }
     }
-    machines_bind(ctx, ptemp);
+    mgb_machines_bind(ctx, ptemp);
     sweep_vanished(ctx);
     return APR_SUCCESS;
 }

@@ -341,6 +341,10 @@ extern mgb_context_t *mgb_context;
 int mgb_members_find(mgb_context_t *ctx, int *members);
 apr_status_t mgb_members_bind(mgb_context_t *ctx, apr_pool_t *ptemp);
 void mgb_members_order(mgb_context_t *ctx, apr_pool_t *ptemp);
+/* Logs once that the segment is full. */
+void mgb_members_tell_full(mgb_context_t *ctx, const mgb_balancer_t *b, const char *name);
+/* machines.c: joins members to machines and claims their slots; part of binding. */
+void mgb_machines_bind(mgb_context_t *ctx, apr_pool_t *ptemp);
 /* The balancer of a request's proxy_balancer, or NULL when it is not ours. */
 mgb_balancer_t *mgb_members_balancer(const mgb_context_t *ctx, const proxy_balancer *b);
 /* The slot of a worker; claims one for a worker added at run time.  GB_NO_INDEX: none.

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * machines.c - which members are one machine, and what is known of it.
+ *
+ * Members that share machine=, ipmi= or mac= are one machine: one state, one ladder,
+ * counted once.  A member with none of these is a machine of its own.  Runs in the
+ * parent, in post_config.
+ */
+#include "mod_greenbalance.h"
+
+/* Members that share machine=, ipmi= or mac= are one machine: a union over identities.
+ */
+typedef struct joining_t {
+    apr_pool_t *p;
+    apr_hash_t *identities;      /* "ipmi:host:623" -> group, stored as index + 1 */
+    apr_array_header_t *parents; /* uint32_t: union-find over groups */
+    uint32_t *by_root;           /* [root]: index into ctx->groups + 1; 0: none yet */
+} joining_t;
+
+static uint32_t group_root(joining_t *j, uint32_t group)
+{
+    uint32_t *parents = (uint32_t *)j->parents->elts;
+
+    while (parents[group] != group) {
+        parents[group] = parents[parents[group]];
+        group = parents[group];
+    }
+    return group;
+}
+
+static uint32_t group_identity(joining_t *j, uint32_t group, const char *identity)
+{
+    uintptr_t found =
+        (uintptr_t)apr_hash_get(j->identities, identity, APR_HASH_KEY_STRING);
+
+    if (found) {
+        uint32_t other = group_root(j, (uint32_t)(found - 1));
+
+        ((uint32_t *)j->parents->elts)[group_root(j, group)] = other;
+        return other;
+    }
+    apr_hash_set(j->identities, identity, APR_HASH_KEY_STRING,
+                 (void *)((uintptr_t)group + 1)); // NOLINT(performance-no-int-to-ptr)
+    return group;
+}
+
+static const char *mac_text(apr_pool_t *p, const unsigned char mac[6])
+{
+    return apr_psprintf(p, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2],
+                        mac[3], mac[4], mac[5]);
+}
+
+/* The identities of a member, the best name first; at least one. */
+static int identities_of(apr_pool_t *p, const mgb_balancer_t *b,
+                         const proxy_worker *worker, const mgb_hints_t *hints,
+                         const char *out[3])
+{
+    int n = 0;
+
+    if (hints && hints->machine) {
+        out[n++] = apr_pstrcat(p, "name:", hints->machine, NULL);
+    }
+    if (hints && hints->ipmi) {
+        out[n++] = apr_pstrcat(p, "ipmi:", hints->ipmi, NULL);
+    }
+    if (hints && hints->has_mac) {
+        out[n++] = apr_pstrcat(p, "mac:", mac_text(p, hints->mac), NULL);
+    }
+    if (n == 0) {
+        out[n++] = apr_pstrcat(p, "member:", b->key, "|", worker->s->name_ex, NULL);
+    }
+    return n;
+}
+
+static uint32_t group_of(joining_t *j, const mgb_balancer_t *b,
+                         const proxy_worker *worker, const mgb_hints_t *hints)
+{
+    const char *identities[3];
+    int n = identities_of(j->p, b, worker, hints, identities);
+    uint32_t group = (uint32_t)j->parents->nelts;
+
+    APR_ARRAY_PUSH(j->parents, uint32_t) = group;
+    for (int i = 0; i < n; i++) {
+        (void)group_identity(j, group, identities[i]);
+    }
+    return group;
+}
+
+/* What one member adds to what is known of its machine. */
+static void hints_merge(mgb_hints_t *into, const mgb_hints_t *from)
+{
+    if (!into->wake_count) {
+        memcpy(into->wake, from->wake, sizeof(into->wake));
+        into->wake_count = from->wake_count;
+    }
+    if (!into->sleep_count) {
+        memcpy(into->sleep, from->sleep, sizeof(into->sleep));
+        into->sleep_count = from->sleep_count;
+    }
+    if (!into->machine) {
+        into->machine = from->machine;
+    }
+    if (!into->has_mac && from->has_mac) {
+        into->has_mac = true;
+        memcpy(into->mac, from->mac, sizeof(into->mac));
+        into->wol_host = from->wol_host;
+        into->wol_port = from->wol_port;
+        into->wol_iface = from->wol_iface;
+    }
+    if (!into->ipmi) {
+        into->ipmi = from->ipmi;
+    }
+    if (into->curve.assumed && !from->curve.assumed) {
+        into->curve = from->curve;
+    }
+}
+
+/* The part of a machine's name that a person would call it by. */
+static const char *machine_name(const mgb_hints_t *hints, const proxy_worker *worker)
+{
+    return hints && hints->machine ? hints->machine : worker->s->name_ex;
+}
+
+static void group_claim(mgb_context_t *ctx, mgb_group_t *group, const mgb_balancer_t *b,
+                        const proxy_worker *worker, apr_pool_t *ptemp)
+{
+    const char *identities[3];
+    const mgb_hints_t *hints = group->has_hints ? &group->hints : NULL;
+    int64_t boot_us = hints ? hints->boot_us : 120 * GB_US_PER_S;
+    mgb_machine_t *machine;
+    bool is_new;
+
+    (void)identities_of(ptemp, b, worker, hints, identities);
+    group->slot = mgb_shared_claim_machine(
+        ctx->shared, identities[0], machine_name(hints, worker), boot_us, &is_new);
+    if (group->slot == GB_NO_INDEX) {
+        mgb_members_tell_full(ctx, b, worker->s->name_ex);
+        return;
+    }
+    machine = &ctx->shared->machines[group->slot];
+    machine->generation = ctx->generation;
+    machine->has_bmc = hints && hints->ipmi;
+    apr_cpystrn(machine->name, machine_name(hints, worker), sizeof(machine->name));
+}
+
+/* Every (balancer, worker) that is bound, in the order of the configuration; the index
+ * counts them, and is the number of the group that group_of() gave it. */
+typedef void each_fn(mgb_context_t *ctx, mgb_balancer_t *b, proxy_worker *worker,
+                     uint32_t i, void *baton);
+
+static void each_member(mgb_context_t *ctx, each_fn *fn, void *baton)
+{
+    uint32_t i = 0;
+
+    for (int k = 0; k < ctx->balancers->nelts; k++) {
+        mgb_balancer_t *b = &APR_ARRAY_IDX(ctx->balancers, k, mgb_balancer_t);
+
+        for (int w = 0; w < b->balancer->workers->nelts; w++) {
+            fn(ctx, b, APR_ARRAY_IDX(b->balancer->workers, w, proxy_worker *), i++,
+               baton);
+        }
+    }
+}
+
+static void join_one(mgb_context_t *ctx, mgb_balancer_t *b, proxy_worker *worker,
+                     uint32_t i, void *baton)
+{
+    (void)group_of(baton, b, worker, mgb_config_hints(worker));
+}
+
+/* The group that a member's number belongs to; made when it is met first. */
+static mgb_group_t *group_get(mgb_context_t *ctx, joining_t *join, uint32_t i,
+                              mgb_balancer_t *b, proxy_worker *worker)
+{
+    uint32_t root = group_root(join, i);
+    mgb_group_t *group;
+
+    if (join->by_root[root]) {
+        return &APR_ARRAY_IDX(ctx->groups, (int)join->by_root[root] - 1, mgb_group_t);
+    }
+    group = apr_array_push(ctx->groups);
+    memset(group, 0, sizeof(*group));
+    group->slot = GB_NO_INDEX;
+    group->balancer = b;
+    group->worker = worker;
+    join->by_root[root] = (uint32_t)ctx->groups->nelts;
+    return group;
+}
+
+static void describe_one(mgb_context_t *ctx, mgb_balancer_t *b, proxy_worker *worker,
+                         uint32_t i, void *baton)
+{
+    const mgb_hints_t *hints = mgb_config_hints(worker);
+    mgb_group_t *group = group_get(ctx, baton, i, b, worker);
+
+    if (hints && !group->has_hints) {
+        group->has_hints = true;
+        group->hints = *hints;
+    }
+    else if (hints) {
+        hints_merge(&group->hints, hints);
+    }
+}
+
+static void assign_one(mgb_context_t *ctx, mgb_balancer_t *b, proxy_worker *worker,
+                       uint32_t i, void *baton)
+{
+    uint32_t slot = mgb_members_known(ctx, worker);
+
+    if (slot != GB_NO_INDEX) {
+        ctx->shared->members[slot].machine = group_get(ctx, baton, i, b, worker)->slot;
+    }
+}
+
+void mgb_machines_bind(mgb_context_t *ctx, apr_pool_t *ptemp)
+{
+    joining_t join = {ptemp, apr_hash_make(ptemp),
+                      apr_array_make(ptemp, 64, sizeof(uint32_t)), NULL};
+
+    each_member(ctx, join_one, &join);
+    join.by_root =
+        apr_pcalloc(ptemp, ((apr_size_t)join.parents->nelts + 1) * sizeof(uint32_t));
+    ctx->groups =
+        apr_array_make(ctx->pool, join.parents->nelts + 1, sizeof(mgb_group_t));
+    each_member(ctx, describe_one, &join);
+    for (int i = 0; i < ctx->groups->nelts; i++) {
+        mgb_group_t *group = &APR_ARRAY_IDX(ctx->groups, i, mgb_group_t);
+
+        group_claim(ctx, group, group->balancer, group->worker, ptemp);
+    }
+    each_member(ctx, assign_one, &join);
+}
