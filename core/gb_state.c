@@ -542,7 +542,7 @@ bool gb_state_listed(gb_state_e state, gb_event_e event)
 static int64_t deadline_us(const change_t *c)
 {
     const gb_rules_t *rules = c->rules;
-    int64_t rungs = c->m->rungs_wake < GB_RUNGS_MAX ? c->m->rungs_wake : GB_RUNGS_MAX;
+    uint32_t rungs = c->m->rungs_wake < GB_RUNGS_MAX ? c->m->rungs_wake : GB_RUNGS_MAX;
     int64_t at_us = c->now_us;
 
     switch (c->next) {
@@ -551,21 +551,14 @@ static int64_t deadline_us(const change_t *c)
     case GB_ST_STOPPING:
         return gb_after_us(at_us, rules->stop_timeout_us);
     case GB_ST_WAKING:
-        if (rungs == 0) {
-            return gb_after_us(at_us, rules->wake_timeout_us);
-        }
-        for (int64_t i = 0; i < rungs; i++) {
+        at_us = gb_after_us(at_us, rules->wake_timeout_us);
+        for (uint32_t i = 1; i < rungs; i++) {
             at_us = gb_after_us(at_us, rules->wake_timeout_us);
         }
-        return gb_after_us(at_us, WAKE_MARGIN_US);
-    case GB_ST_UNKNOWN:
-    case GB_ST_ON:
-    case GB_ST_ASLEEP:
-    case GB_ST_FAILED:
-    case GB_ST_COUNT:
-        break;
+        return gb_after_us(at_us, rungs > 0 ? WAKE_MARGIN_US : 0);
+    default:
+        return GB_NEVER_US;
     }
-    return GB_NEVER_US;
 }
 
 /* What a machine remembers only in, or until, certain states. */
