@@ -38,7 +38,9 @@ static void change_busy(service_t *service, int by, int64_t now_us)
     service->busy += by;
     if (service->metered) {
         meter_draw(&service->meter, service->watts[service->busy], now_us);
-        service->unpublished = true;
+        /* The window that the change ends, and the first one after it: the mean of the
+         * former alone would hide the change for a second. */
+        service->unpublished = 2;
     }
 }
 
@@ -123,6 +125,8 @@ int64_t service_publish(service_t *service, int64_t now_us)
     meter_publish(&service->meter, joules * 1e6 / (double)elapsed_us);
     service->published_at_us = now_us;
     service->published_joules = service->meter.joules;
-    service->unpublished = false;
-    return now_us + PUBLISH_IDLE_US;
+    if (service->unpublished) {
+        service->unpublished--;
+    }
+    return now_us + (service->unpublished ? PUBLISH_CHANGE_US : PUBLISH_IDLE_US);
 }

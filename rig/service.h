@@ -28,8 +28,8 @@ typedef struct {
     uint64_t abandoned; /* the client went away first */
     job_t queue;        /* head of the ring, oldest first */
     bool metered;
-    bool unpublished; /* the load changed since the meter was last written */
-    double *watts;    /* by busy places, 0..capacity */
+    int unpublished; /* windows to publish soon, because the load has changed */
+    double *watts;   /* by busy places, 0..capacity */
     meter_t meter;
     int64_t published_at_us;
     double published_joules;

@@ -23,7 +23,8 @@ class Ports:
         self._sockets = []
 
     def pick(self, kind):
-        for port in random.sample(_PORTS, len(_PORTS)):
+        for _ in range(10000):
+            port = random.choice(_PORTS)
             # Bound without SO_REUSEADDR first: that alone tells whether it is free.
             with socket.socket(socket.AF_INET, kind) as test:
                 try:

@@ -82,7 +82,7 @@ class Room:
         build()
         self._is_up = True
         if not detached:
-            atexit.register(self.down)
+            atexit.register(self._down_at_exit, os.getpid())
         try:
             self._make_folders()
             if not detached:
@@ -120,8 +120,8 @@ class Room:
         return os.path.join(self.directory, name)
 
     def _start_janitor(self):
-        """Tears the room down when this process ends without having done so, even by
-        SIGKILL: then the pipe's end closes."""
+        """Tears the room down when this process ends without having done so, even
+        by SIGKILL: then the pipe's end closes."""
         self._janitor = subprocess.Popen(
             ["sh", "-c", 'read -r word || exec "$@"', "janitor", sys.executable,
              os.path.join(RIG, "room.py"), "down", self.directory],
@@ -323,7 +323,7 @@ class Room:
         if not self._is_up:
             return
         self._is_up = False
-        atexit.unregister(self.down)
+        atexit.unregister(self._down_at_exit)
         self._stop_processes()
         if self._switch:
             self._switch.down()
@@ -331,6 +331,11 @@ class Room:
         self._remove_files()
         if self._janitor:
             self._janitor.communicate(b"done\n")
+
+    def _down_at_exit(self, owner):
+        # A forked child that exits must not take its parent's room with it.
+        if os.getpid() == owner:
+            self.down()
 
     def _stop_processes(self):
         # First those that could still switch a machine on, then the machines.

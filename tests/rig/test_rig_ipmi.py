@@ -71,7 +71,7 @@ def test_second_power_on_boots_no_second_host(one):
 
 
 def test_dcmi_watts_follow_state_and_load(one):
-    host = one(capacity=4, watts="80:180", off_watts=7)
+    host = one(capacity=4, watts="80:180", off_watts=7, boot_s=1.0)
     assert dcmi_watts(host) == 80
     host.power_off()
     assert dcmi_watts(host) == 7
