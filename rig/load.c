@@ -12,13 +12,11 @@
 #include "await.h"
 #include "clock.h"
 #include "http1.h"
-#include "number.h"
-#include "profile.h"
+#include "load_options.h"
 #include "tally.h"
 #include "timers.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -32,26 +30,9 @@
 #define EVENTS_AT_ONCE 256
 #define HEAD_BYTES     8192
 #define BODY_BYTES     65536
-#define HEADERS_BYTES  8192
 #define SECOND_US      1000000
 /* A closed loop that cannot connect must not spin. */
 #define PAUSE_AFTER_FAILURE_US 20000
-
-typedef struct {
-    const char *to;
-    const char *host_header;
-    const char *path;
-    const char *method;
-    char headers[HEADERS_BYTES];
-    long body_bytes;
-    long connections; /* 0: open loop */
-    bool new_connections;
-    double rate_rps;
-    double duration_s;
-    double think_ms;
-    double timeout_ms;
-    long seed;
-} options_t;
 
 typedef enum { CONNECTING, SENDING, HEAD, BODY, IDLE, PAUSING } phase_t;
 
@@ -73,10 +54,8 @@ typedef struct connection {
 } connection_t;
 
 typedef struct {
-    options_t options;
-    profile_t profile;
+    load_options_t options;
     tally_t tally;
-    dice_t dice;
     timers_t timers;
     struct addrinfo *address;
     char *request; /* the same bytes for each */
@@ -477,8 +456,8 @@ static void pass_timer(load_t *load, rig_timer_t *timer)
 
 static void plan_arrival(load_t *load)
 {
-    load->next_arrival_s =
-        profile_next_arrival(&load->profile, &load->dice, load->next_arrival_s);
+    load->next_arrival_s = profile_next_arrival(
+        &load->options.profile, &load->options.dice, load->next_arrival_s);
     load->next_arrival_us =
         load->next_arrival_s < 0
             ? INT64_MAX
@@ -546,7 +525,7 @@ static void run(load_t *load)
 
 static void begin_run(load_t *load)
 {
-    const options_t *o = &load->options;
+    const load_options_t *o = &load->options;
 
     load->idle.next = load->idle.previous = &load->idle;
     load->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -565,167 +544,7 @@ static void begin_run(load_t *load)
     }
 }
 
-/* --- options -------------------------------------------------------------- */
-
-static const struct option OPTIONS[] = {{"to", required_argument, NULL, 't'},
-                                        {"host-header", required_argument, NULL, 'H'},
-                                        {"path", required_argument, NULL, 'p'},
-                                        {"method", required_argument, NULL, 'm'},
-                                        {"header", required_argument, NULL, 'h'},
-                                        {"body-bytes", required_argument, NULL, 'b'},
-                                        {"rate", required_argument, NULL, 'r'},
-                                        {"duration", required_argument, NULL, 'd'},
-                                        {"profile", required_argument, NULL, 'f'},
-                                        {"points", required_argument, NULL, 'P'},
-                                        {"connections", required_argument, NULL, 'c'},
-                                        {"new-connections", no_argument, NULL, 'n'},
-                                        {"think-ms", required_argument, NULL, 'k'},
-                                        {"timeout-ms", required_argument, NULL, 'T'},
-                                        {"seed", required_argument, NULL, 's'},
-                                        {"csv", required_argument, NULL, 'C'},
-                                        {"live", required_argument, NULL, 'l'},
-                                        {NULL, 0, NULL, 0}};
-
-static _Noreturn void usage(void)
-{
-    fputs("usage: load --to HOST:PORT\n"
-          "  open loop:   --rate N --duration S | --profile FILE | --points \"S RATE, "
-          "S RATE...\"\n"
-          "  closed loop: --connections N --duration S [--think-ms N]\n"
-          "  [--path /P] [--method M] [--body-bytes N] [--header 'NAME: VALUE']...\n"
-          "  [--host-header NAME] [--new-connections] [--timeout-ms N] [--seed N]\n"
-          "  [--csv FILE] [--live FD|FILE]\n",
-          stderr);
-    exit(2);
-}
-
-static void add_header(options_t *o, const char *header)
-{
-    size_t length = strlen(o->headers);
-
-    if (strpbrk(header, "\r\n") || !strchr(header, ':') ||
-        strlen(header) + 3 > sizeof o->headers - length) {
-        usage();
-    }
-    snprintf(o->headers + length, sizeof o->headers - length, "%s\r\n", header);
-}
-
-static FILE *open_output(const char *name)
-{
-    long fd;
-    FILE *file = number_parse_long(name, 0, 1000000, &fd) ? fdopen((int)fd, "w")
-                                                          : fopen(name, "we");
-
-    if (!file) {
-        perror(name);
-        exit(1);
-    }
-    return file;
-}
-
-static void parse_profile(load_t *load, int option)
-{
-    bool good = option == 'f' ? profile_read(&load->profile, optarg)
-                              : profile_parse(&load->profile, optarg);
-
-    if (!good) {
-        fprintf(stderr, "load: no profile of \"seconds rate\" in %s\n", optarg);
-        exit(2);
-    }
-}
-
-static void parse_number(options_t *o, int option)
-{
-    switch (option) {
-    case 'b':
-        o->body_bytes = number_option_long("body-bytes", optarg, 0, 1L << 30);
-        break;
-    case 'r':
-        o->rate_rps = number_option_double("rate", optarg, 0, 1e6);
-        break;
-    case 'd':
-        o->duration_s = number_option_double("duration", optarg, 0, 1e6);
-        break;
-    case 'c':
-        o->connections = number_option_long("connections", optarg, 1, 100000);
-        break;
-    case 'k':
-        o->think_ms = number_option_double("think-ms", optarg, 0, 3600e3);
-        break;
-    case 'T':
-        o->timeout_ms = number_option_double("timeout-ms", optarg, 1, 3600e3);
-        break;
-    case 's':
-        o->seed = number_option_long("seed", optarg, 0, 1L << 62);
-        break;
-    default:
-        usage();
-    }
-}
-
-static void parse_option(load_t *load, int option)
-{
-    options_t *o = &load->options;
-
-    switch (option) {
-    case 't':
-        o->to = optarg;
-        break;
-    case 'H':
-        o->host_header = optarg;
-        break;
-    case 'p':
-        o->path = optarg;
-        break;
-    case 'm':
-        o->method = optarg;
-        break;
-    case 'h':
-        add_header(o, optarg);
-        break;
-    case 'n':
-        o->new_connections = true;
-        break;
-    case 'f':
-    case 'P':
-        parse_profile(load, option);
-        break;
-    case 'C':
-        load->tally.csv = open_output(optarg);
-        fputs("start_s,latency_us,status,served_by,error\n", load->tally.csv);
-        break;
-    case 'l':
-        load->tally.live = open_output(optarg);
-        break;
-    default:
-        parse_number(o, option);
-    }
-}
-
-static void parse_options(load_t *load, int count, char **words)
-{
-    options_t *o = &load->options;
-    int option;
-
-    o->path = "/";
-    o->method = "GET";
-    o->timeout_ms = 10000;
-    while ((option = getopt_long(count, words, "", OPTIONS, NULL)) != -1) {
-        parse_option(load, option);
-    }
-    if (!o->to || optind != count || (o->connections && load->profile.count) ||
-        (!load->profile.count && o->duration_s <= 0)) {
-        usage();
-    }
-    if (!o->connections && !load->profile.count) {
-        profile_add(&load->profile, 0, o->rate_rps);
-        profile_add(&load->profile, o->duration_s, o->rate_rps);
-    }
-    if (!o->host_header) {
-        o->host_header = o->to;
-    }
-    dice_seed(&load->dice, (uint64_t)o->seed);
-}
+/* --- the start --------------------------------------------------------- */
 
 static void resolve(load_t *load)
 {
@@ -737,7 +556,7 @@ static void resolve(load_t *load)
     int error;
 
     if (!colon || length >= sizeof name) {
-        usage();
+        load_options_usage();
     }
     if (to[0] == '[' && length > 2 && to[length - 1] == ']') {
         snprintf(name, sizeof name, "%.*s", (int)length - 2, to + 1);
@@ -754,7 +573,7 @@ static void resolve(load_t *load)
 
 static void compose_request(load_t *load)
 {
-    const options_t *o = &load->options;
+    const load_options_t *o = &load->options;
     char length_line[64] = "";
     size_t body = (size_t)o->body_bytes;
     int head;
@@ -795,7 +614,9 @@ int main(int count, char **words)
     static load_t load;
     double duration_s;
 
-    parse_options(&load, count, words);
+    load_options_parse(&load.options, count, words);
+    load.tally.csv = load.options.csv;
+    load.tally.live = load.options.live;
     prepare_process();
     resolve(&load);
     compose_request(&load);

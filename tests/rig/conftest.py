@@ -33,7 +33,7 @@ def one(rooms):
     """one(kind=...) brings up a quick machine of that kind and returns it."""
 
     def bring_up(network="auto", **fields):
-        settings = {"boot_s": 0.2, "shutdown_s": 0.2, **fields}
+        settings = {"boot_s": 0.1, "shutdown_s": 0.1, **fields}
         return rooms(HostSpec("web1", **settings), network=network)["web1"]
 
     return bring_up

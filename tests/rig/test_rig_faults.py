@@ -17,11 +17,11 @@ def test_boot_fails(one):
     host = one(powered=False)
     host.fault("boot_fails")
     host.power_on()
-    time.sleep(0.5)  # well past the boot time
+    time.sleep(0.3)  # well past the boot time
     assert host.phase() == "booting" and not host.serving()
     assert bmc_says(host) == "on"
     host.power_off(hard=False)  # nobody hears the button
-    time.sleep(0.5)
+    time.sleep(0.3)
     assert host.powered()
     host.heal("boot_fails")
     wait(host.serving)
@@ -29,11 +29,11 @@ def test_boot_fails(one):
 
 def test_boot_slow(one):
     host = one(powered=False)
-    host.fault("boot_slow", 1.5)
+    host.fault("boot_slow", 0.7)
     began = time.monotonic()
     host.power_on()
     wait(host.serving)
-    assert time.monotonic() - began >= 1.5
+    assert time.monotonic() - began >= 0.7
 
 
 def test_boot_no_service(one):
@@ -51,7 +51,7 @@ def test_hangs_in_shutdown(one):
     host = one()
     host.fault("hangs_in_shutdown")
     host.power_off(hard=False)
-    time.sleep(0.5)
+    time.sleep(0.3)
     assert host.phase() == "stopping" and bmc_says(host) == "on"
     host.heal("hangs_in_shutdown")
     wait(lambda: not host.powered())

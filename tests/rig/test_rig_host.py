@@ -35,11 +35,11 @@ def test_health_and_stats_take_no_capacity(one):
 
 def test_beyond_capacity_requests_queue(one):
     host = one(capacity=2, service_ms=20)
-    summary = load("--to", address_of(host), "--connections", 6, "--duration", 1)
+    summary = load("--to", address_of(host), "--connections", 6, "--duration", 0.6)
     stats = host.stats()
     assert stats["max_in_flight"] == 6 and stats["served"] == summary["ok"]
     # Two places of 20 ms: 100 a second, so six clients wait 60 ms each.
-    assert 50 <= summary["p50_ms"] and summary["ok"] <= 110
+    assert 50 <= summary["p50_ms"] and summary["ok"] <= 70
 
 
 def test_keep_alive_bodies_and_head(one):

@@ -34,7 +34,7 @@ def test_ipmipower_powers_a_machine_on(one):
 
 
 def test_soft_off_takes_the_shutdown_time(one):
-    host = one(shutdown_s=1.0)
+    host = one(shutdown_s=0.5)
     assert ": ok" in freeipmi("ipmipower", host, "--soft").stdout
     assert ": on" in freeipmi("ipmipower", host, "--stat").stdout
     assert not host.serving()
@@ -51,7 +51,7 @@ def test_hard_off_is_at_once(one):
 
 
 def test_reset_boots_again(one):
-    host = one(boot_s=1.0)
+    host = one(boot_s=0.5)
     assert ipmitool(host, "chassis", "power", "reset").returncode == 0
     assert host.phase() == "booting"
     wait(host.serving)
@@ -71,7 +71,7 @@ def test_second_power_on_boots_no_second_host(one):
 
 
 def test_dcmi_watts_follow_state_and_load(one):
-    host = one(capacity=4, watts="80:180", off_watts=7, boot_s=1.0)
+    host = one(capacity=4, watts="80:180", off_watts=7, boot_s=0.5)
     assert dcmi_watts(host) == 80
     host.power_off()
     assert dcmi_watts(host) == 7

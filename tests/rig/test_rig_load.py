@@ -49,7 +49,7 @@ def test_open_loop_keeps_its_rate(host):
 
 
 def test_arrivals_repeat_with_their_seed(host):
-    runs = [load("--to", address_of(host), "--rate", 200, "--duration", 0.5, "--seed",
+    runs = [load("--to", address_of(host), "--rate", 200, "--duration", 0.3, "--seed",
                  seed)["requests"] for seed in (7, 7)]
     assert runs[0] == runs[1]
 
@@ -76,7 +76,7 @@ def test_counts_are_the_servers_own(rooms, tmp_path):
     for host, connections in ((room["web1"], 3), (room["web2"], 5)):
         table = tmp_path / "requests.csv"
         summary = load("--to", address_of(host), "--connections", connections,
-                       "--duration", 0.5, "--csv", table)
+                       "--duration", 0.3, "--csv", table)
         assert summary["served_by"] == {host.name: host.stats()["served"]}
         rows = list(csv.DictReader(table.open()))
         assert len(rows) == summary["requests"] == summary["by_status"]["200"]
@@ -174,7 +174,7 @@ def test_chunked_and_interim_responses_are_understood():
 
 def test_live_lines(host, tmp_path):
     live = tmp_path / "live"
-    summary = load("--to", address_of(host), "--rate", 100, "--duration", 1.5,
+    summary = load("--to", address_of(host), "--rate", 100, "--duration", 1.2,
                    "--live", live)
     lines = [json.loads(line) for line in live.read_text().splitlines()]
     assert lines and set(lines[0]) == {"t", "rate", "done", "failed", "p99_ms"}

@@ -120,7 +120,7 @@ class TestInNamespaces:
         host.power_on()
         wait(host.serving)
         address, port = host.place["listen"].split(":")
-        with socket.create_connection((address, int(port)), timeout=1) as client:
+        with socket.create_connection((address, int(port)), timeout=0.5) as client:
             client.send(b"GET /?ms=60000 HTTP/1.1\r\nHost: x\r\n\r\n")
             host.power_off(hard=True)
             # Neither an answer nor the end of the connection: silence.
