@@ -342,7 +342,8 @@ int mgb_members_find(mgb_context_t *ctx, int *members);
 apr_status_t mgb_members_bind(mgb_context_t *ctx, apr_pool_t *ptemp);
 void mgb_members_order(mgb_context_t *ctx, apr_pool_t *ptemp);
 /* Logs once that the segment is full. */
-void mgb_members_tell_full(mgb_context_t *ctx, const mgb_balancer_t *b, const char *name);
+void mgb_members_tell_full(mgb_context_t *ctx, const mgb_balancer_t *b,
+                           const char *name);
 /* machines.c: joins members to machines and claims their slots; part of binding. */
 void mgb_machines_bind(mgb_context_t *ctx, apr_pool_t *ptemp);
 /* The balancer of a request's proxy_balancer, or NULL when it is not ours. */
@@ -417,10 +418,11 @@ typedef struct mgb_keeper_t {
     mgb_shared_t *shared;
     mgb_loop_t *loop;
     mgb_secrets_t *secrets;
-    mgb_rig_t *rigs; /* [rig_count]; index is not the segment's slot */
-    uint32_t rig_count;
+    mgb_rig_t *rigs;    /* [rig_count]; index is not the segment's slot */
+    uint32_t rig_count; /* grows when a member is added at run time */
+    uint32_t rigs_room; /* as many as it will ever be */
     mgb_door_t *doors;
-    uint32_t door_count;
+    uint32_t door_count;           /* likewise; at most the segment's members_room */
     struct mgb_checks_t *checks;   /* health_check.c */
     struct mgb_proofs_t *proofs;   /* reverse_health.c */
     struct mgb_waker_t *waker;     /* wake.c */
@@ -486,8 +488,8 @@ bool mgb_secrets_ipmi(const mgb_secrets_t *secrets, const char *bmc, const char 
 bool mgb_secrets_secureon(const mgb_secrets_t *secrets, const unsigned char mac[6],
                           unsigned char password[6]);
 
-/* keeper.c: parent's side, in post_config.  start forks a keeper, which replaces the old
- * one; stop ends it, when nothing needs one any more. */
+/* keeper.c: parent's side, in post_config.  start forks a keeper, which replaces the
+ * old one; stop ends it, when nothing needs one any more. */
 apr_status_t mgb_keeper_start(mgb_context_t *ctx);
 void mgb_keeper_stop(server_rec *s);
 

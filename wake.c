@@ -30,7 +30,7 @@ typedef struct run_t {
 
 struct mgb_waker_t {
     mgb_keeper_t *keeper;
-    run_t *runs; /* [rig_count] */
+    run_t *runs; /* [rigs_room] */
 };
 
 /* ------------------------------------------------------------------ look-ups */
@@ -286,7 +286,7 @@ apr_status_t mgb_waker_create(mgb_keeper_t *keeper)
 
     waker->keeper = keeper;
     waker->runs =
-        apr_pcalloc(keeper->pool, ((apr_size_t)keeper->rig_count + 1) * sizeof(run_t));
+        apr_pcalloc(keeper->pool, ((apr_size_t)keeper->rigs_room + 1) * sizeof(run_t));
     keeper->waker = waker;
     for (uint32_t i = 0; i < keeper->rig_count; i++) {
         waker->runs[i].waker = waker;

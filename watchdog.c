@@ -22,6 +22,7 @@
 
 typedef struct watchdog_t {
     gb_fleet_t fleet;
+    const char **names;   /* [rig]: of the machine, for reasons */
     uint32_t *pool_slots; /* fleet.pools[i] is the balancer of this slot */
     bool *off_pending;    /* [rig]: gate closed, the order waits for its tick */
     uint32_t *first_door; /* [rig]: its first door; GB_NO_INDEX: none */
@@ -75,36 +76,70 @@ static void pools_create(mgb_keeper_t *keeper)
     }
 }
 
+static uint32_t rig_add(mgb_keeper_t *keeper, uint32_t machine_slot,
+                        const mgb_hints_t *hints, const mgb_pool_conf_t *pool)
+{
+    uint32_t i = keeper->rig_count;
+
+    if (i >= keeper->rigs_room) {
+        return GB_NO_INDEX;
+    }
+    keeper->rigs[i].slot = machine_slot;
+    keeper->rigs[i].hints = hints;
+    keeper->rigs[i].pool = pool;
+    dog.names[i] = keeper->shared->machines[machine_slot].name;
+    dog.first_door[i] = GB_NO_INDEX;
+    dog.fleet.machines[i] = keeper->shared->machines[machine_slot].m;
+    keeper->rig_count++;
+    dog.fleet.machine_count = keeper->rig_count;
+    return i;
+}
+
 static void rigs_create(mgb_keeper_t *keeper)
 {
     const apr_array_header_t *groups = keeper->ctx->groups;
-    apr_size_t count = (apr_size_t)groups->nelts;
+    apr_size_t room = keeper->shared->header->machines_room;
+    apr_pool_t *p = keeper->pool;
 
-    keeper->rigs = apr_pcalloc(keeper->pool, (count + 1) * sizeof(mgb_rig_t));
-    dog.fleet.machines = apr_pcalloc(keeper->pool, (count + 1) * sizeof(gb_machine_t));
-    dog.fleet.senses = apr_pcalloc(keeper->pool, (count + 1) * sizeof(gb_sense_t));
-    dog.off_pending = apr_pcalloc(keeper->pool, (count + 1) * sizeof(bool));
-    dog.first_door = apr_palloc(keeper->pool, (count + 1) * sizeof(uint32_t));
-    memset(dog.first_door, 0xff, (count + 1) * sizeof(uint32_t));
+    keeper->rigs_room = (uint32_t)room;
+    keeper->rigs = apr_pcalloc(p, room * sizeof(*keeper->rigs));
+    dog.fleet.machines = apr_pcalloc(p, room * sizeof(*dog.fleet.machines));
+    dog.fleet.senses = apr_pcalloc(p, room * sizeof(*dog.fleet.senses));
+    dog.fleet.rules = apr_pcalloc(p, room * sizeof(*dog.fleet.rules));
+    dog.off_pending = apr_pcalloc(p, room * sizeof(*dog.off_pending));
+    dog.first_door = apr_pcalloc(p, room * sizeof(*dog.first_door));
+    dog.names = apr_pcalloc(p, room * sizeof(*dog.names));
+    dog.fleet.names = dog.names;
     for (int i = 0; i < groups->nelts; i++) {
         mgb_group_t *group = &APR_ARRAY_IDX(groups, i, mgb_group_t);
-        mgb_rig_t *rig = &keeper->rigs[keeper->rig_count];
 
-        if (group->slot == GB_NO_INDEX) {
-            continue;
+        if (group->slot != GB_NO_INDEX) {
+            (void)rig_add(keeper, group->slot, group->has_hints ? &group->hints : NULL,
+                          group->balancer->conf);
         }
-        rig->slot = group->slot;
-        rig->hints = group->has_hints ? &group->hints : NULL;
-        rig->pool = group->balancer->conf;
-        dog.fleet.machines[keeper->rig_count++] =
-            keeper->shared->machines[group->slot].m;
     }
-    dog.fleet.machine_count = keeper->rig_count;
 }
 
-/* A member that was added at run time has no machine; it gets one of its own, without
- * ladders, when there is room for it at the next restart.  Until then it only routes.
- */
+/* A member that was added at run time: a machine of its own, without ladders. */
+static uint32_t rig_of_added(mgb_keeper_t *keeper, const mgb_balancer_t *b,
+                             uint32_t slot)
+{
+    mgb_member_t *member = &keeper->shared->members[slot];
+    const char *key =
+        apr_pstrcat(keeper->ptick, "member:", b->key, "|", member->name, NULL);
+    uint32_t machine;
+    bool is_new;
+
+    machine = mgb_shared_claim_machine(keeper->shared, key, member->name,
+                                       120 * GB_US_PER_S, &is_new);
+    if (machine == GB_NO_INDEX) {
+        return GB_NO_INDEX;
+    }
+    keeper->shared->machines[machine].generation = keeper->ctx->generation;
+    member->machine = machine;
+    return rig_add(keeper, machine, NULL, b->conf);
+}
+
 static void door_add(mgb_keeper_t *keeper, const mgb_balancer_t *b,
                      proxy_worker *worker)
 {
@@ -119,7 +154,9 @@ static void door_add(mgb_keeper_t *keeper, const mgb_balancer_t *b,
             return;
         }
     }
-    rig = rig_index(keeper, keeper->shared->members[slot].machine);
+    rig = keeper->shared->members[slot].machine == GB_NO_INDEX
+              ? rig_of_added(keeper, b, slot)
+              : rig_index(keeper, keeper->shared->members[slot].machine);
     if (rig == GB_NO_INDEX) {
         return;
     }
@@ -219,8 +256,6 @@ apr_status_t mgb_watchdog_create(mgb_keeper_t *keeper)
     pools_create(keeper);
     rigs_create(keeper);
     doors_create(keeper);
-    dog.fleet.rules = apr_pcalloc(keeper->pool, ((apr_size_t)keeper->rig_count + 1) *
-                                                    sizeof(gb_rules_t));
     for (uint32_t i = 0; i < keeper->rig_count; i++) {
         rig_resolve(keeper, i);
     }
@@ -270,6 +305,7 @@ static void doors_sense(mgb_keeper_t *keeper)
         dog.fleet.doors[i].in_flight = mgb_shared_in_flight(keeper->shared, door->slot);
         dog.fleet.doors[i].capacity = member->capacity;
         dog.fleet.doors[i].rank = member->position;
+        dog.fleet.doors[i].verdict = (gb_verdict_e)member->health.verdict;
         dog.fleet.doors[i].counted = !(
             status & (ADMIN_BITS | PROXY_WORKER_HOT_STANDBY | PROXY_WORKER_HOT_SPARE));
         if (status & ADMIN_BITS) {
@@ -570,7 +606,10 @@ static void members_sync(mgb_keeper_t *keeper)
             proxy_worker *worker =
                 APR_ARRAY_IDX(b->balancer->workers, k, proxy_worker *);
 
-            (void)mgb_members_slot(keeper->ctx, b, worker);
+            door_add(keeper, b, worker);
+            if (keeper->door_count) {
+                rig_resolve(keeper, keeper->doors[keeper->door_count - 1].rig);
+            }
             ap_log_error(APLOG_MARK, APLOG_INFO, 0, keeper->server,
                          GBLOGNO(0405) "%s: %s was added: it is balanced and never "
                                        "powered off",
