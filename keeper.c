@@ -221,6 +221,11 @@ static void keeper_run(mgb_keeper_t *keeper, pid_t parent)
     mgb_header_t *header = keeper->shared->header;
     int64_t next_us = mgb_now_us();
 
+    if (header->keeper_beat_at_us) {
+        ap_log_error(APLOG_MARK, APLOG_INFO, 0, keeper->server,
+                     GBLOGNO(0310) "keeper %d watches after %.3f s", (int)getpid(),
+                     (double)(next_us - header->keeper_beat_at_us) / GB_US_PER_S);
+    }
     header->keeper_started_at_us = next_us;
     __atomic_store_n(&header->keeper_pid, (uint32_t)getpid(), __ATOMIC_RELEASE);
     header->keeper_starts++;

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * fuzz_checkpoint.c - a checkpoint file may hold anything.
+ */
+#include "core/gb_checkpoint.h"
+
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* The checksum would keep the fuzzer out: it is made right before a second look. */
+static void seal(uint8_t *bytes, size_t size)
+{
+    uint64_t sum = UINT64_C(0xcbf29ce484222325);
+
+    for (size_t i = 0; i + 8 < size; i++) {
+        sum = (sum ^ bytes[i]) * UINT64_C(0x100000001b3);
+    }
+    for (unsigned i = 0; i < 8; i++) {
+        bytes[size - 8 + i] = (uint8_t)(sum >> (8 * i));
+    }
+}
+
+static void look(const uint8_t *bytes, size_t size)
+{
+    uint32_t count = 0;
+    bool paused;
+
+    if (gb_checkpoint_check(bytes, size, &count, &paused) != GB_CHECKPOINT_OK) {
+        return;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        gb_saved_t saved;
+        gb_machine_t machine;
+
+        gb_checkpoint_read(bytes, i, INT64_MAX / 2, INT64_C(1) << 50, &saved);
+        gb_state_init(&machine, GB_US_PER_S, INT64_C(1) << 50);
+        gb_checkpoint_claim(&saved, &machine, INT64_C(1) << 50);
+        if (machine.state >= GB_ST_COUNT || machine.state == GB_ST_ON) {
+            __builtin_trap();
+        }
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static uint8_t file[8192];
+    size_t wanted = gb_checkpoint_bytes(1);
+
+    look(data, size);
+    if (wanted > sizeof(file)) {
+        __builtin_trap();
+    }
+    memset(file, 0, sizeof(file));
+    memcpy(file, "GBCP\1\0\0\0\1\0\0", 12);
+    if (size > wanted - 12) {
+        size = wanted - 12;
+    }
+    memcpy(file + 12, data, size);
+    seal(file, wanted);
+    look(file, wanted);
+    return 0;
+}
