@@ -275,10 +275,10 @@ static const char *switch_member(const mgb_peer_t *peer, const mgb_report_t *rep
                  found.member->machine, gb_state_name(machine->m.state), (int)peer->uid,
                  (int)peer->pid, verb, error ? error : "done");
     if (!error) {
-        mgb_report_add(
-            text, "%s (%s): %s, wish %s; was %s, is %s\n", found.member->machine,
-            found.member->url, verb, gb_wish_name(machine->m.wish),
-            gb_state_name(found.member->state), gb_state_name(machine->m.state));
+        mgb_report_add(text, "%s: %s, wish %s; was %s, is %s\n", found.member->machine,
+                       verb, gb_wish_name(machine->m.wish),
+                       gb_state_name(found.member->state),
+                       gb_state_name(machine->m.state));
     }
     return error;
 }

@@ -190,8 +190,8 @@ static void add_spark(apr_array_header_t *text, const mgb_report_t *report,
     mgb_report_add(
         text,
         "</svg><figcaption class=\"soft\">The past hour, means of %d s: "
-        "<span class=\"ks\">servers on</span> (at most %.1f) and <span "
-        "class=\"kl\">requests in flight</span> (at most %.1f), each drawn to "
+        "<span class=\"ks\">servers on</span> (thick, at most %.1f), <span "
+        "class=\"kl\">requests in flight</span> (thin, at most %.1f), each drawn to "
         "its own largest.</figcaption></figure>\n",
         SPARK_STEP_S, spark.servers_most, spark.load_most);
 }

@@ -370,6 +370,10 @@ static void fill_row(row_t *row, char *fields[FIELDS_MOST])
     for (int i = 0; i < 4; i++) {
         set_cell(row, i, fields[i + 1]);
     }
+    if (strcmp(fields[1], fields[2]) == 0) {
+        set_cell(row, 1,
+                 "(own)"); /* a machine of its own, called by its member's URL */
+    }
     set_cell(row, 4, duration(strtod(fields[5], NULL), since));
     set_cell(row, 5, fields[6]);
     set_cell(row, 6, fields[7]);

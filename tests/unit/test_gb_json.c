@@ -109,15 +109,13 @@ static const struct {
 
 START_TEST(bad_utf8_is_replaced)
 {
-    char text[16], wanted[64] = "\"";
+    char text[16], wanted[64];
 
     start();
     snprintf(text, sizeof(text), "%sz", bad_utf8[_i].text);
     gb_json_string(&json, text);
-    for (int i = 0; i < bad_utf8[_i].replaced; i++) {
-        strcat(wanted, "\\ufffd");
-    }
-    strcat(wanted, "z\"");
+    snprintf(wanted, sizeof(wanted), "\"%.*sz\"", 6 * bad_utf8[_i].replaced,
+             "\\ufffd\\ufffd\\ufffd\\ufffd");
     expect(wanted);
 }
 END_TEST
