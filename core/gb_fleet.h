@@ -4,6 +4,7 @@
  *
  * The keeper (every 100 ms) and the simulator fill in what they sensed, call
  * gb_fleet_tick() and carry out the actions that come back, in their order.
+ * docs/policy.md says how many servers are awake and which, with worked examples.
  */
 #ifndef GB_FLEET_H
 #define GB_FLEET_H
@@ -11,49 +12,94 @@
 #include "gb_state.h"
 #include "gb_policy.h"
 
-/* A member is a door to a machine, in one balancer. */
+/* A command was refused and nothing was changed; `reason` says why and what to do.
+ * Beside the GB_ACT_* of gb_types.h, which a machine's state gives. */
+#define GB_ACT_REFUSED (1u << 6)
+
+/* A member is a door to a machine, in one balancer.  Doors in the order of balancer and
+ * rank are the cheapest to hand in; any order is right. */
 typedef struct gb_door_t {
-    uint32_t machine;    /* index into machines */
-    uint32_t balancer;   /* index into balancers */
-    uint32_t capacity;   /* concurrent requests within its latency goal */
-    uint32_t in_flight;  /* exact, summed over processes */
-    uint32_t rank;       /* place in the balancer's order: 0 is filled first */
-    bool counted;        /* usable as the administrator set it: no D, S, N, not standby */
+    uint32_t machine;   /* index into machines */
+    uint32_t balancer;  /* index into pools; GB_NO_INDEX: its requests count, no more */
+    uint32_t capacity;  /* concurrent requests within its latency goal */
+    uint32_t in_flight; /* exact, summed over processes */
+    uint32_t rank;      /* place in the balancer's order: 0 is filled first */
+    bool counted; /* usable as the administrator set it: no D, S, N, not standby */
+    gb_verdict_e verdict; /* of this door: a BAD one gives no capacity; NONE: as its
+                             machine's */
+    /* the tick's own: */
+    bool leads;     /* the first of its machine that counts in its balancer */
+    uint64_t gives; /* if so: its machine's capacity in its balancer */
+    uint32_t next;  /* 1 + another door of its machine; 0: none */
+    uint32_t order; /* [place]: the door at that place in the order */
 } gb_door_t;
 
 /* What was sensed of a machine since the last tick. */
 typedef struct gb_sense_t {
-    gb_verdict_e verdict; /* health check, now */
-    gb_proof_e proof;     /* reverse health check, now */
+    gb_verdict_e verdict; /* health check, now: of the present stay in its state */
+    gb_proof_e proof;     /* reverse health check, now: likewise */
     bool unpowered;       /* it should be on, and its BMC says off, twice in a row */
     bool exhausted;       /* its ladder has just been used up */
     bool admin_held;      /* the administrator's bits stand on one of its members */
-    bool objects;         /* something keeps it awake: an agent's veto, a journal's lag */
-    const char *why;      /* for exhausted: the reason, or NULL */
+    bool objects;    /* something keeps it awake: an agent's veto, a journal's lag */
+    const char *why; /* for exhausted: the reason, or NULL */
+    /* the tick's own: */
+    uint32_t bits;
+    uint32_t first_door; /* 1 + the index; 0: none */
+    uint32_t pool_mark;  /* 1 + the pool that `capacity` is about; 0: none */
+    uint64_t capacity;   /* in the pool that is being looked at */
+    uint64_t in_flight;  /* over all its doors */
 } gb_sense_t;
 
 typedef enum gb_mode_e { GB_MODE_OFF = 0, GB_MODE_ON, GB_MODE_OBSERVE } gb_mode_e;
 
+/* A balancer's machines, counted anew at each tick: those with a door that counts. */
+typedef struct gb_tally_t {
+    uint32_t machines;
+    uint32_t awake;    /* ON or UNKNOWN */
+    uint32_t draining; /* DRAINING: serves, and can be taken back at once */
+    uint32_t coming;   /* WAKING, or STOPPING with a wake asked for */
+    uint32_t failing;  /* not serving, and not known to be off */
+    uint32_t down;     /* STOPPING, ASLEEP, or FAILED and proved off */
+    uint32_t fell;     /* that failed in this tick, having been ON */
+    uint32_t due;      /* FAILED, and its back-off is over */
+    uint32_t wished;   /* ASLEEP, and the operator wants it on */
+    uint32_t kept_off; /* awake, and the operator wants it off */
+    uint64_t capacity; /* of all of them */
+    uint64_t capacity_awake, capacity_coming;
+    uint64_t spare_capacity; /* of GreenAwake spare= servers of mean size */
+    uint64_t in_flight;      /* over all doors, counted or not */
+} gb_tally_t;
+
+#define GB_PANIC_SLOTS 10 /* seconds within which half of the servers fail */
+
 /* A balancer's settings and what the policy remembers of it. */
 typedef struct gb_pool_t {
     gb_mode_e mode;
-    uint32_t min_awake;      /* GreenAwake min= */
-    uint32_t spare;          /* GreenAwake spare= */
-    uint32_t wakes_at_once;  /* GreenWake atonce= */
+    uint32_t min_awake;     /* GreenAwake min= */
+    uint32_t spare;         /* GreenAwake spare= */
+    uint32_t wakes_at_once; /* GreenWake atonce= */
     gb_rules_t rules;
     gb_threshold_t threshold;
-    gb_policy_t memory;      /* what the policy remembers between ticks */
+    gb_policy_t memory;   /* what the policy remembers between ticks */
+    int64_t ticked_at_us; /* the latest tick */
+    int64_t ahead_us;     /* boot time that the policy looks ahead */
+    int64_t fell_second;  /* number of the second that fell[second % SLOTS] is about */
+    uint32_t fell[GB_PANIC_SLOTS]; /* machines that failed, having been ON */
+    uint32_t was_paused, panic_told;
     /* out, for pages: */
     bool panic;
     uint32_t capacity_awake;
     uint32_t wanted_servers;
     char reason[GB_REASON_BYTES]; /* why that many, one sentence */
+    gb_need_t need;
+    gb_tally_t tally;
 } gb_pool_t;
 
 typedef struct gb_action_t {
     uint32_t machine;
-    uint32_t acts;       /* GB_ACT_* */
-    uint32_t from, to;   /* gb_state_e */
+    uint32_t acts;     /* GB_ACT_* */
+    uint32_t from, to; /* gb_state_e */
     gb_event_e event;
     char reason[GB_REASON_BYTES];
 } gb_action_t;
@@ -61,32 +107,47 @@ typedef struct gb_action_t {
 typedef struct gb_fleet_t {
     gb_machine_t *machines;
     gb_sense_t *senses;
+    gb_rules_t *rules;        /* [machine]: joined over its balancers, the strictest */
+    const char *const *names; /* [machine], for reasons; NULL: they give numbers */
     uint32_t machine_count;
     gb_door_t *doors;
     uint32_t door_count;
     gb_pool_t *pools;
     uint32_t pool_count;
-    bool paused;         /* greenctl pause: no power order, everything else goes on */
+    bool paused; /* greenctl pause: no power order, everything else goes on */
 } gb_fleet_t;
 
 /* One tick.  Writes at most `room` actions and returns how many; what did not fit
  * comes at a later tick (levels, not edges, are sensed).  Every transition is among
- * the actions.  Invariants, over any sequence of inputs (tests/unit/test_gb_fleet.c):
+ * the actions.  The caller sets the flags of machines (MANAGED, CAN_*, HAS_BMC,
+ * OBSERVED); the tick keeps ADMIN_HELD, verdict and proof of a machine in step with
+ * what was sensed.  An action with from == to and GB_ACT_ORDER_ON gives an order that
+ * a pause had kept back.
+ *
+ * Invariants, over any sequence of inputs (tests/unit/test_gb_fleet.c):
  *  - of a pool's machines that it could have awake, never fewer than min_awake are put
  *    or left in a state that is on its way down;
  *  - no ORDER_OFF for a machine with a door in flight, or held by the administrator,
  *    or in a pool that is in panic, or while paused;
- *  - a machine sleeps only when every managing pool that has a door to it agrees;
+ *  - a machine sleeps only when every pool that has a door to it agrees; a pool that
+ *    is not GreenBalance on does not (the operator's sleep needs the floors only);
  *  - sleep orders within a day never exceed the rule's cycles;
  *  - a machine with no ladder never gets an order;
  *  - DRAINING, STOPPING and WAKING are left at their deadline at the latest.
- * Cost: linear in doors + machines * log(machines). */
+ * Cost: linear in doors and machines; doors that are not in order are sorted first.
+ * Caller: keeper's watchdog or a simulator; no lock, no allocation. */
 uint32_t gb_fleet_tick(gb_fleet_t *fleet, int64_t now_us, gb_action_t *actions,
                        uint32_t room);
 
 /* An operator's command or other fact about one machine, between ticks.
- * Returns the action as gb_fleet_tick() would. */
+ * Returns the action as gb_fleet_tick() would.  A sleep that would leave a balancer
+ * with fewer than min_awake servers, or in panic, is refused: GB_ACT_REFUSED, nothing
+ * changed.  While paused an order is kept back until the pause ends. */
 gb_action_t gb_fleet_event(gb_fleet_t *fleet, uint32_t machine, gb_event_e event,
                            int64_t now_us, const char *why);
+
+/* Shall requests go through this door although its machine or itself has failed?  Only
+ * in panic, and never to a machine that is proved off.  By the latest tick. */
+bool gb_fleet_panic_routes(const gb_fleet_t *fleet, uint32_t door);
 
 #endif /* GB_FLEET_H */
