@@ -16,6 +16,18 @@ _CLONE_NEWNET = 0x40000000
 _FIRST_HOST = 11
 
 
+def _claim(what):
+    """A socket that holds a name against the other rooms of this machine, or None when
+    one of them holds it."""
+    claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        claim.bind(f"\0greenbalance-rig-{what}")
+    except OSError:
+        claim.close()
+        return None
+    return claim
+
+
 class Ports:
     """Free ports of 127.0.0.1, kept reserved while this object lives."""
 
@@ -25,7 +37,11 @@ class Ports:
     def pick(self, kind):
         for _ in range(10000):
             port = random.choice(_PORTS)
-            # Bound without SO_REUSEADDR first: that alone tells whether it is free.
+            claim = _claim(f"port-{port}")
+            if not claim:
+                continue
+            self._sockets.append(claim)
+            # Without SO_REUSEADDR, which alone tells whether the port is free.
             with socket.socket(socket.AF_INET, kind) as test:
                 try:
                     test.bind(("127.0.0.1", port))
@@ -117,15 +133,14 @@ class Switch:
     @contextlib.contextmanager
     def _claim_subnet(self):
         """Holds a K that no other room takes meanwhile."""
-        used = self._subnets_in_use()
         for candidate in random.sample(range(1, 255), 254):
-            claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            claim = _claim(f"subnet-{candidate}")
+            if not claim:
+                continue
             with claim:
-                try:
-                    claim.bind(f"\0greenbalance-rig-subnet-{candidate}")
-                except OSError:
-                    continue
-                if candidate not in used:
+                # Looked up with the claim held: its last holder may have just left
+                # an address there.
+                if candidate not in self._subnets_in_use():
                     self.subnet = candidate
                     yield
                     return
