@@ -43,9 +43,8 @@ static const char *set_path(cmd_parms *cmd, void *dummy, const char *arg)
     if (error) {
         return error;
     }
-    path = !*arg                           ? NULL
-           : which == MGB_MAIN_RUNTIME_DIR ? ap_runtime_dir_relative(cmd->pool, arg)
-                                           : ap_server_root_relative(cmd->pool, arg);
+    path = which == MGB_MAIN_RUNTIME_DIR ? ap_runtime_dir_relative(cmd->pool, arg)
+                                         : ap_server_root_relative(cmd->pool, arg);
     if (!path) {
         return apr_psprintf(cmd->pool, "%s %s: must be a path", cmd->cmd->name, arg);
     }
@@ -56,13 +55,7 @@ static const char *set_keeper_user(cmd_parms *cmd, void *dummy, const char *arg)
 {
     const char *error = ap_check_cmd_context(cmd, GLOBAL_ONLY);
 
-    if (error) {
-        return error;
-    }
-    if (!*arg) {
-        return "GreenKeeperUser needs the name of a user";
-    }
-    return set_main(cmd, MGB_MAIN_KEEPER_USER, arg);
+    return error ? error : set_main(cmd, MGB_MAIN_KEEPER_USER, arg);
 }
 
 static const char *set_members(cmd_parms *cmd, void *dummy, const char *arg)

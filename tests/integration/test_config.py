@@ -1,0 +1,525 @@
+"""Configurations, good and bad, through `apache2 -t`: message, file and line."""
+
+import os
+import re
+import subprocess
+
+import pytest
+
+from proxy import HTTPD, MODULES, ROOT, environment, module_file
+
+LOADED = ["mpm_event", "authz_core", "authz_host", "slotmem_shm", "proxy", "proxy_http",
+          "proxy_balancer", "lbmethod_byrequests"]
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="users matter to root only")
+
+# What stands in examples -> what stands in for it here.
+STAND_INS = {"/etc/apache2/greenbalance.secrets": "secrets",
+             "/usr/local/sbin/rackpdu": "driver",
+             "/usr/local/sbin/suspend-by-ssh": "driver"}
+
+
+class Config:
+    """A directory with a configuration that only has to be read."""
+
+    def __init__(self, directory):
+        self.dir = str(directory)
+        os.chmod(self.dir, 0o755)
+        os.mkdir(self.path("state"))
+        self.file("secrets", "ipmi 10.0.1.11 admin secret\n", 0o600)
+        self.file("driver", "#!/bin/sh\n", 0o755)
+
+    def path(self, name):
+        return os.path.join(self.dir, name)
+
+    def file(self, name, text, mode=0o644):
+        fd = os.open(self.path(name), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        with os.fdopen(fd, "w") as f:
+            f.write(text)
+        os.chmod(self.path(name), mode)
+        return self.path(name)
+
+    def base(self, loaded, keeper):
+        lines = ["ServerRoot " + self.dir, "ServerName localhost",
+                 "Listen 127.0.0.1:1", "ErrorLog " + self.path("error.log"),
+                 "DefaultRuntimeDir " + self.dir, "User www-data", "Group www-data"]
+        lines += ["LoadModule %s_module %s/mod_%s.so" % (n, MODULES, n) for n in loaded]
+        lines.append("LoadModule greenbalance_module " + module_file())
+        lines.append("GreenStateDir " + self.path("state"))
+        if keeper:
+            lines.append("GreenKeeperUser " + keeper)
+        return "\n".join(lines) + "\n"
+
+    def test(self, text, loaded=LOADED, keeper="daemon"):
+        """(exit status, output, line number of the file at which `text` begins)"""
+        base = self.base(loaded, keeper)
+        text = text.replace("DIR", self.dir)
+        for real, name in STAND_INS.items():
+            text = text.replace(real, self.path(name))
+        conf = self.file("httpd.conf", base + text)
+        done = subprocess.run([HTTPD, "-t", "-f", conf], text=True, timeout=60,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              env=environment())
+        return done.returncode, done.stdout, base.count("\n") + 1
+
+
+@pytest.fixture
+def config(tmp_path):
+    return Config(tmp_path)
+
+
+def balancer(*lines, name="app"):
+    return '<Proxy "balancer://%s">\n%s\n</Proxy>\n' % (
+        name, "\n".join(('BalancerMember "http://10.0.0.1"',) + lines))
+
+
+def member(keys, url="http://10.0.0.1"):
+    """A balancer whose member has these keys; the line is marked."""
+    return '<Proxy "balancer://app">\n@BalancerMember "%s" %s\n</Proxy>\n' % (url, keys)
+
+
+# Each: a name, the configuration, what the output has to say.  "@" marks the line.
+SYNTAX = [
+    # GreenBalance, GreenPolicy
+    ("mode", balancer("@GreenBalance maybe"),
+     "GreenBalance maybe: must be on, off or observe"),
+    ("mode-outside", "@GreenBalance on\n",
+     'GreenBalance belongs into a section <Proxy "balancer://NAME">'),
+    ("in-location", '<Location "/">\n@GreenWake atonce=1\n</Location>\n',
+     "GreenWake belongs into a section <Proxy"),
+    ("in-limit", balancer("<Limit GET>", "@GreenDrain timeout=1", "</Limit>"),
+     "GreenDrain belongs into a section <Proxy"),
+    ("in-if", balancer('<If "true">', "@GreenDrain timeout=1", "</If>"),
+     "GreenDrain belongs into a section <Proxy"),
+    ("in-virtual-host", "<VirtualHost *:1>\n@GreenBalance on\n</VirtualHost>\n",
+     "GreenBalance belongs into a section <Proxy"),
+    ("proxy-of-a-url", '<Proxy "http://10.0.0.1">\n@GreenBalance on\n</Proxy>\n',
+     "that names one balancer"),
+    ("proxy-of-all", '<Proxy "*">\n@GreenBalance on\n</Proxy>\n', "that names one balancer"),
+    ("proxy-pattern", '<Proxy "balancer://*">\n@GreenBalance on\n</Proxy>\n',
+     "that names one balancer"),
+    ("proxy-match", '<ProxyMatch "balancer://app">\n@GreenBalance on\n</ProxyMatch>\n',
+     "that names one balancer"),
+    ("policy", balancer("@GreenPolicy autoscale"),
+     "GreenPolicy autoscale: only threshold exists in this version"),
+    ("policy-parameter", balancer("@GreenPolicy threshold budget=1%"),
+     "GreenPolicy threshold budget=1%: this policy has no parameters"),
+    ("policy-none", balancer("@GreenPolicy"), "GreenPolicy needs the name of a policy"),
+    # keys in general
+    ("no-key", balancer("@GreenThreshold"),
+     "GreenThreshold needs at least one of wake=, sleep="),
+    ("unknown-key", balancer("@GreenHealth url=/x"),
+     "GreenHealth url=/x: allowed are uri=, interval=, timeout=, rise=, fall=, expect=, "
+     "host=, verify="),
+    ("no-equals", balancer("@GreenAwake 3"), "GreenAwake 3: allowed are min=, spare="),
+    ("key-twice", balancer("@GreenAwake min=2 min=3"), "GreenAwake: min= is given twice"),
+    ("later-key", balancer("@GreenReverseHealth beat=15s"),
+     "GreenReverseHealth beat=15s: allowed are interval=, fall="),
+    # values and their ranges
+    ("threshold-plain", balancer("@GreenThreshold wake=0.8"),
+     "GreenThreshold wake=0.8: must be a percentage from 1% to 100%"),
+    ("threshold-low", balancer("@GreenThreshold sleep=0.9%"), "must be a percentage from 1%"),
+    ("threshold-high", balancer("@GreenThreshold wake=101%"), "must be a percentage from 1%"),
+    ("min-zero", balancer("@GreenAwake min=0"),
+     "GreenAwake min=0: a balancer with nobody awake needs GreenHold"),
+    ("min-many", balancer("@GreenAwake min=4097"),
+     "GreenAwake min=4097: must be a number from 1 to 4096"),
+    ("spare", balancer("@GreenAwake spare=-1"), "must be a number from 0 to 4096"),
+    ("dwell", balancer("@GreenDwell awake=31d"),
+     "GreenDwell awake=31d: must be a duration from 0 to 30d"),
+    ("cycles", balancer("@GreenDwell cycles=65/day"), "must be N/day with N from 1 to 64"),
+    ("cycles-plain", balancer("@GreenDwell cycles=24"), "must be N/day with N from 1 to 64"),
+    ("interval", balancer("@GreenHealth interval=99ms"),
+     "GreenHealth interval=99ms: must be a duration from 100ms to 1h"),
+    ("interval-overflow", balancer("@GreenHealth interval=99999999999999999999d"),
+     "must be a duration from 100ms to 1h"),
+    ("timeout", balancer("@GreenHealth timeout=0"), "must be a duration from 10ms to 5m"),
+    ("duration-unit", balancer("@GreenHealth timeout=1sec"), "must be a duration from 10ms"),
+    ("duration-sign", balancer("@GreenDrain timeout=-1s"),
+     "GreenDrain timeout=-1s: must be a duration from 100ms to 30d"),
+    ("rise", balancer("@GreenHealth rise=0"), "must be a number from 1 to 100"),
+    ("fall", balancer("@GreenHealth fall=101"), "must be a number from 1 to 100"),
+    ("expect", balancer("@GreenHealth expect=399-200"),
+     "GreenHealth expect=399-200: must be FROM-TO"),
+    ("uri", balancer("@GreenHealth uri=health"), "must be a path that begins with /"),
+    ("uri-space", balancer('@GreenHealth "uri=/a b"'), "must be a path that begins with /"),
+    ("host", balancer("@GreenHealth host=a/b"), "must be a host's name"),
+    ("verify", balancer("@GreenHealth verify=yes"), "GreenHealth verify=yes: must be on or off"),
+    ("reverse", balancer("@GreenReverseHealth fall=0"), "must be a number from 1 to 100"),
+    ("packets", balancer("@GreenWake packets=21"),
+     "GreenWake packets=21: must be a number from 1 to 20"),
+    ("atonce", balancer("@GreenWake atonce=0"), "must be a number from 1 to 4096"),
+    ("retry", balancer("@GreenWake retry=0"), "must be a duration from 100ms to 1h"),
+    # keys of members
+    ("wake-redfish", member("wake=redfish"),
+     "BalancerMember wake=redfish: allowed are wol, ipmi and the names of GreenPowerDriver"),
+    ("wake-agent", member("wake=agent"), "wake=agent: allowed are wol, ipmi and the names"),
+    ("wake-empty", member("wake="), "wake=: allowed are wol, ipmi"),
+    ("wake-comma", member("wake=wol,,ipmi"), "wake=wol,,ipmi: allowed are wol, ipmi"),
+    ("wake-twice", member("wake=ipmi,wol,ipmi"), "wake=ipmi,wol,ipmi: ipmi is named twice"),
+    ("wake-many", member("wake=a,b,c,d,e"), "wake=a,b,c,d,e: a ladder has at most 4 ways"),
+    ("sleep-wol", member("sleep=wol"),
+     "sleep=wol: wol can wake a machine only; allowed are ipmi and the names of"),
+    ("sleep-redfish", member("sleep=redfish"), "sleep=redfish: allowed are ipmi and the names"),
+    ("machine", member("machine=a/b"), "machine=a/b: must be a name of at most 63"),
+    ("mac", member("mac=52:54:00:12:34"), "mac=52:54:00:12:34: must be a network card's"),
+    ("mac-group", member("mac=ff:ff:ff:ff:ff:ff"), "not multicast or broadcast"),
+    ("wolto", member("wolto=10.0.0.256"), "wolto=10.0.0.256: must be HOST or HOST:PORT"),
+    ("wolif", member("wolif=a/b"), "wolif=a/b: must be the name of a network interface"),
+    ("ipmi", member("ipmi=::1"), "ipmi=::1: must be HOST or HOST:PORT of a management"),
+    ("ipmi-port", member("ipmi=10.0.1.1:0"), "ipmi=10.0.1.1:0: must be HOST or HOST:PORT"),
+    ("capacity", member("capacity=0"), "capacity=0: must be a number of concurrent requests"),
+    ("capacity-many", member("capacity=65536"), "from 1 to 65535"),
+    ("watts", member("watts=100"), "watts=100: must be IDLE:PEAK"),
+    ("watts-nan", member("watts=nan:200"), "must be IDLE:PEAK"),
+    ("watts-ten", member("watts=1,2,3,4,5,6,7,8,9,10"), "or 11 watts separated by commas"),
+    ("offwatts", member("offwatts=-5"), "offwatts=-5: must be watts from 0 to 100000"),
+    ("boot", member("boot=0"), "boot=0: must be a duration from 100ms to 1d"),
+    ("unknown-member-key", member("domain=rack1"), "unknown Worker parameter"),
+    ("not-a-balancer", '@ProxyPass "/" "http://10.0.0.1/" wake=wol\n',
+     "wake= is a key for members of a balancer"),
+    # the main server
+    ("state-dir-in-host", "<VirtualHost *:1>\n@GreenStateDir /x\n</VirtualHost>\n",
+     "GreenStateDir cannot occur within <VirtualHost> section"),
+    ("runtime-dir-in-host", "<VirtualHost *:1>\n@GreenRuntimeDir /x\n</VirtualHost>\n",
+     "GreenRuntimeDir cannot occur within <VirtualHost> section"),
+    ("secrets-in-host", "<VirtualHost *:1>\n@GreenSecrets /x\n</VirtualHost>\n",
+     "GreenSecrets cannot occur within <VirtualHost> section"),
+    ("user-in-host", "<VirtualHost *:1>\n@GreenKeeperUser daemon\n</VirtualHost>\n",
+     "GreenKeeperUser cannot occur within <VirtualHost> section"),
+    ("driver-in-host", "<VirtualHost *:1>\n@GreenPowerDriver a /bin/true\n</VirtualHost>\n",
+     "GreenPowerDriver cannot occur within <VirtualHost> section"),
+    ("members-in-host", "<VirtualHost *:1>\n@GreenMembers 9\n</VirtualHost>\n",
+     "GreenMembers cannot occur within <VirtualHost> section"),
+    ("members-in-proxy", balancer("@GreenMembers 9"), "GreenMembers not allowed in <Proxy> context"),
+    ("members", "@GreenMembers 4097\n", "GreenMembers 4097: must be a number from 1 to 4096"),
+    ("driver-alone", "@GreenPowerDriver pdu\n", "GreenPowerDriver needs a NAME and a COMMAND"),
+    ("driver-reserved", "@GreenPowerDriver IPMI /bin/true\n",
+     "GreenPowerDriver IPMI: a name has at most 63"),
+    ("driver-twice", "GreenPowerDriver pdu /bin/true\n@GreenPowerDriver pdu /bin/true\n",
+     "GreenPowerDriver pdu: already defined on line"),
+    ("secrets-empty", '@GreenSecrets ""\n', "GreenSecrets takes one argument"),
+]
+
+SECRETS = "GreenSecrets DIR/secrets\n"
+
+# Found when all is read: the message ends with "(line N of FILE)".
+CHECKS = [
+    ("wol-without-mac", member("wake=wol"), "http://10.0.0.1: wake=wol needs mac="),
+    ("ipmi-without-address", SECRETS + member("wake=ipmi"),
+     "http://10.0.0.1: the way ipmi needs ipmi=HOST"),
+    ("ipmi-without-secrets", member("sleep=ipmi ipmi=10.0.1.1"),
+     'needs a password: add a line "ipmi 10.0.1.1:623 USER PASSWORD"'),
+    ("no-such-driver", member("wake=pdu"), "wake=pdu: no GreenPowerDriver of that name"),
+    ("no-such-sleep-driver", member("sleep=pdu"),
+     "sleep=pdu: no GreenPowerDriver of that name; allowed are ipmi and"),
+    ("default-port-and-case", member("wake=wol", url="http://Web1.Example.NET:80/x"),
+     "http://web1.example.net/x: wake=wol needs mac="),
+    ("unix-socket", member("wake=wol", url="unix:/run/app.sock|http://app"),
+     "wake=wol needs mac="),
+    ("long-form", '@BalancerMember "balancer://App" "http://10.0.0.1" wake=wol\n',
+     "wake=wol needs mac="),
+    ("in-a-module-test", "<IfModule proxy_module>\n" + member("wake=wol") + "</IfModule>\n",
+     "wake=wol needs mac="),
+    ("in-a-virtual-host",
+     balancer("BalancerMember http://10.0.0.2", name="main") +
+     "<VirtualHost *:1>\n" + member("capacity=3").replace("@", "") + "</VirtualHost>\n" +
+     "<VirtualHost *:2>\n" + member("wake=wol") + "</VirtualHost>\n",
+     "wake=wol needs mac="),
+    ("hidden-by-the-main-server",
+     balancer() + "<VirtualHost *:1>\n" + member("capacity=3") + "</VirtualHost>\n",
+     "mod_proxy ignores it"),
+    ("sleep-above-wake", balancer("@GreenThreshold sleep=80%"),
+     "balancer://app: GreenThreshold sleep=80% must be less than wake=80%"),
+    ("wake-below-sleep", balancer("@GreenThreshold wake=40.5%"),
+     "GreenThreshold sleep=50% must be less than wake=40.5%"),
+    ("sleep-above-inherited-wake",
+     balancer("GreenThreshold wake=60% sleep=30%") +
+     '<VirtualHost *:1>\n<Proxy "balancer://app">\n@GreenThreshold sleep=70%\n</Proxy>\n'
+     "</VirtualHost>\n", "GreenThreshold sleep=70% must be less than wake=60%"),
+    ("no-such-balancer", '<Proxy "balancer://ap">\n@GreenBalance on\n</Proxy>\n',
+     "balancer://ap: no balancer of this name has a member"),
+    ("driver-command", "@GreenPowerDriver pdu DIR/nothing\n",
+     "GreenPowerDriver pdu: DIR/nothing is no file that can be executed"),
+    ("driver-not-executable", "@GreenPowerDriver pdu DIR/httpd.conf\n",
+     "DIR/httpd.conf is no file that can be executed"),
+    ("secrets-missing", "@GreenSecrets DIR/none\n",
+     "GreenSecrets DIR/none: No such file or directory"),
+    ("secrets-a-directory", "@GreenSecrets DIR\n", "GreenSecrets DIR: must be a file"),
+    ("state-dir-a-file", "@GreenStateDir DIR/secrets\n" + balancer("GreenBalance observe"),
+     "DIR/secrets is no directory"),
+    ("state-dir-in-memory", "@GreenStateDir /dev/shm/a/b\n" + balancer("GreenBalance on"),
+     "GreenStateDir /dev/shm/a/b: /dev/shm lies in memory"),
+    ("members-too-many",
+     "@GreenMembers 1\n" + balancer("BalancerMember http://10.0.0.2", "GreenBalance on"),
+     "2 members are configured, and there is room for 1"),
+    ("members-too-many-by-method",
+     "@GreenMembers 1\n" + balancer("BalancerMember http://10.0.0.2",
+                                    "ProxySet lbmethod=bypower"),
+     "2 members are configured, and there is room for 1"),
+]
+
+
+def joined(first, second):
+    """Two members of two balancers; the second one's line is marked."""
+    return ('GreenPowerDriver pdu /bin/true\nGreenPowerDriver ssh /bin/true\n' + SECRETS +
+            '<Proxy "balancer://a">\nBalancerMember "http://10.0.0.1" %s\n</Proxy>\n'
+            '<Proxy "balancer://b">\n@BalancerMember "http://10.0.0.2" %s\n</Proxy>\n'
+            % (first, second))
+
+
+MAC1, MAC2 = "52:54:00:12:34:01", "52:54:00:12:34:02"
+
+CONTRADICTIONS = [
+    ("machine", "machine=a mac=" + MAC1, "machine=b mac=" + MAC1, "machine=: a and b"),
+    ("mac", "machine=a mac=" + MAC1, "machine=a mac=" + MAC2, "mac=: %s and %s" % (MAC1, MAC2)),
+    ("ipmi", "machine=a ipmi=10.0.1.1", "machine=a ipmi=10.0.1.1:6230",
+     "ipmi=: 10.0.1.1:623 and 10.0.1.1:6230"),
+    ("wake", "machine=a wake=pdu", "machine=a wake=pdu,ssh", "wake=: pdu and pdu,ssh"),
+    ("sleep", "mac=%s sleep=pdu" % MAC1, "mac=%s sleep=ssh" % MAC1, "sleep=: pdu and ssh"),
+    ("wolto", "mac=%s wolto=10.0.0.255" % MAC1, "mac=%s wolto=10.0.0.255:7" % MAC1,
+     "wolto=: 10.0.0.255 port 9 and 10.0.0.255 port 7"),
+    ("wolif", "machine=a wolif=eth0", "machine=a wolif=eth1", "wolif=: eth0 and eth1"),
+    ("watts", "machine=a watts=1:2", "machine=a watts=1:3", "watts=: 1,1.1,"),
+    ("offwatts", "ipmi=h offwatts=5", "ipmi=H:623 offwatts=6", "offwatts=: 5 and 6"),
+    ("boot", "machine=a boot=2m", "machine=a boot=121", "boot=: 120000ms and 121000ms"),
+]
+
+GOOD = [
+    ("nothing", ""),
+    ("module-test-inside", balancer("<IfModule proxy_module>", "GreenBalance on",
+                                    "</IfModule>")),
+    ("later-wins", balancer("GreenThreshold wake=40% sleep=20%", "GreenThreshold wake=90%",
+                            "GreenThreshold sleep=60%")),
+    ("ranges", balancer(
+        "GreenHealth interval=100ms timeout=5m rise=100 fall=1 expect=204 verify=ON",
+        "GreenDwell awake=0 asleep=30d cycles=64/day", "GreenDrain timeout=100ms",
+        "GreenWake timeout=1d retry=100ms packets=20 atonce=4096",
+        "GreenAwake min=4096 spare=4096", "GreenReverseHealth interval=100ms fall=100",
+        "GreenThreshold wake=1.1% sleep=1%")),
+    ("members-fit", "GreenMembers 2\n" + balancer("BalancerMember http://10.0.0.2",
+                                                  "GreenBalance on")),
+    ("members-elsewhere", "GreenMembers 1\n" + balancer("GreenBalance on") +
+     '<Proxy "balancer://other">\nBalancerMember http://10.0.0.2\n'
+     "BalancerMember http://10.0.0.3\n</Proxy>\n"),
+    ("same-hint-in-other-words", joined(
+        "machine=a mac=52:54:00:AB:cd:01 watts=60:180 boot=2m ipmi=[2001:DB8::1]",
+        "machine=a mac=52-54-00-ab-CD-01 watts=60.0:180 boot=120s ipmi=[2001:db8:0::1]:623")),
+    ("keys-on-one-door", joined("machine=a wake=wol", "machine=a sleep=pdu mac=" + MAC1)),
+    ("chain", joined("machine=a wake=ipmi", "machine=a mac=" + MAC1) +
+     "BalancerMember balancer://b http://10.0.0.3 mac=%s ipmi=10.0.1.1\n" % MAC1),
+    ("capacities-differ", joined("machine=a capacity=3", "machine=a capacity=4")),
+    ("driver-defined-below", member("wake=pdu sleep=pdu") + "GreenPowerDriver pdu /bin/true\n"),
+    ("driver-below-server-root", "GreenPowerDriver pdu driver a b\n"),
+    ("tmpfs-while-off", "GreenStateDir /dev/shm\n" + balancer("GreenBalance off")),
+    ("host-sets-inherited", balancer("GreenAwake min=2") +
+     '<VirtualHost *:1>\n<Proxy "Balancer://APP/">\nGreenBalance on\n</Proxy>\n'
+     "</VirtualHost>\n"),
+    ("settings-above-members-below",
+     '<Proxy "balancer://app">\nGreenBalance on\n</Proxy>\n<VirtualHost *:1>\n' +
+     member("capacity=4") + "</VirtualHost>\n"),
+    ("keys-in-any-case", member("WAKE=WOL Mac=%s" % MAC1)),
+]
+
+
+def ids(table):
+    return [row[0] for row in table]
+
+
+def marked(text):
+    """The text without its mark, and the index of the marked line."""
+    lines = text.split("\n")
+    at = [i for i, line in enumerate(lines) if line.startswith("@")]
+    assert len(at) == 1, "mark one line"
+    lines[at[0]] = lines[at[0]][1:]
+    return "\n".join(lines), at[0]
+
+
+@pytest.mark.parametrize("name,text,message", SYNTAX, ids=ids(SYNTAX))
+def test_a_wrong_value_stops_with_its_line(config, name, text, message):
+    text, at = marked(text)
+    status, output, first = config.test(text)
+    assert status != 0
+    assert message in output
+    assert "Syntax error on line %d of %s:" % (first + at, config.path("httpd.conf")) in output
+
+
+def assert_found(config, text, message, **more):
+    text, at = marked(text)
+    status, output, first = config.test(text, **more)
+    wanted = "(line %d of %s)" % (first + at, config.path("httpd.conf"))
+    assert status != 0, output
+    lines = [x for x in output.splitlines() if message.replace("DIR", config.dir) in x]
+    assert lines, output
+    assert wanted in lines[0]
+    assert re.search(r"\[greenbalance:emerg\].* GB01\d\d: ", lines[0])
+
+
+@pytest.mark.parametrize("name,text,message", CHECKS, ids=ids(CHECKS))
+def test_what_does_not_fit_together_is_found_by_configtest(config, name, text, message):
+    assert_found(config, text, message)
+
+
+@pytest.mark.parametrize("name,first,second,message", CONTRADICTIONS,
+                         ids=ids(CONTRADICTIONS))
+def test_members_of_one_machine_must_not_contradict(config, name, first, second, message):
+    assert_found(config, joined(first, second),
+                 "members http://10.0.0.1 of balancer://a and http://10.0.0.2 of "
+                 "balancer://b are one machine, but differ in " + message)
+
+
+@pytest.mark.parametrize("name,text", GOOD, ids=ids(GOOD))
+def test_a_good_configuration_passes(config, name, text):
+    status, output, _ = config.test(text.replace("@", ""))
+    assert status == 0 and output == "Syntax OK\n"
+
+
+def test_all_errors_are_told_at_once(config):
+    status, output, _ = config.test(
+        balancer("BalancerMember http://10.0.0.2 wake=wol", "BalancerMember http://10.0.0.3 "
+                 "wake=nobody", "GreenThreshold sleep=90%"))
+    assert status != 0
+    assert {n for n in re.findall(r"GB(\d{4}):", output)} == {"0102", "0103", "0107"}
+
+
+def test_an_included_file_is_named(config):
+    part = config.file("part.conf", "\n\n" + member("wake=wol").replace("@", ""))
+    status, output, _ = config.test("Include part.conf\n")
+    assert status != 0
+    assert "(line 4 of %s)" % part in output
+
+
+@pytest.mark.parametrize("text", [
+    balancer("GreenBalance on"), member("capacity=3").replace("@", ""), "GreenMembers 64\n"],
+    ids=["directive", "key", "main"])
+def test_mod_proxy_balancer_is_asked_for(config, text):
+    # lbmethod_byrequests does not need it, so that mod_proxy reads the balancer.
+    loaded = [name for name in LOADED if name != "proxy_balancer"]
+    status, output, _ = config.test(text, loaded=loaded)
+    assert status != 0
+    assert "GB0118: mod_proxy_balancer is not loaded: " in output
+
+
+@pytest.mark.parametrize("hcheck", [False, True], ids=["without-hcheck", "with-hcheck"])
+def test_keys_of_mod_proxy_hcheck_are_passed_on(config, hcheck):
+    loaded = LOADED + (["proxy_hcheck"] if hcheck else [])
+    status, output, _ = config.test(member("hcmethod=GET capacity=9").replace("@", ""),
+                                    loaded=loaded)
+    assert (status == 0) == hcheck
+    assert hcheck or "unknown Worker parameter" in output
+
+
+def test_secrets_have_mode_0600(config):
+    for mode in (0o644, 0o640, 0o400, 0o4600):
+        os.chmod(config.path("secrets"), mode)
+        assert_found(config, "@" + SECRETS, "secrets: has mode %04o, and must have 0600" % mode)
+
+
+@as_root
+def test_secrets_belong_to_whoever_starts_httpd(config):
+    os.chown(config.path("secrets"), 1, -1)
+    assert_found(config, "@" + SECRETS, "secrets: belongs to uid 1, and must belong to "
+                                        "whoever starts httpd, uid 0")
+
+
+def test_the_keepers_user_must_exist(config):
+    assert_found(config, "@GreenKeeperUser no-such-user\n",
+                 "GreenKeeperUser no-such-user: no such user", keeper=None)
+
+
+@as_root
+def test_with_secrets_the_keeper_must_not_be_httpds_user(config):
+    assert_found(config, "@GreenKeeperUser www-data\n" + SECRETS,
+                 "the keeper must not run as httpd's own User www-data", keeper=None)
+    status, output, _ = config.test("GreenKeeperUser www-data\n", keeper=None)
+    assert status == 0, "without secrets it may: " + output
+
+
+def test_configtest_does_not_read_the_secrets(config):
+    config.file("secrets", "\0garbage\xff", 0o600)
+    status, output, _ = config.test(SECRETS)
+    assert status == 0, output
+
+
+# ------------------------------------------------------------------ manual, examples
+
+def manual():
+    with open(os.path.join(ROOT, "docs", "directives.md")) as f:
+        return f.read()
+
+
+def examples():
+    """(section, text) of each example in the manual."""
+    found, section = [], None
+    for part in re.split(r"^#{2,3} ", manual(), flags=re.M)[1:]:
+        section = part.split("\n", 1)[0]
+        found += [(section, text) for text in
+                  re.findall(r"^```apache\n(.*?)^```", part, flags=re.M | re.S)]
+    return found
+
+
+def keeper_of(text):
+    """The packaged user need not exist where tests run."""
+    return "daemon" if "GreenKeeperUser" not in text else None
+
+
+@pytest.mark.parametrize("section,text", examples(), ids=[s for s, _ in examples()])
+def test_an_example_of_the_manual_passes(config, section, text):
+    keeper = keeper_of(text)
+    status, output, _ = config.test(
+        text.replace("GreenKeeperUser greenbalance", "GreenKeeperUser daemon"), keeper=keeper)
+    assert status == 0, output
+
+
+def test_the_manual_has_each_directive_and_key_with_an_example(config):
+    conf = config.file("list.conf", config.base(LOADED, None))
+    listing = subprocess.run([HTTPD, "-L", "-f", conf], text=True, timeout=60,
+                             stdout=subprocess.PIPE, env=environment()).stdout
+    directives = set(re.findall(r"^(Green\w+) \(", listing, flags=re.M))
+    keys = {"wake", "sleep", "machine", "mac", "wolto", "wolif", "ipmi", "capacity", "watts",
+            "offwatts", "boot"}
+    shown = {section for section, text in examples() if section in text}
+    assert len(directives) == 15
+    assert directives | keys <= shown
+    for name in directives | keys:
+        part = re.search(r"^### %s\n(.*?)(?=^##|\Z)" % name, manual(), flags=re.M | re.S)[1]
+        assert "| Syntax | `" + name in part
+        assert "| Default | " in part
+
+
+def read_conf(name):
+    with open(os.path.join(ROOT, "conf", name)) as f:
+        return f.read()
+
+
+def test_the_ten_lines_pass(config):
+    text = read_conf("example.conf")
+    assert text.count("\n") == 10
+    status, output, _ = config.test(text)
+    assert status == 0, output
+
+
+@pytest.mark.parametrize("uncomment", [False, True], ids=["as-shipped", "uncommented"])
+def test_the_packaged_configuration_passes(config, uncomment):
+    text = read_conf("proxy_greenbalance.conf")
+    if uncomment:
+        text = re.sub(r"^#(?=[A-Z<]|    [A-Z][A-Za-z]+ [a-z\"])", "", text, flags=re.M)
+        assert "\n    BalancerMember" in text and "\n</Proxy>" in text
+    status, output, _ = config.test(text)
+    assert status == 0, output
+
+
+def test_the_load_file_loads_what_is_installed(config):
+    text = read_conf("proxy_greenbalance.load")
+    assert text.startswith("# Depends: ")
+    for name in text.split("\n", 1)[0].split(":")[1].split():
+        assert os.path.exists("/etc/apache2/mods-available/%s.load" % name), name
+    lines = [x for x in text.splitlines() if not x.startswith("#")]
+    assert lines == ["LoadModule greenbalance_module " + MODULES + "/mod_greenbalance.so"]
+    conf = config.file("load.conf", config.base(LOADED, None).replace(
+        "LoadModule greenbalance_module " + module_file(),
+        text.replace(MODULES + "/mod_greenbalance.so", module_file())))
+    done = subprocess.run([HTTPD, "-t", "-f", conf], text=True, timeout=60,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          env=environment())
+    assert done.returncode == 0, done.stdout
