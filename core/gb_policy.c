@@ -102,7 +102,9 @@ static bool continues(const gb_policy_t *policy, int64_t now_us)
         policy->load_micro > GB_POLICY_LOAD_MOST * UINT64_C(1000000)) {
         return false;
     }
-    if (policy->bin_started_at_us > policy->sampled_at_us ||
+    if (policy->bin_started_at_us < 0 ||
+        policy->bin_started_at_us > policy->sampled_at_us ||
+        policy->sampled_at_us - policy->bin_started_at_us >= bin_us ||
         policy->sampled_at_us > now_us) {
         return false; /* a clock that ran back: another boot's past */
     }

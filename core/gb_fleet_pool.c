@@ -1,0 +1,458 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * gb_fleet_pool.c - how many servers a balancer needs awake, whom to wake and whom to
+ * let to sleep.
+ *
+ * Servers go by their place in the order: the first that sleeps is woken first, the
+ * last that is awake goes to sleep first.  What was let to sleep under a load is not
+ * missed under the same load (gb_policy.h), so a constant load ends in one adjustment.
+ */
+#include "gb_fleet_private.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#define HOLD_LEAST_US GB_US_PER_S
+#define NEXT_IN_LINE  8 /* boot times of so many are looked at */
+
+/* -------------------------------------------------------------- the need */
+
+static uint64_t plus(uint64_t a, uint64_t b)
+{
+    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
+}
+
+/* The boot time to look ahead: the longest p95 of those who would be woken next. */
+static int64_t boot_ahead(const gb_fleet_t *fleet, const gb_span_t *span)
+{
+    int64_t ahead_us = 0;
+    uint32_t seen = 0;
+    uint32_t last = GB_NO_INDEX;
+    uint32_t i;
+
+    for (i = span->from; i < span->to && seen < NEXT_IN_LINE; i++) {
+        const gb_door_t *door = gb_fleet_door_at(fleet, i);
+        const gb_machine_t *machine = &fleet->machines[door->machine];
+
+        if (!door->leads || !(machine->flags & GB_MF_CAN_WAKE)) {
+            continue;
+        }
+        last = door->machine;
+        if (!gb_state_takes_sticky(machine)) {
+            int64_t took_us = gb_boot_quantile(&machine->boot, 950);
+
+            ahead_us = took_us > ahead_us ? took_us : ahead_us;
+            seen++;
+        }
+    }
+    if (seen == 0 && last != GB_NO_INDEX) {
+        return gb_boot_quantile(&fleet->machines[last].boot, 950);
+    }
+    return seen ? ahead_us : fleet->pools[span->pool].ahead_us;
+}
+
+/* How long the load has to stay low: the shortest stay awake. */
+static int64_t hold_us(const gb_pool_t *pool)
+{
+    return pool->rules.awake_dwell_us > HOLD_LEAST_US ? pool->rules.awake_dwell_us
+                                                      : HOLD_LEAST_US;
+}
+
+static void need_update(gb_tick_t *t, const gb_span_t *span)
+{
+    gb_pool_t *pool = &t->fleet->pools[span->pool];
+    uint64_t in_flight = pool->tally.in_flight;
+
+    pool->ahead_us = boot_ahead(t->fleet, span);
+    pool->need =
+        gb_policy_threshold(&pool->memory, &pool->threshold,
+                            in_flight > UINT32_MAX ? UINT32_MAX : (uint32_t)in_flight,
+                            pool->ahead_us, hold_us(pool), t->now_us);
+    pool->need.up_capacity = plus(pool->need.up_capacity, pool->tally.spare_capacity);
+    pool->need.down_capacity =
+        plus(pool->need.down_capacity, pool->tally.spare_capacity);
+    pool->need.stay_capacity =
+        plus(pool->need.stay_capacity, pool->tally.spare_capacity);
+}
+
+/* Why that many servers, with figures; `tail` and `name` say what is done about it. */
+static void explain(gb_pool_t *pool, const char *tail, const char *name)
+{
+    const gb_need_t *need = &pool->need;
+    uint32_t wake = pool->threshold.wake_permille;
+    char spare[32] = "";
+
+    if (pool->spare != 0) {
+        snprintf(spare, sizeof spare, " with %u spare", pool->spare);
+    }
+    snprintf(pool->reason, sizeof pool->reason,
+             "load %" PRIu64 " (ahead %" PRIu64 ") needs %" PRIu64
+             " of capacity at %u %%%s; %" PRIu64 " awake%s%s",
+             (need->load_milli + 500) / 1000, (need->ahead_milli + 500) / 1000,
+             need->up_capacity, (wake + 5) / 10, spare, pool->tally.capacity_awake,
+             tail, name);
+}
+
+static const char *name_of(const gb_fleet_t *fleet, uint32_t m, char *number,
+                           size_t bytes)
+{
+    if (fleet->names && fleet->names[m]) {
+        return fleet->names[m];
+    }
+    snprintf(number, bytes, "server %u", m);
+    return number;
+}
+
+/* -------------------------------------------------------------- waking */
+
+static bool lacks_servers(const gb_pool_t *pool)
+{
+    const gb_tally_t *tally = &pool->tally;
+
+    return tally->awake + tally->coming < pool->min_awake ||
+           tally->capacity_awake + tally->capacity_coming < pool->need.up_capacity;
+}
+
+/* Takes back what drains, while it is wanted: that costs nothing and helps at once. The
+ * operator's sleeps only for the floor, in panic, and during a pause. */
+static void take_back(gb_tick_t *t, const gb_span_t *span, bool operators_too)
+{
+    gb_fleet_t *fleet = t->fleet;
+    gb_pool_t *pool = &fleet->pools[span->pool];
+    uint32_t i;
+
+    for (i = span->from; i < span->to; i++) {
+        const gb_door_t *door = gb_fleet_door_at(fleet, i);
+        const gb_machine_t *machine = &fleet->machines[door->machine];
+        bool must = fleet->paused || pool->panic || pool->tally.awake < pool->min_awake;
+        const char *why = fleet->paused ? "power orders are paused" : pool->reason;
+
+        if (!must &&
+            (operators_too || pool->tally.capacity_awake >= pool->need.up_capacity)) {
+            return;
+        }
+        if (!door->leads || machine->state != GB_ST_DRAINING ||
+            (machine->wish == GB_WISH_KEEP_OFF) != operators_too) {
+            continue;
+        }
+        if (gb_fleet_apply(t, door->machine, GB_EV_WAKE_WANTED, why)) {
+            pool->tally.draining -= door->gives != 0;
+            pool->tally.awake += door->gives != 0;
+            pool->tally.capacity_awake += door->gives;
+        }
+    }
+}
+
+/* Those to wake, in the order in which they are asked. */
+typedef enum wakeable_e {
+    WAKEABLE_ASLEEP = 0,
+    WAKEABLE_STOPPING, /* when it is proved off */
+    WAKEABLE_FAILED,   /* proved off, its back-off over */
+    WAKEABLE_KINDS
+} wakeable_e;
+
+static bool is_wakeable(const gb_fleet_t *fleet, uint32_t m, wakeable_e kind,
+                        bool urgent, int64_t now_us)
+{
+    const gb_machine_t *machine = &fleet->machines[m];
+
+    if (!(machine->flags & GB_MF_CAN_WAKE) || machine->wish == GB_WISH_KEEP_OFF ||
+        (machine->flags & (GB_MF_ADMIN_HELD | GB_MF_OBSERVED)) ||
+        !(machine->flags & GB_MF_MANAGED)) {
+        return false;
+    }
+    switch (kind) {
+    case WAKEABLE_ASLEEP:
+        return machine->state == GB_ST_ASLEEP &&
+               (urgent || gb_state_may_wake(machine, &fleet->rules[m], now_us));
+    case WAKEABLE_STOPPING:
+        return machine->state == GB_ST_STOPPING && !(machine->flags & GB_MF_WAKE_ASKED);
+    case WAKEABLE_FAILED:
+        return machine->state == GB_ST_FAILED && machine->proof == GB_PROOF_OFF &&
+               gb_state_may_wake(machine, &fleet->rules[m], now_us);
+    case WAKEABLE_KINDS:
+        break;
+    }
+    return false;
+}
+
+static uint32_t wakes_left(const gb_pool_t *pool)
+{
+    uint32_t most = pool->wakes_at_once ? pool->wakes_at_once : 1;
+
+    return pool->tally.coming < most ? most - pool->tally.coming : 0;
+}
+
+/* Notes that a machine of the pool has been told to wake. */
+static void now_coming(const gb_fleet_t *fleet, gb_pool_t *pool, const gb_door_t *door)
+{
+    if (gb_fleet_is_coming(&fleet->machines[door->machine])) {
+        pool->tally.coming++;
+        pool->tally.capacity_coming += door->gives;
+    }
+}
+
+/* Returns whether any was told to wake; the pool's reason then names the last one. */
+static bool wake_more(gb_tick_t *t, const gb_span_t *span, wakeable_e kind)
+{
+    gb_fleet_t *fleet = t->fleet;
+    gb_pool_t *pool = &fleet->pools[span->pool];
+    char number[32];
+    bool any = false;
+    uint32_t i;
+
+    for (i = span->from; i < span->to; i++) {
+        const gb_door_t *door = gb_fleet_door_at(fleet, i);
+        bool urgent =
+            pool->panic || pool->tally.awake + pool->tally.coming < pool->min_awake;
+
+        if (!lacks_servers(pool) || wakes_left(pool) == 0 || t->used == t->room) {
+            break;
+        }
+        if (door->leads && is_wakeable(fleet, door->machine, kind, urgent, t->now_us)) {
+            if (!pool->panic) {
+                explain(pool, ": waking ",
+                        name_of(fleet, door->machine, number, sizeof number));
+            }
+            gb_fleet_apply(t, door->machine, GB_EV_WAKE_WANTED, pool->reason);
+            now_coming(fleet, pool, door);
+            any = true;
+        }
+    }
+    return any;
+}
+
+/* Wakes that the load does not ask for: those the operator wants on, and another try of
+ * failed ones.  In panic those that may be reachable are left as they are: taking them
+ * out to boot them could take down what still serves. */
+static void wake_others(gb_tick_t *t, const gb_span_t *span)
+{
+    gb_fleet_t *fleet = t->fleet;
+    gb_pool_t *pool = &fleet->pools[span->pool];
+    uint32_t i;
+
+    if (pool->tally.due + pool->tally.wished == 0) {
+        return;
+    }
+    for (i = span->from; i < span->to && wakes_left(pool) != 0; i++) {
+        const gb_door_t *door = gb_fleet_door_at(fleet, i);
+        uint32_t m = door->machine;
+        const gb_machine_t *machine = &fleet->machines[m];
+
+        if (!door->leads || !(machine->flags & GB_MF_MANAGED)) {
+            continue;
+        }
+        if (machine->state == GB_ST_ASLEEP && machine->wish == GB_WISH_KEEP_ON &&
+            gb_state_may_wake(machine, &fleet->rules[m], t->now_us)) {
+            gb_fleet_apply(t, m, GB_EV_WAKE_WANTED, "the operator wants it awake");
+            now_coming(fleet, pool, door);
+        }
+        else if (machine->state == GB_ST_FAILED && t->now_us >= machine->retry_at_us &&
+                 (!(fleet->senses[m].bits & NOTE_PANIC) ||
+                  machine->proof == GB_PROOF_OFF)) {
+            gb_fleet_apply(t, m, GB_EV_RETRY_DUE, NULL);
+            now_coming(fleet, pool, door);
+        }
+    }
+}
+
+/* -------------------------------------------------------------- sleeping */
+
+/* Could it ever be let to sleep?  What the moment allows comes after that. */
+static bool is_sleepable(const gb_machine_t *machine)
+{
+    const uint32_t needed = GB_MF_CAN_SLEEP | GB_MF_CAN_WAKE | GB_MF_MANAGED;
+
+    return machine->state == GB_ST_ON && (machine->flags & needed) == needed &&
+           !(machine->flags & GB_MF_ADMIN_HELD) && machine->wish != GB_WISH_KEEP_ON;
+}
+
+/* Does the door's balancer allow that the machine behind it goes? */
+bool gb_fleet_pool_spares(const gb_pool_t *pool, const gb_door_t *door, bool operators)
+{
+    const gb_tally_t *tally = &pool->tally;
+
+    if (pool->panic || (door->gives != 0 && tally->awake <= pool->min_awake)) {
+        return false;
+    }
+    return operators ||
+           (pool->mode != GB_MODE_OFF &&
+            tally->capacity_awake >= pool->need.down_capacity &&
+            tally->capacity_awake >= plus(pool->need.stay_capacity, door->gives));
+}
+
+void gb_fleet_pool_loses(gb_pool_t *pool, const gb_door_t *door)
+{
+    pool->tally.awake -= door->gives != 0;
+    pool->tally.capacity_awake -= door->gives;
+}
+
+/* How many servers the load calls for: as it is now, plus those still to be woken, or
+ * less those that could go if nothing but the load counted. */
+static uint32_t servers_wanted(const gb_fleet_t *fleet, const gb_span_t *span)
+{
+    gb_pool_t pool_then = fleet->pools[span->pool];
+    gb_tally_t *tally = &pool_then.tally;
+    uint32_t i;
+
+    if (lacks_servers(&pool_then)) {
+        for (i = span->from; i < span->to && lacks_servers(&pool_then); i++) {
+            const gb_door_t *door = gb_fleet_door_at(fleet, i);
+            const gb_machine_t *machine = &fleet->machines[door->machine];
+
+            if (door->leads && !gb_state_takes_new(machine) &&
+                !gb_fleet_is_coming(machine)) {
+                tally->coming++;
+                tally->capacity_coming += door->gives;
+            }
+        }
+        return tally->awake + tally->coming;
+    }
+    for (i = span->to; i > span->from; i--) {
+        const gb_door_t *door = gb_fleet_door_at(fleet, i - 1);
+        const gb_machine_t *machine = &fleet->machines[door->machine];
+
+        if (door->leads && is_sleepable(machine) &&
+            gb_fleet_pool_spares(&pool_then, door, machine->wish == GB_WISH_KEEP_OFF)) {
+            gb_fleet_pool_loses(&pool_then, door);
+        }
+    }
+    return tally->awake + tally->coming;
+}
+
+/* What is to be said when nothing is to be done. */
+static void explain_rest(const gb_fleet_t *fleet, gb_pool_t *pool)
+{
+    const gb_tally_t *tally = &pool->tally;
+    const char *tail = ": enough";
+    char count[48] = "";
+
+    if (pool->mode == GB_MODE_OFF) {
+        tail = "; GreenBalance is off";
+    }
+    else if (pool->mode == GB_MODE_OBSERVE) {
+        tail = "; observing: would keep servers awake: ";
+        snprintf(count, sizeof count, "%u", pool->wanted_servers);
+    }
+    else if (lacks_servers(pool)) {
+        tail = fleet->paused           ? "; power orders are paused"
+               : wakes_left(pool) == 0 ? "; no more may wake at once"
+                                       : "; no more can be woken";
+    }
+    else if (tally->coming != 0) {
+        tail = "; waking already: ";
+        snprintf(count, sizeof count, "%u", tally->coming);
+    }
+    explain(pool, tail, count);
+}
+
+void gb_fleet_pool_decide(gb_tick_t *t, const gb_span_t *span)
+{
+    gb_fleet_t *fleet = t->fleet;
+    gb_pool_t *pool = &fleet->pools[span->pool];
+    bool woken = false;
+
+    gb_fleet_tally_pool(t, span);
+    need_update(t, span);
+    gb_fleet_tally_panic(t, span);
+    if (pool->mode == GB_MODE_ON) {
+        if (!pool->panic) {
+            explain(pool, ": taking back what drains", "");
+        }
+        take_back(t, span, false);
+        take_back(t, span, true);
+        if (!fleet->paused) {
+            woken = wake_more(t, span, WAKEABLE_ASLEEP);
+            woken = wake_more(t, span, WAKEABLE_STOPPING) || woken;
+            woken = wake_more(t, span, WAKEABLE_FAILED) || woken;
+            wake_others(t, span);
+        }
+    }
+    pool->capacity_awake = pool->tally.capacity_awake > UINT32_MAX
+                               ? UINT32_MAX
+                               : (uint32_t)pool->tally.capacity_awake;
+    pool->wanted_servers = servers_wanted(fleet, span);
+    if (!woken && !pool->panic) {
+        explain_rest(fleet, pool);
+    }
+}
+
+static void explain_sleep(const gb_fleet_t *fleet, uint32_t m, gb_pool_t *pool,
+                          bool operators)
+{
+    char number[32];
+
+    if (operators) {
+        snprintf(pool->reason, sizeof pool->reason, "the operator wants %s asleep",
+                 name_of(fleet, m, number, sizeof number));
+        return;
+    }
+    snprintf(pool->reason, sizeof pool->reason,
+             "load at most %" PRIu64 " in the past %" PRId64 " s needs %" PRIu64
+             " of capacity at %u %%; %" PRIu64 " awake: letting %s sleep",
+             (pool->need.held_milli + 500) / 1000, hold_us(pool) / GB_US_PER_S,
+             pool->need.down_capacity, (pool->threshold.sleep_permille + 5) / 10,
+             pool->tally.capacity_awake, name_of(fleet, m, number, sizeof number));
+}
+
+/* Lets a machine go to sleep if every balancer with a door to it agrees. */
+static void let_sleep(gb_tick_t *t, uint32_t m, gb_pool_t *pool)
+{
+    gb_fleet_t *fleet = t->fleet;
+    const gb_machine_t *machine = &fleet->machines[m];
+    bool operators = machine->wish == GB_WISH_KEEP_OFF;
+    uint32_t d;
+
+    if ((fleet->senses[m].bits & NOTE_VETO) && !operators) {
+        return;
+    }
+    for (d = fleet->senses[m].first_door; d != 0; d = fleet->doors[d - 1].next) {
+        const gb_door_t *door = &fleet->doors[d - 1];
+
+        if (door->leads &&
+            !gb_fleet_pool_spares(&fleet->pools[door->balancer], door, operators)) {
+            return;
+        }
+    }
+    if (!gb_state_may_sleep(machine, &fleet->rules[m], t->now_us)) {
+        return;
+    }
+    explain_sleep(fleet, m, pool, operators);
+    if (!gb_fleet_apply(t, m, GB_EV_SLEEP_WANTED, pool->reason)) {
+        return;
+    }
+    for (d = fleet->senses[m].first_door; d != 0; d = fleet->doors[d - 1].next) {
+        const gb_door_t *door = &fleet->doors[d - 1];
+
+        if (door->leads) {
+            gb_fleet_pool_loses(&fleet->pools[door->balancer], door);
+        }
+    }
+}
+
+/* From the last place in the order to the first. */
+void gb_fleet_pool_sleep(gb_tick_t *t, const gb_span_t *span)
+{
+    gb_fleet_t *fleet = t->fleet;
+    gb_pool_t *pool = &fleet->pools[span->pool];
+    uint32_t i;
+
+    if (pool->mode != GB_MODE_ON || pool->panic || fleet->paused) {
+        return;
+    }
+    for (i = span->to; i > span->from && t->used < t->room; i--) {
+        const gb_door_t *door = gb_fleet_door_at(fleet, i - 1);
+        gb_sense_t *sense = &fleet->senses[door->machine];
+
+        if (pool->tally.kept_off == 0 &&
+            (pool->tally.awake <= pool->min_awake ||
+             pool->tally.capacity_awake < pool->need.down_capacity)) {
+            return;
+        }
+        if (door->leads && !(sense->bits & NOTE_CHECKED) && !sense->objects &&
+            is_sleepable(&fleet->machines[door->machine])) {
+            sense->bits |= NOTE_CHECKED;
+            let_sleep(t, door->machine, pool);
+        }
+    }
+}
