@@ -1,6 +1,7 @@
 """Configurations, good and bad, through `apache2 -t`: message, file and line."""
 
 import os
+import pwd
 import re
 import subprocess
 
@@ -433,6 +434,28 @@ def test_with_secrets_the_keeper_must_not_be_httpds_user(config):
                  "the keeper must not run as httpd's own User www-data", keeper=None)
     status, output, _ = config.test("GreenKeeperUser www-data\n", keeper=None)
     assert status == 0, "without secrets it may: " + output
+
+
+@as_root
+def test_with_secrets_a_user_of_its_own_is_needed(config):
+    """The default is greenbalance where that user exists, else httpd's User."""
+    try:
+        pwd.getpwnam("greenbalance")
+    except KeyError:
+        assert_found(config, "@" + SECRETS, "create a user greenbalance, or name another",
+                     keeper=None)
+    else:
+        status, output, _ = config.test(SECRETS, keeper=None)
+        assert status == 0, output
+
+
+def test_a_macro_counts_as_its_lines(config):
+    status, output, _ = config.test(
+        "<Macro Timing $t>\nGreenWake timeout=$t\n</Macro>\n" +
+        balancer("Use Timing 3m", "Use Timing 0"), loaded=LOADED + ["macro"])
+    assert status != 0
+    assert "GreenWake timeout=0: must be a duration from 100ms to 1d" in output
+    assert "line 1 of macro 'timing'" in output
 
 
 def test_configtest_does_not_read_the_secrets(config):
