@@ -3,10 +3,10 @@
  * config.c - the table of directives, and those of the main server.
  *
  * Beside this file, config_pool.c has what stands in <Proxy "balancer://...">,
- * config_member.c the keys of BalancerMember, config_machine.c what they say of machines,
- * and config_check.c the checks.  A setter reads strictly and stores; what concerns several directives
- * is checked when all is read.  All of it runs in the parent, single-threaded; the
- * accessors only read after check_config.
+ * config_member.c the keys of BalancerMember, config_machine.c what they say of
+ * machines, and config_check.c the checks.  A setter reads strictly and stores; what
+ * concerns several directives is checked when all is read.  All of it runs in the
+ * parent, single-threaded; the accessors only read after check_config.
  */
 #include "config_private.h"
 
