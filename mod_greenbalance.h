@@ -34,7 +34,9 @@
 
 #define MGB_VERSION "0.1.0"
 
-extern module AP_MODULE_DECLARE_DATA greenbalance_module;
+/* The only symbol that the module exports; -fvisibility=hidden would hide it, too. */
+extern __attribute__((visibility("default")))
+module AP_MODULE_DECLARE_DATA greenbalance_module;
 #ifndef MGB_MODULE_FILE /* AP_DECLARE_MODULE defines the same there */
 APLOG_USE_MODULE(greenbalance);
 #endif

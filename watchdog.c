@@ -486,6 +486,12 @@ static void action_do(mgb_keeper_t *keeper, const gb_action_t *action, int64_t n
         dog.changed = true;
         dog.off_pending[rig] = false;
     }
+    if (action->acts & GB_ACT_LEARN_BOOT) {
+        gb_machine_t *machine = &dog.fleet.machines[rig];
+
+        gb_boot_learn(&machine->boot, now_us - machine->wake_at_us);
+        machine->wake_at_us = 0;
+    }
     if (action->acts & GB_ACT_CANCEL) {
         mgb_waker_stop(keeper, rig);
     }
