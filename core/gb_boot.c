@@ -8,6 +8,9 @@
 
 /* With fewer measurements than this a high quantile says little about the worst. */
 #define FEW_COUNT 5u
+/* No boot: what takes longer was put right by a person, or comes from a file that was
+ * made up.  It also keeps sums of such times far from overflow. */
+#define BOOT_MOST_US (24 * 3600 * GB_US_PER_S)
 
 void gb_boot_init(gb_boot_t *boot, int64_t first_guess_us)
 {
@@ -15,9 +18,14 @@ void gb_boot_init(gb_boot_t *boot, int64_t first_guess_us)
     boot->first_guess_us = first_guess_us;
 }
 
+static bool believable(int64_t took_us)
+{
+    return took_us > 0 && took_us <= BOOT_MOST_US;
+}
+
 void gb_boot_learn(gb_boot_t *boot, int64_t took_us)
 {
-    if (took_us <= 0) {
+    if (!believable(took_us)) {
         return;
     }
     boot->next %= GB_BOOT_KEPT; /* it may come from a file */
@@ -29,7 +37,7 @@ void gb_boot_learn(gb_boot_t *boot, int64_t took_us)
 }
 
 /* Copies the measured times in ascending order; returns how many.  A slot that holds
- * nothing positive is one that a file made up, and is left out. */
+ * what could not be learned is one that a file made up, and is left out. */
 static uint32_t sorted(const gb_boot_t *boot, int64_t took_us[GB_BOOT_KEPT])
 {
     uint32_t n = 0;
@@ -37,7 +45,7 @@ static uint32_t sorted(const gb_boot_t *boot, int64_t took_us[GB_BOOT_KEPT])
     for (uint32_t i = 0; i < GB_BOOT_KEPT && i < boot->count; i++) {
         uint32_t at = n;
 
-        if (boot->took_us[i] <= 0) {
+        if (!believable(boot->took_us[i])) {
             continue;
         }
         while (at > 0 && took_us[at - 1] > boot->took_us[i]) {

@@ -20,7 +20,7 @@ typedef struct gb_boot_t {
 /* Nothing measured yet; `first_guess_us` is what the administrator wrote. */
 void gb_boot_init(gb_boot_t *boot, int64_t first_guess_us);
 
-/* Notes a measured boot time; ignores what is not positive. */
+/* Notes a measured boot time; ignores what is not positive or longer than a day. */
 void gb_boot_learn(gb_boot_t *boot, int64_t took_us);
 
 /* The quantile of the measured times, `permille` in 0..1000 (nearest rank); the first

@@ -279,7 +279,6 @@ static void asleep_answered(change_t *c)
 {
     c->next = GB_ST_WAKING;
     c->m->wake_at_us = 0;
-    c->m->flags &= ~GB_MF_FROM_OFF;
     c->acts |= GB_ACT_TELL;
 }
 
@@ -356,7 +355,6 @@ static void waking_deadline(change_t *c)
 static void waking_admin_took(change_t *c)
 {
     c->m->wake_at_us = 0;
-    c->m->flags &= ~GB_MF_FROM_OFF;
     c->acts |= GB_ACT_CANCEL;
 }
 
@@ -574,7 +572,6 @@ static void forget_on_enter(change_t *c)
         m->last_error[0] = '\0';
     }
     else if (c->next != GB_ST_WAKING) {
-        m->flags &= ~GB_MF_FROM_OFF;
         m->wake_at_us = 0;
     }
     if (c->next == GB_ST_FAILED) {

@@ -21,11 +21,13 @@
 #define GB_MF_MANAGED    (1u << 4) /* a balancer with GreenBalance on has it */
 #define GB_MF_OBSERVED   (1u << 5) /* observe mode: decide and show, order nothing */
 /* Remembered by gb_state_apply() alone: */
-#define GB_MF_WAKE_ASKED (1u << 6)  /* a wake was wanted during STOPPING */
-#define GB_MF_ON_ASKED   (1u << 7)  /* SWITCHED_OFF was answered, by an order or by TELL */
-#define GB_MF_TRIED_OFF  (1u << 8)  /* found powered while ASLEEP: one order off given */
-#define GB_MF_TOLD       (1u << 9)  /* found powered again: the operator was told */
-#define GB_MF_FROM_OFF   (1u << 10) /* the wake began with the machine proved off */
+#define GB_MF_WAKE_ASKED (1u << 6) /* a wake was wanted during STOPPING */
+#define GB_MF_ON_ASKED   (1u << 7) /* SWITCHED_OFF was answered, by an order or by TELL \
+                                    */
+#define GB_MF_TRIED_OFF (1u << 8)  /* found powered while ASLEEP: one order off given  \
+                                    */
+#define GB_MF_TOLD     (1u << 9)   /* found powered again: the operator was told */
+#define GB_MF_FROM_OFF (1u << 10)  /* at wake_at_us it was proved off */
 
 /* The bits that a caller keeps when it resolves the others anew from a configuration.
  * Losing them (as a checkpoint does) costs one repeated order or message, no more. */
@@ -34,14 +36,14 @@
 
 /* Durations that rule a machine, resolved from the directives of its balancers. */
 typedef struct gb_rules_t {
-    int64_t drain_timeout_us;   /* GreenDrain: DRAINING -> ON */
-    int64_t stop_timeout_us;    /* STOPPING -> WAKING */
-    int64_t wake_timeout_us;    /* GreenWake: per rung */
-    int64_t wake_retry_us;      /* GreenWake: between repeats within a rung */
-    int64_t awake_dwell_us;     /* GreenDwell awake= */
-    int64_t asleep_dwell_us;    /* GreenDwell asleep= */
-    uint32_t cycles_per_day;    /* GreenDwell cycles= */
-    uint32_t packets;           /* GreenWake packets= */
+    int64_t drain_timeout_us; /* GreenDrain: DRAINING -> ON */
+    int64_t stop_timeout_us;  /* STOPPING -> WAKING */
+    int64_t wake_timeout_us;  /* GreenWake: per rung */
+    int64_t wake_retry_us;    /* GreenWake: between repeats within a rung */
+    int64_t awake_dwell_us;   /* GreenDwell awake= */
+    int64_t asleep_dwell_us;  /* GreenDwell asleep= */
+    uint32_t cycles_per_day;  /* GreenDwell cycles= */
+    uint32_t packets;         /* GreenWake packets= */
 } gb_rules_t;
 
 #define GB_CYCLES_KEPT 64 /* instants of the latest sleeps; the most for cycles= */
@@ -49,23 +51,24 @@ typedef struct gb_rules_t {
 /* One machine.  Lives in the shared segment; only the keeper writes it, pages read
  * it without a lock (a torn read shows one field a tick early, nothing worse). */
 typedef struct gb_machine_t {
-    uint32_t state; /* gb_state_e */
-    uint32_t wish;  /* gb_wish_e */
-    uint32_t flags; /* GB_MF_* */
+    uint32_t state;                   /* gb_state_e */
+    uint32_t wish;                    /* gb_wish_e */
+    uint32_t flags;                   /* GB_MF_* */
     uint32_t rungs_wake, rungs_sleep; /* lengths of the ladders */
     uint32_t verdict;                 /* gb_verdict_e: the latest */
     uint32_t proof;                   /* gb_proof_e: the latest */
     uint32_t failures_in_row;         /* wakes that failed since it was last ON */
     int64_t entered_at_us;
-    int64_t deadline_at_us;  /* GB_NEVER_US: none */
-    int64_t wake_at_us;      /* WAKING and then ON: when its wake order was given;
-                              * 0: none of ours was, or it was called off */
-    int64_t retry_at_us;     /* FAILED: when to try again; else GB_NEVER_US */
-    uint64_t wakes, sleeps;  /* counted when they came true */
-    uint64_t failures;       /* wakes that failed */
-    uint32_t cycle_next;              /* where the next sleep is noted */
+    int64_t deadline_at_us; /* GB_NEVER_US: none */
+    int64_t wake_at_us;     /* WAKING and then ON: when its wake order was given;
+                             * 0: none of ours was, or it was called off */
+    int64_t retry_at_us;    /* FAILED: when to try again; else GB_NEVER_US */
+    uint64_t wakes, sleeps; /* counted when they came true */
+    uint64_t failures;      /* wakes that failed */
+    uint32_t cycle_next;    /* where the next sleep is noted */
     uint32_t reserved;
-    int64_t cycle_at_us[GB_CYCLES_KEPT]; /* instants of the latest sleep orders; 0: none */
+    int64_t
+        cycle_at_us[GB_CYCLES_KEPT]; /* instants of the latest sleep orders; 0: none */
     gb_boot_t boot;
     char last_error[GB_REASON_BYTES]; /* why it is or was FAILED; printable ASCII, no
                                        * secret; emptied when it becomes ON */
@@ -86,8 +89,8 @@ void gb_state_init(gb_machine_t *machine, int64_t first_guess_us, int64_t now_us
  * `why` (may be NULL, copied) is kept as last_error when the event leads to FAILED.
  * One event at a time: look at the new state before the next one is sent.
  * Caller: keeper's watchdog thread or a simulator; no lock. */
-uint32_t gb_state_apply(gb_machine_t *machine, gb_event_e event, const gb_rules_t *rules,
-                        int64_t now_us, const char *why);
+uint32_t gb_state_apply(gb_machine_t *machine, gb_event_e event,
+                        const gb_rules_t *rules, int64_t now_us, const char *why);
 
 /* Is the pair (state, event) in the table? */
 bool gb_state_listed(gb_state_e state, gb_event_e event);

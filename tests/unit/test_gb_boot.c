@@ -66,13 +66,15 @@ START_TEST(few_measurements_do_not_hide_the_first_guess)
 }
 END_TEST
 
-START_TEST(what_is_not_positive_is_ignored)
+START_TEST(what_can_be_no_boot_time_is_ignored)
 {
-    const int64_t took_us[] = {0, -1, INT64_MIN};
-    gb_boot_t boot = learned(120 * S, took_us, 3);
+    const int64_t took_us[] = {0, -1, INT64_MIN, 86400 * S + 1, INT64_MAX};
+    gb_boot_t boot = learned(120 * S, took_us, 5);
 
     ck_assert_uint_eq(boot.count, 0);
     ck_assert_int_eq(gb_boot_quantile(&boot, 500), 120 * S);
+    gb_boot_learn(&boot, 86400 * S);
+    ck_assert_int_eq(gb_boot_quantile(&boot, 500), 86400 * S);
 }
 END_TEST
 
@@ -100,6 +102,7 @@ START_TEST(a_ring_that_a_file_made_up_does_no_harm)
     boot.first_guess_us = 120 * S;
     boot.count = UINT32_MAX;
     boot.next = UINT32_MAX;
+    boot.took_us[3] = INT64_MAX;
     ck_assert_int_eq(gb_boot_quantile(&boot, 950), 120 * S);
     gb_boot_learn(&boot, 10 * S);
     ck_assert_uint_eq(boot.count, UINT32_MAX);
@@ -127,7 +130,7 @@ Suite *gb_boot_suite(void)
     tcase_add_test(tc, without_measurements_the_first_guess_counts);
     tcase_add_test(tc, quantiles_are_nearest_ranks);
     tcase_add_test(tc, few_measurements_do_not_hide_the_first_guess);
-    tcase_add_test(tc, what_is_not_positive_is_ignored);
+    tcase_add_test(tc, what_can_be_no_boot_time_is_ignored);
     tcase_add_test(tc, the_oldest_is_forgotten_first);
     tcase_add_test(tc, a_ring_that_a_file_made_up_does_no_harm);
     tcase_add_test(tc, delays_are_added_up_to_the_end_of_time);

@@ -398,6 +398,8 @@ START_TEST(may_wake_needs_a_ladder_and_its_time)
     ck_assert(gb_state_may_wake(&m, &rules, NOW));
     m.entered_at_us = NOW - 60 * S + 1;
     ck_assert(!gb_state_may_wake(&m, &rules, NOW));
+    m.entered_at_us = NOW - 60 * S;
+    ck_assert(gb_state_may_wake(&m, &rules, NOW));
     m = machine_in(GB_ST_FAILED, READY);
     ck_assert(gb_state_may_wake(&m, &rules, NOW));
     m.retry_at_us = NOW + 1;
@@ -565,6 +567,18 @@ START_TEST(a_stop_in_vain_gets_no_traffic_until_probes_pass_and_teaches_no_boot_
     ck_assert_uint_eq(m.sleeps, 0);
     ck_assert_uint_eq(apply(&m, GB_EV_PROBE_PASSED, NOW + S), GB_ACT_CANCEL);
     ck_assert_uint_eq(m.state, GB_ST_ON);
+}
+END_TEST
+
+START_TEST(a_stop_in_vain_without_an_order_is_no_wake_of_ours)
+{
+    gb_machine_t m = machine_in(GB_ST_STOPPING, READY | GB_MF_ADMIN_HELD);
+
+    apply(&m, GB_EV_DEADLINE_PASSED, NOW);
+    ck_assert_uint_eq(m.state, GB_ST_WAKING);
+    ck_assert_int_eq(m.wake_at_us, 0);
+    apply(&m, GB_EV_DEADLINE_PASSED, NOW + 630 * S);
+    ck_assert_uint_eq(m.failures, 0);
 }
 END_TEST
 
@@ -797,6 +811,21 @@ START_TEST(a_policy_s_wake_respects_keep_off)
 }
 END_TEST
 
+START_TEST(only_a_wake_from_proved_off_teaches_a_boot_time_when_switching_off)
+{
+    const gb_state_e from[] = {GB_ST_ASLEEP, GB_ST_FAILED, GB_ST_STOPPING};
+
+    for (int i = 0; i < 3; i++) {
+        gb_machine_t m = machine_in(from[i], READY);
+
+        apply(&m, GB_EV_SWITCHED_OFF, NOW);
+        ck_assert_uint_eq(m.state, GB_ST_WAKING);
+        ck_assert_uint_eq(apply(&m, GB_EV_PROBE_PASSED, NOW + S),
+                          i < 2 ? GB_ACT_CANCEL | GB_ACT_LEARN_BOOT : GB_ACT_CANCEL);
+    }
+}
+END_TEST
+
 START_TEST(switching_off_wakes_against_any_wish_and_only_once_from_failed)
 {
     gb_machine_t m = machine_in(GB_ST_ASLEEP, READY);
@@ -972,6 +1001,7 @@ Suite *gb_state_suite(void)
     tcase_add_test(tc, the_operator_s_sleep_takes_back_a_wake_asked_for);
     tcase_add_test(
         tc, a_stop_in_vain_gets_no_traffic_until_probes_pass_and_teaches_no_boot_time);
+    tcase_add_test(tc, a_stop_in_vain_without_an_order_is_no_wake_of_ours);
     suite_add_tcase(suite, tc);
 
     tc = tcase_create("wake");
@@ -995,6 +1025,8 @@ Suite *gb_state_suite(void)
     tcase_add_test(tc,
                    found_powered_is_not_put_right_against_a_wish_or_beyond_the_cycles);
     tcase_add_test(tc, a_policy_s_wake_respects_keep_off);
+    tcase_add_test(tc,
+                   only_a_wake_from_proved_off_teaches_a_boot_time_when_switching_off);
     tcase_add_test(tc, switching_off_wakes_against_any_wish_and_only_once_from_failed);
     tcase_add_test(tc, what_cannot_be_woken_when_switching_off_is_told_once);
     suite_add_tcase(suite, tc);
