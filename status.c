@@ -487,7 +487,7 @@ static int handle(request_rec *r)
     if (!r->handler || strcmp(r->handler, HANDLER)) {
         return DECLINED;
     }
-    r->allowed |= AP_METHOD_BIT << M_GET;
+    ap_allow_standard_methods(r, REPLACE_ALLOW, M_GET, -1);
     if (r->method_number != M_GET) { /* HEAD has the number of GET */
         return r->method_number == M_OPTIONS ? DECLINED : HTTP_METHOD_NOT_ALLOWED;
     }
