@@ -288,9 +288,11 @@ apr_status_t mgb_waker_create(mgb_keeper_t *keeper)
     waker->runs =
         apr_pcalloc(keeper->pool, ((apr_size_t)keeper->rigs_room + 1) * sizeof(run_t));
     keeper->waker = waker;
-    for (uint32_t i = 0; i < keeper->rig_count; i++) {
+    for (uint32_t i = 0; i < keeper->rigs_room; i++) {
         waker->runs[i].waker = waker;
         waker->runs[i].rig = i;
+    }
+    for (uint32_t i = 0; i < keeper->rig_count; i++) {
         resume(keeper, i, now_us);
     }
     return mgb_wol_create(keeper);

@@ -4,7 +4,7 @@
  *
  * Every copy of a word that this file makes on its stack is wiped before it returns.
  */
-#define _GNU_SOURCE /* explicit_bzero */
+#define _DEFAULT_SOURCE /* explicit_bzero */
 #include "gb_secrets.h"
 #include "gb_packet.h"
 

@@ -251,8 +251,6 @@ static void status_failed(ipmi_t *ipmi, task_t *task, const gb_bmc_line_t *said)
 /* A controller's words: the end of the job, or the next call for it. */
 static void task_answer(ipmi_t *ipmi, task_t *task, const gb_bmc_line_t *said)
 {
-    gb_ladder_result_e result;
-
     if (task->phase == PHASE_STATUS) {
         if (said->word == GB_BMC_IS_ON || said->word == GB_BMC_IS_OFF) {
             status_known(ipmi, task, said->word == GB_BMC_IS_ON);
@@ -263,9 +261,15 @@ static void task_answer(ipmi_t *ipmi, task_t *task, const gb_bmc_line_t *said)
         return;
     }
     note_failure(task, said);
-    result = task->phase == PHASE_WATTS ? gb_bmc_watts_result(said->word)
-                                        : gb_bmc_order_result(said->word);
-    task_finish(task, result, false, said->watts,
+    if (task->phase == PHASE_WATTS) {
+        char watts[32];
+
+        snprintf(watts, sizeof watts, "%.1f W", said->watts);
+        task_finish(task, gb_bmc_watts_result(said->word), false, said->watts,
+                    said->word == GB_BMC_WATTS ? watts : said->text);
+        return;
+    }
+    task_finish(task, gb_bmc_order_result(said->word), false, 0,
                 said->word == GB_BMC_ACCEPTED ? "accepted" : said->text);
 }
 
