@@ -344,6 +344,10 @@ static void waking_failed(change_t *c, const char *reason)
 
 static void waking_exhausted(change_t *c)
 {
+    /* In the instant of its coming here it is the other ladder that was used up. */
+    if (c->m->entered_at_us >= c->now_us) {
+        return;
+    }
     waking_failed(c, "every way of its wake= ladder was tried in vain");
 }
 

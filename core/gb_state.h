@@ -21,13 +21,11 @@
 #define GB_MF_MANAGED    (1u << 4) /* a balancer with GreenBalance on has it */
 #define GB_MF_OBSERVED   (1u << 5) /* observe mode: decide and show, order nothing */
 /* Remembered by gb_state_apply() alone: */
-#define GB_MF_WAKE_ASKED (1u << 6) /* a wake was wanted during STOPPING */
-#define GB_MF_ON_ASKED   (1u << 7) /* SWITCHED_OFF was answered, by an order or by TELL \
-                                    */
-#define GB_MF_TRIED_OFF (1u << 8)  /* found powered while ASLEEP: one order off given  \
-                                    */
-#define GB_MF_TOLD     (1u << 9)   /* found powered again: the operator was told */
-#define GB_MF_FROM_OFF (1u << 10)  /* at wake_at_us it was proved off */
+#define GB_MF_WAKE_ASKED (1u << 6)  /* a wake was wanted during STOPPING */
+#define GB_MF_ON_ASKED   (1u << 7)  /* SWITCHED_OFF was answered: ordered, or told */
+#define GB_MF_TRIED_OFF  (1u << 8)  /* found powered, and ordered off once more */
+#define GB_MF_TOLD       (1u << 9)  /* found powered again: the operator was told */
+#define GB_MF_FROM_OFF   (1u << 10) /* at wake_at_us it was proved off */
 
 /* The bits that a caller keeps when it resolves the others anew from a configuration.
  * Losing them (as a checkpoint does) costs one repeated order or message, no more. */

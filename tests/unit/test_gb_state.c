@@ -639,6 +639,19 @@ START_TEST(what_the_administrator_took_has_not_failed_a_wake)
 }
 END_TEST
 
+START_TEST(the_other_ladder_s_end_does_not_fail_a_wake_that_has_just_begun)
+{
+    gb_machine_t m = machine_in(GB_ST_STOPPING, READY);
+
+    apply(&m, GB_EV_WAKE_WANTED, NOW - S);
+    apply(&m, GB_EV_PROVED_OFF, NOW);
+    ck_assert_uint_eq(apply(&m, GB_EV_LADDER_EXHAUSTED, NOW), GB_ACT_NONE);
+    ck_assert_uint_eq(m.state, GB_ST_WAKING);
+    apply(&m, GB_EV_LADDER_EXHAUSTED, NOW + 1);
+    ck_assert_uint_eq(m.state, GB_ST_FAILED);
+}
+END_TEST
+
 START_TEST(a_wake_without_rungs_has_a_deadline_as_well)
 {
     gb_machine_t m = machine_in(GB_ST_ASLEEP, GB_MF_MANAGED);
@@ -738,7 +751,7 @@ START_TEST(the_error_says_why_and_goes_when_it_is_on_again)
     ck_assert_str_eq(m.last_error, "HTTP 500");
     gb_state_apply(&m, GB_EV_RETRY_DUE, &rules, NOW, "not kept");
     ck_assert_str_eq(m.last_error, "HTTP 500");
-    gb_state_apply(&m, GB_EV_LADDER_EXHAUSTED, &rules, NOW, "a\x1b[2J\xff\n");
+    gb_state_apply(&m, GB_EV_LADDER_EXHAUSTED, &rules, NOW + 1, "a\x1b[2J\xff\n");
     ck_assert_str_eq(m.last_error, "a?[2J??");
     gb_state_apply(&m, GB_EV_OPERATOR_WAKE, &rules, NOW, NULL);
     memset(lengthy, 'x', sizeof(lengthy));
@@ -1009,6 +1022,7 @@ Suite *gb_state_suite(void)
     tcase_add_test(tc, a_machine_that_came_by_itself_teaches_no_boot_time);
     tcase_add_test(tc, an_adopted_machine_that_never_gets_well_has_not_failed_a_wake);
     tcase_add_test(tc, what_the_administrator_took_has_not_failed_a_wake);
+    tcase_add_test(tc, the_other_ladder_s_end_does_not_fail_a_wake_that_has_just_begun);
     tcase_add_test(tc, a_wake_without_rungs_has_a_deadline_as_well);
     tcase_add_test(tc, deadlines_do_not_overflow);
     suite_add_tcase(suite, tc);
