@@ -430,11 +430,23 @@ static void let_sleep(gb_tick_t *t, uint32_t m, gb_pool_t *pool)
     }
 }
 
+/* Will it be free to sleep as soon as it has been awake for long enough?  Then those
+ * before it in the order, which do more for their watts, wait for it. */
+static bool dwells(const gb_fleet_t *fleet, uint32_t m, int64_t now_us)
+{
+    const gb_machine_t *machine = &fleet->machines[m];
+
+    return machine->state == GB_ST_ON && machine->wish == GB_WISH_AUTO &&
+           now_us - machine->entered_at_us < fleet->rules[m].awake_dwell_us &&
+           gb_state_cycles_today(machine, now_us) < fleet->rules[m].cycles_per_day;
+}
+
 /* From the last place in the order to the first. */
 void gb_fleet_pool_sleep(gb_tick_t *t, const gb_span_t *span)
 {
     gb_fleet_t *fleet = t->fleet;
     gb_pool_t *pool = &fleet->pools[span->pool];
+    bool wait = false;
     uint32_t i;
 
     if (pool->mode != GB_MODE_ON || pool->panic || fleet->paused) {
@@ -451,8 +463,12 @@ void gb_fleet_pool_sleep(gb_tick_t *t, const gb_span_t *span)
         }
         if (door->leads && !(sense->bits & NOTE_CHECKED) && !sense->objects &&
             is_sleepable(&fleet->machines[door->machine])) {
+            if (wait && fleet->machines[door->machine].wish != GB_WISH_KEEP_OFF) {
+                continue;
+            }
             sense->bits |= NOTE_CHECKED;
             let_sleep(t, door->machine, pool);
+            wait = wait || dwells(fleet, door->machine, t->now_us);
         }
     }
 }
