@@ -27,6 +27,7 @@
                                                */
 #define WAKING_UNSEEN_US (250 * GB_US_PER_MS) /* to connect, when it never did yet */
 #define WAKING_LONG      16 /* one probe in so many may take its full time to connect */
+#define SLOT_US (20 * GB_US_PER_MS)
 #define TELL_EVERY_US    (60 * GB_US_PER_S)
 
 typedef struct check_t {
@@ -184,6 +185,9 @@ static int64_t grid_after_us(const check_t *check, int64_t now_us)
         every_us = GB_US_PER_MS;
     }
     phase_us = (int64_t)check->hash % every_us;
+    if (every_us >= 50 * SLOT_US) {
+        phase_us -= phase_us % SLOT_US;
+    }
     past_us = (now_us - phase_us) % every_us;
     return now_us + every_us - (past_us < 0 ? past_us + every_us : past_us);
 }

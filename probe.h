@@ -43,7 +43,7 @@ mgb_target_t *mgb_target_make(const proxy_worker *worker, const mgb_probe_conf_t
  * there within `total_us` (both from now).  `fn` is called once, from the loop, never
  * from within this function.  NULL: nothing was started, `refused` says why, and `fn`
  * will not be called. */
-mgb_probe_t *mgb_probe_start(mgb_prober_t *prober, const mgb_target_t *target,
+mgb_probe_t *mgb_probe_start(mgb_prober_t *prober, mgb_target_t *target,
                              int64_t connect_us, int64_t total_us, mgb_answer_fn *fn,
                              void *baton, mgb_answer_t *refused);
 

@@ -29,7 +29,6 @@
 
 #define DOORS_MOST  4096
 #define RIGS_MOST   1024
-#define LOOK_US     (5 * GB_US_PER_MS)
 #define BMC_SLOW_US (30 * GB_US_PER_MS)
 
 module AP_MODULE_DECLARE_DATA greenbalance_module;
@@ -48,7 +47,7 @@ static bmc_t bmcs[RIGS_MOST];
 static mgb_pool_conf_t rig_confs[RIGS_MOST];
 static uint32_t told_verdict[DOORS_MOST], told_proof[RIGS_MOST];
 static bool told_unpowered[RIGS_MOST];
-static int64_t started_at_us;
+static int64_t started_at_us, look_us = 5 * GB_US_PER_MS;
 static bool quit;
 
 /* ------------------------------------------------------------------ httpd's part */
@@ -178,7 +177,7 @@ static void look(void *baton, int64_t now_us)
         }
     }
     if (baton) {
-        mgb_loop_timer(keeper.loop, now_us + LOOK_US, look, baton);
+        mgb_loop_timer(keeper.loop, now_us + look_us, look, baton);
     }
 }
 
@@ -387,6 +386,9 @@ static void command(char *line)
     }
     else if (!strcmp(words[0], "fdlimit") && count == 2) {
         fd_limit(words[1]);
+    }
+    else if (!strcmp(words[0], "look") && count == 2) {
+        look_us = apr_strtoi64(words[1], NULL, 10) * GB_US_PER_MS;
     }
     else if (!strcmp(words[0], "show")) {
         for (uint32_t i = 0; i < keeper.door_count; i++) {
