@@ -11,18 +11,18 @@
 #include "gb_types.h"
 
 typedef enum gb_ladder_step_e {
-    GB_LADDER_WAIT = 0,  /* nothing to do now */
-    GB_LADDER_ORDER,     /* give the order of the current rung */
-    GB_LADDER_ASK,       /* read the power status by the current rung */
-    GB_LADDER_EXHAUSTED  /* every rung was tried in vain */
+    GB_LADDER_WAIT = 0, /* nothing to do now */
+    GB_LADDER_ORDER,    /* give the order of the current rung */
+    GB_LADDER_ASK,      /* read the power status by the current rung */
+    GB_LADDER_EXHAUSTED /* every rung was tried in vain */
 } gb_ladder_step_e;
 
 typedef enum gb_ladder_result_e {
-    GB_LADDER_OK = 0,   /* the order was accepted, or the status is as wanted */
-    GB_LADDER_NOT_YET,  /* the status was read: not as wanted */
-    GB_LADDER_LOST,     /* no reply: unknown whether it was carried out */
-    GB_LADDER_REFUSED   /* an order: this rung cannot do it (password, no such driver);
-                         * a question: this rung cannot tell */
+    GB_LADDER_OK = 0,  /* the order was accepted, or the status is as wanted */
+    GB_LADDER_NOT_YET, /* the status was read: not as wanted */
+    GB_LADDER_LOST,    /* no reply: unknown whether it was carried out */
+    GB_LADDER_REFUSED  /* an order: this rung cannot do it (password, no such driver);
+                        * a question: this rung cannot tell */
 } gb_ladder_result_e;
 
 typedef enum gb_ladder_goal_e {

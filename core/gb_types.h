@@ -13,10 +13,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define GB_US_PER_MS  INT64_C(1000)
-#define GB_US_PER_S   INT64_C(1000000)
-#define GB_NEVER_US   INT64_MAX /* an instant that does not come */
-#define GB_NO_INDEX   UINT32_MAX
+#define GB_US_PER_MS INT64_C(1000)
+#define GB_US_PER_S  INT64_C(1000000)
+#define GB_NEVER_US  INT64_MAX /* an instant that does not come */
+#define GB_NO_INDEX  UINT32_MAX
 
 #define GB_MEMBERS_MAX  4096 /* room of the two-level bitmap: 64 words of 64 bits */
 #define GB_RUNGS_MAX    4    /* ways to switch a machine, in one ladder */
@@ -52,43 +52,43 @@ typedef enum gb_verdict_e {
 
 /* What the reverse health check says of a machine that should be off. */
 typedef enum gb_proof_e {
-    GB_PROOF_NONE = 0,  /* nothing proved yet, or it contradicts itself */
-    GB_PROOF_OFF,       /* does not answer, and the BMC, where known, says off */
-    GB_PROOF_ANSWERS,   /* its service answers */
-    GB_PROOF_POWERED    /* does not answer, but the BMC says on */
+    GB_PROOF_NONE = 0, /* nothing proved yet, or it contradicts itself */
+    GB_PROOF_OFF,      /* does not answer, and the BMC, where known, says off */
+    GB_PROOF_ANSWERS,  /* its service answers */
+    GB_PROOF_POWERED   /* does not answer, but the BMC says on */
 } gb_proof_e;
 
 /* Facts that change a machine's state; each is something that has happened. */
 typedef enum gb_event_e {
-    GB_EV_PROBE_PASSED = 0,  /* the health verdict became GOOD */
-    GB_EV_PROBE_FAILED,      /* the health verdict became BAD */
-    GB_EV_PROVED_OFF,        /* reverse health check: it is off */
-    GB_EV_ANSWERED,          /* should be off, and its service answers */
-    GB_EV_FOUND_POWERED,     /* should be off, silent, but the BMC says on */
-    GB_EV_FOUND_UNPOWERED,   /* should be on, and the BMC says off */
-    GB_EV_WAKE_WANTED,       /* the policy wants its capacity */
-    GB_EV_SLEEP_WANTED,      /* the policy can do without it */
-    GB_EV_OPERATOR_WAKE,     /* greenctl wake */
-    GB_EV_OPERATOR_SLEEP,    /* greenctl sleep */
-    GB_EV_OPERATOR_AUTO,     /* greenctl auto */
-    GB_EV_DRAINED,           /* nothing in flight any more */
-    GB_EV_LADDER_EXHAUSTED,  /* every rung of the ladder was tried in vain */
-    GB_EV_DEADLINE_PASSED,   /* the state's deadline */
-    GB_EV_RETRY_DUE,         /* FAILED: the back-off is over */
-    GB_EV_ADMIN_TOOK,        /* the administrator set D, S or N on it */
-    GB_EV_SWITCHED_OFF,      /* GreenBalance off, or its keys were removed */
+    GB_EV_PROBE_PASSED = 0, /* the health verdict became GOOD */
+    GB_EV_PROBE_FAILED,     /* the health verdict became BAD */
+    GB_EV_PROVED_OFF,       /* reverse health check: it is off */
+    GB_EV_ANSWERED,         /* should be off, and its service answers */
+    GB_EV_FOUND_POWERED,    /* should be off, silent, but the BMC says on */
+    GB_EV_FOUND_UNPOWERED,  /* should be on, and the BMC says off */
+    GB_EV_WAKE_WANTED,      /* the policy wants its capacity */
+    GB_EV_SLEEP_WANTED,     /* the policy can do without it */
+    GB_EV_OPERATOR_WAKE,    /* greenctl wake */
+    GB_EV_OPERATOR_SLEEP,   /* greenctl sleep */
+    GB_EV_OPERATOR_AUTO,    /* greenctl auto */
+    GB_EV_DRAINED,          /* nothing in flight any more */
+    GB_EV_LADDER_EXHAUSTED, /* every rung of the ladder was tried in vain */
+    GB_EV_DEADLINE_PASSED,  /* the state's deadline */
+    GB_EV_RETRY_DUE,        /* FAILED: the back-off is over */
+    GB_EV_ADMIN_TOOK,       /* the administrator set D, S or N on it */
+    GB_EV_SWITCHED_OFF,     /* GreenBalance off, or its keys were removed */
     GB_EV_COUNT
 } gb_event_e;
 
 /* What the caller has to do after an event; a set of bits. */
 typedef enum gb_action_e {
     GB_ACT_NONE = 0,
-    GB_ACT_ORDER_ON = 1u << 0,    /* start the wake ladder */
-    GB_ACT_ORDER_OFF = 1u << 1,   /* start the sleep ladder */
-    GB_ACT_CANCEL = 1u << 2,      /* no more tries of the ladder that runs */
-    GB_ACT_LEARN_BOOT = 1u << 3,  /* now - wake_at_us is a boot time */
-    GB_ACT_TELL = 1u << 4,        /* something the operator has to know */
-    GB_ACT_BUG = 1u << 5          /* the pair is not in the table: nothing changed */
+    GB_ACT_ORDER_ON = 1u << 0,   /* start the wake ladder */
+    GB_ACT_ORDER_OFF = 1u << 1,  /* start the sleep ladder */
+    GB_ACT_CANCEL = 1u << 2,     /* no more tries of the ladder that runs */
+    GB_ACT_LEARN_BOOT = 1u << 3, /* now - wake_at_us is a boot time */
+    GB_ACT_TELL = 1u << 4,       /* something the operator has to know */
+    GB_ACT_BUG = 1u << 5         /* the pair is not in the table: nothing changed */
 } gb_action_e;
 
 /* The instant `delay_us` (not negative) after `at_us`; GB_NEVER_US when that is beyond
