@@ -55,7 +55,7 @@ def proxy(base, backends):  # noqa: F811
     ["--json", "events"], ["watch", "--json"], ["--balancer", "b", "status"],
     ["--balancer", "", "wake", "a"], ["--nonsense"], ["wake", "a\tb"], ["wake", "a\nb"],
     ["wake", "x" * 400], ["--socket"],
-])
+], ids=range(15))
 def test_wrong_usage_is_told(arguments):
     done = subprocess.run([greenctl_file(), *arguments], stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, text=True, timeout=10)
@@ -259,7 +259,7 @@ def test_other_users_are_refused(proxy):
     b"status\nstatus\n", b"status\nx", b"x" * 1024, b"x" * 100000,
     b"wake\tmember=" + b"m" * 900 + b"\n", b"GET / HTTP/1.1\r\n\r\n",
     b"pause\tx=y\n", b"\tpause\n",
-])
+], ids=range(14))
 def test_bad_requests_are_refused_with_a_reason(proxy, request_bytes):
     try:
         reply = ask(proxy, request_bytes)
