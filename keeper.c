@@ -38,11 +38,12 @@
 #define STABLE_US       (60 * GB_US_PER_S) /* who lived that long did not crash at start */
 #define BACKOFF_MOST_US (60 * GB_US_PER_S)
 #define STOP_WAIT_MS    3000
+#define OLD_KEEPERS     8 /* restarts that follow each other faster than a keeper ends */
 
 /* In the process pool: what the parent remembers over restarts. */
 typedef struct handle_t {
-    pid_t pid;     /* the keeper that acts or waits for the lock; 0: none */
-    pid_t old_pid; /* its predecessor, told to end; 0: gone */
+    pid_t pid; /* the keeper that acts or waits for the lock; 0: none */
+    pid_t old_pids[OLD_KEEPERS]; /* predecessors, told to end; 0: gone */
     int64_t started_at_us;
     int64_t delay_us; /* the next start waits that long */
 } handle_t;
@@ -56,7 +57,8 @@ static handle_t *handle_of(server_rec *s)
     apr_pool_userdata_get(&found, HANDLE_KEY, s->process->pool);
     if (!found) {
         found = apr_pcalloc(s->process->pool, sizeof(handle_t));
-        apr_pool_userdata_setn(found, HANDLE_KEY, NULL, s->process->pool);
+        /* The key is copied: this code may be mapped elsewhere after a restart. */
+        apr_pool_userdata_set(found, HANDLE_KEY, NULL, s->process->pool);
     }
     return found;
 }
@@ -341,28 +343,47 @@ static void keeper_gone(int reason, void *data, apr_wait_t status)
     }
 }
 
-/* The predecessor has ended, as it was told to. */
+/* A predecessor has ended, as it was told to. */
 static void old_keeper_gone(int reason, void *data, apr_wait_t status)
 {
-    handle_t *handle = data;
+    pid_t *pid = data;
 
     if (reason == APR_OC_REASON_DEATH || reason == APR_OC_REASON_LOST) {
-        handle->old_pid = 0;
+        *pid = 0;
     }
 }
 
-static void old_keeper_end(handle_t *handle, apr_pool_t *pconf)
+/* The MPM must not wonder about a child that it does not know: those that are still
+ * about to end are registered anew with each configuration. */
+static void old_keepers_register(handle_t *handle, apr_pool_t *pconf)
 {
-    apr_proc_t *proc = apr_pcalloc(pconf, sizeof(*proc));
+    for (int i = 0; i < OLD_KEEPERS; i++) {
+        apr_proc_t *proc;
 
-    if (handle->old_pid <= 0) {
-        return;
+        if (handle->old_pids[i] <= 0) {
+            continue;
+        }
+        if (waitpid(handle->old_pids[i], NULL, WNOHANG) != 0) {
+            handle->old_pids[i] = 0;
+            continue;
+        }
+        proc = apr_pcalloc(pconf, sizeof(*proc));
+        proc->pid = handle->old_pids[i];
+        apr_proc_other_child_register(proc, old_keeper_gone, &handle->old_pids[i], NULL,
+                                      pconf);
     }
-    /* Registered, so that the MPM does not wonder about a child that it does not know.
-     */
-    proc->pid = handle->old_pid;
-    apr_proc_other_child_register(proc, old_keeper_gone, handle, NULL, pconf);
-    kill(handle->old_pid, SIGTERM);
+}
+
+static void old_keeper_end(handle_t *handle, pid_t pid, apr_pool_t *pconf)
+{
+    int i = 0;
+
+    while (i < OLD_KEEPERS - 1 && handle->old_pids[i] > 0) {
+        i++;
+    }
+    handle->old_pids[i] = pid;
+    kill(pid, SIGTERM);
+    old_keepers_register(handle, pconf);
 }
 
 /* A proper stop: the keeper writes its checkpoint first.  A pre-cleanup, because the
@@ -374,7 +395,9 @@ static apr_status_t at_exit(void *data)
     if (handle->pid <= 0 || getpid() == handle->pid) {
         return APR_SUCCESS;
     }
-    kill(handle->pid, SIGTERM);
+    if (kill(handle->pid, SIGTERM)) {
+        return APR_SUCCESS; /* -X as another user by now: PDEATHSIG ends it */
+    }
     for (int waited_ms = 0; waited_ms < STOP_WAIT_MS; waited_ms += 10) {
         if (waitpid(handle->pid, NULL, WNOHANG) != 0) {
             handle->pid = 0;
@@ -415,22 +438,26 @@ static void exit_prepare(server_rec *s, handle_t *handle, apr_pool_t *pconf)
 apr_status_t mgb_keeper_start(mgb_context_t *ctx)
 {
     handle_t *handle = handle_of(ctx->server);
+    pid_t old_pid = handle->pid;
     apr_status_t rv;
 
-    if (ap_exists_config_define("ONE_PROCESS")) {
+    if (ap_exists_config_define("ONE_PROCESS") || ap_exists_config_define("DEBUG")) {
         ap_log_error(
             APLOG_MARK, APLOG_WARNING, 0, ctx->server,
             GBLOGNO(0309) "-X: the keeper runs as a child of this one process and "
                           "is not started again when it dies");
     }
-    handle->old_pid = handle->pid;
     handle->delay_us = 0;
     rv = keeper_fork(ctx, handle);
     if (rv != APR_SUCCESS) {
-        handle->pid = handle->old_pid;
         return rv;
     }
-    old_keeper_end(handle, ctx->pool);
+    if (old_pid > 0) {
+        old_keeper_end(handle, old_pid, ctx->pool);
+    }
+    else {
+        old_keepers_register(handle, ctx->pool);
+    }
     exit_prepare(ctx->server, handle, ctx->pool);
     return APR_SUCCESS;
 }
@@ -443,8 +470,9 @@ void mgb_keeper_stop(server_rec *s)
     apr_pool_userdata_get(&found, HANDLE_KEY, s->process->pool);
     handle = found;
     if (handle && handle->pid > 0) {
-        handle->old_pid = handle->pid;
+        pid_t old_pid = handle->pid;
+
         handle->pid = 0;
-        old_keeper_end(handle, s->process->pconf);
+        old_keeper_end(handle, old_pid, s->process->pconf);
     }
 }

@@ -100,7 +100,8 @@ static apr_status_t segment_make(mgb_shared_t **shared, server_rec *s,
     for (uint32_t i = 0; i < balancers; i++) {
         gb_pick_init(MGB_TABLE(sh, i), members);
     }
-    apr_pool_userdata_setn(sh, SEGMENT_KEY, NULL, p);
+    /* The key is copied: this code may be mapped elsewhere after a restart. */
+    apr_pool_userdata_set(sh, SEGMENT_KEY, NULL, p);
     *shared = sh;
     return APR_SUCCESS;
 }

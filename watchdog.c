@@ -219,8 +219,7 @@ static void rig_resolve(mgb_keeper_t *keeper, uint32_t i)
 {
     mgb_rig_t *rig = &keeper->rigs[i];
     gb_machine_t *machine = &dog.fleet.machines[i];
-    uint32_t kept = machine->flags & (GB_MF_ADMIN_HELD | GB_MF_WAKE_ASKED |
-                                      GB_MF_ON_ASKED | GB_MF_TRIED_OFF);
+    uint32_t kept = machine->flags & GB_MF_REMEMBERED;
     bool on = false, observed = false, first = true;
 
     for (uint32_t d = dog.first_door[i]; d != GB_NO_INDEX; d = dog.next_door[d]) {

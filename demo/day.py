@@ -160,7 +160,7 @@ def judge(result, balancer, room, drawn, always):
 
 def run(options, directory):
     room = make_room(os.path.join(directory, "room"))
-    proxy = make_proxy(os.path.join(directory, "proxy"), room)
+    proxy = None
     profile, live = os.path.join(directory, "profile"), os.path.join(directory, "live")
     generator = None
     try:
@@ -168,6 +168,7 @@ def run(options, directory):
         print("machine room: 6 servers; magic packets %s" % (
             "in network namespaces" if room.network == "netns" else
             "over UDP on loopback (network namespaces are not allowed here)"))
+        proxy = make_proxy(os.path.join(directory, "proxy"), room)
         proxy.start()
         print("httpd: %s   status: %s" % (proxy.url("/"), proxy.url("/green/")))
         print("#: on  w: waking  d: draining  s: stopping  .: asleep  !: failed\n")
@@ -199,11 +200,12 @@ def run(options, directory):
         if generator and generator.poll() is None:
             generator.kill()
             generator.wait()
-        if options.keep_log:
-            shutil.copy(proxy.path("log", "error.log"), options.keep_log)
-        if proxy.started:
-            proxy.stop()
-        proxy.kill_all()
+        if proxy:
+            if proxy.started:
+                proxy.stop()
+            proxy.kill_all()
+            if options.keep_log and proxy.log():
+                shutil.copy(proxy.path("log", "error.log"), options.keep_log)
         room.down()
 
 

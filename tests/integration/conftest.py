@@ -45,10 +45,9 @@ def site(base):
         members = []
         for host in room:
             kind = host.spec.kind
-            own = {"ipmi": hints(host, wake="ipmi", sleep="ipmi"),
-                   "wol": hints(host, wake="wol", sleep="room"),
-                   "both": hints(host, wake="wol,ipmi", sleep="ipmi"),
-                   "plain": ""}[kind]
+            wake, sleep = {"ipmi": ("ipmi", "ipmi"), "wol": ("wol", "room"),
+                           "both": ("wol,ipmi", "ipmi"), "plain": (None, None)}[kind]
+            own = hints(host, wake=wake, sleep=sleep)
             extra = (keys or {}).get(host.spec.name, "")
             members.append((host.url, "%s capacity=%d boot=2s machine=%s %s" % (
                 own, host.spec.capacity, host.spec.name, extra)))

@@ -19,9 +19,9 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SOURCES = ["tests/integration/health_harness.c", "probe.c", "probe_target.c",
-           "probe_talk.c", "probe_curl.c", "health_check.c", "reverse_health.c", "loop.c",
-           "timer.c", "core/gb_proof.c", "core/gb_cping.c", "core/gb_reply.c",
-           "core/gb_health.c", "core/gb_types.c"]
+           "probe_talk.c", "probe_curl.c", "libcurl.c", "health_check.c",
+           "reverse_health.c", "loop.c", "timer.c", "core/gb_proof.c",
+           "core/gb_cping.c", "core/gb_reply.c", "core/gb_health.c", "core/gb_types.c"]
 WARNINGS = ["-Wall", "-Wextra", "-Wshadow", "-Wconversion", "-Wno-unused-parameter",
             "-Werror"]
 
@@ -135,7 +135,7 @@ class Harness:
                     raise AssertionError(
                         "not within %s s\ndoors %s\nrigs %s\nlog:\n%s"
                         % (seconds, self.doors, self.rigs, self.log_text()))
-                self.changed.wait(left)
+                self.changed.wait(min(left, 0.1))
 
     def verdict(self, door, verdict, seconds=5):
         """Waits for a verdict; returns the event that told it."""

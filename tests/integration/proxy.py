@@ -193,7 +193,13 @@ class Proxy:
         self.write()
         self.httpd("-k", "start")
         self.started = True
+        # The port is open before the configuration is; the keeper comes last.
         wait(lambda: self.answers(), 15, "httpd answers")
+        wait(lambda: self.get("/green/status.json")[0] == 200 if self.load_module else True,
+             15, lambda: "the status page:\n" + self.log())
+        if self.load_module and self.members and self.policy_on != "off":
+            wait(lambda: self.ctl("status").returncode == 0, 15,
+                 lambda: "the keeper listens:\n" + self.log())
         return self
 
     def answers(self):

@@ -2,6 +2,8 @@
 
 import re
 import time
+import urllib.parse
+import urllib.request
 
 import pytest
 from conftest import QUICK
@@ -17,17 +19,21 @@ def specs(count, **more):
 
 def set_bit(proxy, url, bit, value):
     """Sets a bit of a member as an administrator does in balancer-manager."""
-    _, page = proxy.get("/balancer-manager")
+    _, page = proxy.get("/balancer-manager", headers={"Referer": proxy.url()})
     nonce = re.search(r"nonce=([0-9a-f-]+)", page.decode()).group(1)
-    status, _ = proxy.get("/balancer-manager?b=%s&w=%s&nonce=%s&w_status_%s=%d" % (
-        proxy.balancer_name, url, nonce, bit, value),
-        headers={"Referer": proxy.url("/balancer-manager")})
-    assert status == 200
+    form = urllib.parse.urlencode({"b": proxy.balancer_name, "w": url, "nonce": nonce,
+                                   "w_status_" + bit: value}).encode()
+    request = urllib.request.Request(
+        "http://localhost:%d/balancer-manager" % proxy.port, form,
+        {"Referer": "http://localhost:%d/balancer-manager" % proxy.port})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert answer.status == 200
 
 
 def test_first_start_with_machines_asleep(site):
     room, proxy = site(specs(1) + [HostSpec("web2", powered=False, capacity=4, boot_s=1.0),
                                    HostSpec("web3", powered=False, capacity=4, boot_s=1.0)])
+    proxy.allow(r"GB0503")
     urls = [h.url for h in room]
     wait(lambda: proxy.states() == {urls[0]: "on", urls[1]: "asleep", urls[2]: "asleep"}, 15,
          lambda: str(proxy.states()))
@@ -39,7 +45,7 @@ def test_first_start_with_machines_asleep(site):
 def test_first_start_with_all_servers_off_wakes_them(site):
     room, proxy = site([HostSpec("web%d" % i, powered=False, capacity=4, boot_s=1.0)
                         for i in (1, 2)])
-    proxy.allow(r"AH01114", r"AH01170", r"AH00957", r"AH00959", r"AH10", r"GB04", r"proxy:error",
+    proxy.allow(r"AH01114", r"AH01170", r"AH00957", r"AH00959", r"AH10", r"GB04", r"GB0503", r"proxy:error",
                 r"proxy_http:error", r"proxy_balancer:error")
     wait(lambda: proxy.get("/")[0] == 200, 20, lambda: str(proxy.members_status()))
 
@@ -82,7 +88,7 @@ def test_administrators_bits_win(site, bit):
     assert proxy.ctl("wake", urls[2]).returncode in (0, 1)
     time.sleep(3)
     assert len(room["web3"].orders()) == before, room["web3"].orders()
-    _, page = proxy.get("/balancer-manager")
+    _, page = proxy.get("/balancer-manager", headers={"Referer": proxy.url()})
     set_bit(proxy, urls[2], bit, 0)
     proxy.ctl("auto", urls[2])
     assert proxy.ctl("wake", urls[2]).returncode == 0

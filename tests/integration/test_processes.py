@@ -58,7 +58,7 @@ def test_one_process_mode(site):
 @pytest.mark.parametrize("way", ["stop", "graceful-stop", "kill"])
 def test_keeper_ends_with_httpd(site, way):
     room, proxy = site(specs(1))
-    assert len(proxy.keeper_pids()) == 1
+    wait(lambda: len(proxy.keeper_pids()) == 1, 5, "a keeper")
     if way == "kill":
         os.kill(proxy.pid(), signal.SIGKILL)
     else:
@@ -84,8 +84,12 @@ def test_crash_loop_backs_off(site):
         pid = wait(lambda: (lambda k: k not in seen and k)(proxy.keeper_pid()), 12, "a keeper")
         seen.append(pid)
         os.kill(pid, signal.SIGKILL)
-    delays = [int(ms) for ms in re.findall(r"GB0308.*starts in (\d+) ms", proxy.log())]
-    assert delays[:4] == [0, 1000, 2000, 4000], delays
+
+    def delays():
+        return [int(ms) for ms in re.findall(r"GB0308.*starts in (\d+) ms", proxy.log())]
+
+    wait(lambda: len(delays()) == 4, 5, "it is logged")
+    assert delays() == [0, 1000, 2000, 4000]
     assert proxy.get("/")[0] == 200
 
 
@@ -145,9 +149,8 @@ def test_load_order_with_hcheck(site, first):
 
 def test_missing_balancer_module_is_refused(base):
     proxy = Proxy(str(base / "p"), members=[("http://127.0.0.1:9", "")], balancer=QUICK)
-    text = "\n".join(line for line in proxy.text().splitlines()
-                     if "proxy_balancer_module" not in line and "lbmethod" not in line
-                     and "balancer-manager" not in line)
+    text = proxy.text().replace(
+        "LoadModule proxy_balancer_module %s/mod_proxy_balancer.so\n" % MODULES, "")
     (base / "p" / "httpd.conf").write_text(text)
     done = proxy.httpd("-t", check=False)
     assert done.returncode != 0 and "mod_proxy_balancer" in done.stdout, done.stdout
