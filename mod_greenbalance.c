@@ -13,7 +13,6 @@
 #include "http_main.h"
 #include "unixd.h"
 
-#include <curl/curl.h>
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
@@ -127,11 +126,6 @@ static apr_status_t keeper_prepare(mgb_context_t *ctx)
     if (rv == APR_SUCCESS) {
         rv =
             directory_make(ctx->conf->runtime_dir, ctx->conf->keeper_user, ctx->server);
-    }
-    if (rv == APR_SUCCESS && curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
-        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, ctx->server,
-                     GBLOGNO(0003) "libcurl cannot be started");
-        rv = APR_EGENERAL;
     }
     return rv;
 }

@@ -163,6 +163,23 @@ static mgb_probe_t *refuse(mgb_answer_t *refused, bool ours, const char *why)
     return NULL;
 }
 
+/* libcurl comes in with the first probe that cannot do without. */
+static bool curl_begin(mgb_prober_t *prober, const char **why)
+{
+    if (mgb_libcurl_load(why) && mgb_curl_create(prober)) {
+        return true;
+    }
+    if (!prober->refused_told) {
+        prober->refused_told = true;
+        ap_log_error(
+            APLOG_MARK, APLOG_ERR, 0, prober->server,
+            GBLOGNO(0501) "libcurl cannot be used, and members over TLS, HTTP/2 "
+                          "or by a name not be probed: %s; is it installed?",
+            *why);
+    }
+    return false;
+}
+
 mgb_probe_t *mgb_probe_start(mgb_prober_t *prober, mgb_target_t *target,
                              int64_t connect_us, int64_t total_us, mgb_answer_fn *fn,
                              void *baton, mgb_answer_t *refused)
@@ -178,6 +195,9 @@ mgb_probe_t *mgb_probe_start(mgb_prober_t *prober, mgb_target_t *target,
     if (now_us < target->held_until_us) {
         return refuse(refused, false,
                       "its name was not resolved in time; it is looked up again soon");
+    }
+    if (curl && !prober->multi && !curl_begin(prober, &why)) {
+        return refuse(refused, true, why);
     }
     probe = probe_take(prober, curl);
     if (!probe) {
@@ -213,12 +233,6 @@ apr_status_t mgb_prober_create(mgb_prober_t **prober, mgb_loop_t *loop, server_r
     made->loop = loop;
     made->server = s;
     made->pool = p;
-    if (!mgb_curl_create(made)) {
-        ap_log_error(APLOG_MARK, APLOG_ERR, 0, s,
-                     GBLOGNO(0501) "libcurl gives no handle: servers cannot be probed; "
-                                   "is there enough memory?");
-        return APR_EGENERAL;
-    }
     apr_pool_cleanup_register(p, made, prober_cleanup, apr_pool_cleanup_null);
     *prober = made;
     return APR_SUCCESS;
@@ -226,9 +240,6 @@ apr_status_t mgb_prober_create(mgb_prober_t **prober, mgb_loop_t *loop, server_r
 
 void mgb_prober_destroy(mgb_prober_t *prober)
 {
-    if (!prober->multi) {
-        return;
-    }
     while (prober->running) {
         probe_release(prober->running);
     }
@@ -238,5 +249,7 @@ void mgb_prober_destroy(mgb_prober_t *prober)
         probe_unlink(probe);
         curl_easy_cleanup(probe->easy);
     }
-    mgb_curl_destroy(prober);
+    if (prober->multi) {
+        mgb_curl_destroy(prober);
+    }
 }

@@ -24,7 +24,7 @@ typedef struct mgb_answer_t {
 
 typedef void mgb_answer_fn(void *baton, const mgb_answer_t *answer);
 
-/* Makes a prober; it is destroyed with `p`.  APR_EGENERAL: libcurl refused, logged. */
+/* Makes a prober; it is destroyed with `p`. */
 apr_status_t mgb_prober_create(mgb_prober_t **prober, mgb_loop_t *loop, server_rec *s,
                                apr_pool_t *p);
 

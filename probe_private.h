@@ -15,7 +15,8 @@
 #include "core/gb_cping.h"
 #include "core/gb_reply.h"
 
-#include <curl/curl.h>
+#include "libcurl.h"
+
 #include <sys/socket.h>
 
 #define MGB_PROBE_AGENT "mod_greenbalance/" MGB_VERSION
@@ -71,6 +72,7 @@ struct mgb_probe_t {
     CURL *easy;
     bool in_multi;
     bool unroutable;  /* some address of it has no route from here */
+    bool reached;     /* a connection stood before it was closed */
     uint32_t sockets; /* opened for it */
     size_t body_bytes, header_bytes;
     char *error; /* CURL_ERROR_SIZE */
@@ -82,7 +84,8 @@ struct mgb_prober_t {
     apr_pool_t *pool;
     mgb_probe_t *running;
     mgb_probe_t *idle_plain, *idle_curl;
-    CURLM *multi;                /* NULL: destroyed */
+    bool refused_told;           /* that libcurl cannot be used */
+    CURLM *multi;                /* NULL: nobody has needed libcurl yet */
     const char *cafile, *capath; /* libcurl's own */
     uint64_t timer;              /* for libcurl; 0: none is set */
     int64_t timer_at_us;         /* when it fires */
