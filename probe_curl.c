@@ -12,9 +12,9 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#define CURL_BUFFER  4096L
-#define NAME_HOLD_US (10 * GB_US_PER_S) /* after a name that was not resolved in time  \
-                                         */
+#define CURL_BUFFER 4096L
+/* A name that was not resolved in time is not looked up again before. */
+#define NAME_HOLD_US (10 * GB_US_PER_S)
 
 /* ------------------------------------------------------------------ answers */
 
@@ -46,7 +46,7 @@ static void judge_timeout(const mgb_probe_t *probe, mgb_answer_t *answer)
     curl_off_t named_us = 0;
 
     (void)curl_easy_getinfo(probe->easy, CURLINFO_NAMELOOKUP_TIME_T, &named_us);
-    if (answer->connect_us > 0) {
+    if (answer->connect_us > 0 || probe->reached) {
         answer->heard = GB_HEARD_WRONG;
         mgb_probe_say_span(answer, "no whole answer within", probe->total_us);
     }
@@ -125,7 +125,8 @@ static void judge(const mgb_probe_t *probe, CURLcode code, mgb_answer_t *answer)
         mgb_probe_say(answer, "answer is not the HTTP that was asked for", detail);
         break;
     default:
-        answer->heard = answer->connect_us > 0 ? GB_HEARD_WRONG : GB_HEARD_NOTHING;
+        answer->heard = answer->connect_us > 0 || probe->reached ? GB_HEARD_WRONG
+                                                                 : GB_HEARD_NOTHING;
         mgb_probe_say(answer, "no whole answer", detail);
         break;
     }
@@ -188,6 +189,19 @@ static curl_socket_t open_socket(void *baton, curlsocktype purpose,
     }
     probe->sockets++;
     return fd;
+}
+
+/* libcurl counts a TLS handshake as connecting; the socket knows better. */
+static int close_socket(void *baton, curl_socket_t fd)
+{
+    mgb_probe_t *probe = baton;
+    struct sockaddr_storage peer;
+    socklen_t length = sizeof(peer);
+
+    if (getpeername(fd, (struct sockaddr *)&peer, &length) == 0) {
+        probe->reached = true;
+    }
+    return close(fd);
 }
 
 /* Connected, and more curl is not asked for. */
@@ -369,7 +383,6 @@ bool mgb_curl_init(mgb_probe_t *probe)
     curl_easy_setopt(easy, CURLOPT_USERAGENT, MGB_PROBE_AGENT);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
-    curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
     curl_easy_setopt(easy, CURLOPT_SSL_SESSIONID_CACHE, 0L);
     curl_easy_setopt(easy, CURLOPT_PROXY, "");
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
@@ -390,6 +403,8 @@ bool mgb_curl_init(mgb_probe_t *probe)
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, probe);
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, probe);
+    curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, close_socket);
+    curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, probe);
     return true;
 }
 
@@ -406,8 +421,11 @@ static void easy_aim(mgb_probe_t *probe, mgb_target_t *target)
     /* Like httpd, which keeps a member's address unless addressttl= is set.  With a
      * limit curl looks through all the addresses it knows at each probe. */
     curl_easy_setopt(easy, CURLOPT_DNS_CACHE_TIMEOUT, target->name_ttl_s);
+    /* A connection that is handed on would be closed at once by FORBID_REUSE. */
     curl_easy_setopt(easy, CURLOPT_CONNECT_ONLY,
                      target->talk == MGB_TALK_CURL ? 0L : 1L);
+    curl_easy_setopt(easy, CURLOPT_FORBID_REUSE,
+                     target->talk == MGB_TALK_CURL ? 1L : 0L);
     if (target->tls) {
         curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, target->verify ? 1L : 0L);
         curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, target->verify ? 2L : 0L);
@@ -424,7 +442,7 @@ static void easy_aim(mgb_probe_t *probe, mgb_target_t *target)
 bool mgb_curl_start(mgb_probe_t *probe)
 {
     probe->body_bytes = probe->header_bytes = 0;
-    probe->unroutable = false;
+    probe->unroutable = probe->reached = false;
     probe->sockets = 0;
     probe->error[0] = '\0';
     easy_aim(probe, probe->target);

@@ -4,7 +4,8 @@
  *
  * The socket is watched edge-triggered from the start, so that a probe needs a single
  * epoll_ctl: the first edge says that it is connected, the next ones that bytes came.
- * A read that fills less than the buffer has taken all there was.
+ * A read that fills less than the buffer has taken all there was; the end of the stream
+ * is an edge of its own, or stands in the same event (EPOLLRDHUP).
  */
 #include "probe_private.h"
 
@@ -115,7 +116,8 @@ static bool ajp_take(mgb_probe_t *probe, const unsigned char *data, size_t lengt
     return false;
 }
 
-static void talk_read(mgb_probe_t *probe)
+/* `to_end`: the server has said that no more will come, so there is an end to find. */
+static void talk_read(mgb_probe_t *probe, bool to_end)
 {
     unsigned char data[TALK_BUFFER];
     ssize_t n;
@@ -138,7 +140,7 @@ static void talk_read(mgb_probe_t *probe)
                                                 : http_take(probe, data, (size_t)n)) {
             return;
         }
-    } while (n == (ssize_t)sizeof(data));
+    } while (to_end || n == (ssize_t)sizeof(data));
 }
 
 /* ------------------------------------------------------------------ connecting */
@@ -203,14 +205,15 @@ static void talk_ready(void *baton, int fd, uint32_t epoll_events)
         return;
     }
     if (epoll_events & (EPOLLIN | EPOLLERR | EPOLLHUP | EPOLLRDHUP)) {
-        talk_read(probe);
+        talk_read(probe, (epoll_events & (EPOLLERR | EPOLLHUP | EPOLLRDHUP)) != 0);
     }
 }
 
 static bool talk_watch(mgb_probe_t *probe)
 {
-    return mgb_loop_watch(probe->prober->loop, probe->fd, EPOLLIN | EPOLLOUT | EPOLLET,
-                          talk_ready, probe) == APR_SUCCESS;
+    return mgb_loop_watch(probe->prober->loop, probe->fd,
+                          EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, talk_ready,
+                          probe) == APR_SUCCESS;
 }
 
 static void talk_reset(mgb_probe_t *probe)

@@ -18,12 +18,12 @@
 #include "probe.h"
 #include "drivers/driver.h"
 
-#define STOPPING_MOST_US (1 * GB_US_PER_S) /* a probe of a machine that is to be off   \
-                                            */
-#define ROUNDS_A_TICK 64u /* a restart finds a thousand asleep: no burst */
-#define ASKS_A_TICK   16u
-#define UNSAID_IN_ROW 3u /* a BMC that does not say is told of after so many */
-#define TELL_EVERY_US (600 * GB_US_PER_S)
+/* A probe of a machine that is to be off takes no longer. */
+#define STOPPING_MOST_US (1 * GB_US_PER_S)
+#define ROUNDS_A_TICK    64u /* a restart finds a thousand asleep: no burst */
+#define ASKS_A_TICK      16u
+#define UNSAID_IN_ROW    3u /* a BMC that does not say is told of after so many */
+#define TELL_EVERY_US    (600 * GB_US_PER_S)
 
 struct inquiry_t;
 

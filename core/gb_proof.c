@@ -127,8 +127,9 @@ gb_proof_pace_t gb_proof_pace(gb_quest_e quest, const gb_proof_t *proof, uint32_
         break;
     case GB_QUEST_STOPPING:
         pace.service_us = GB_PROOF_STOPPING_US;
-        /* While the service answers the machine is on; the BMC need not be bothered. */
-        if (proof->heard == GB_HEARD_SILENT) {
+        /* While the service answers well the machine is on: no need to bother its BMC.
+         */
+        if (proof->heard == GB_HEARD_SILENT || proof->heard == GB_HEARD_WRONG) {
             pace.power_us = GB_PROOF_STOPPING_US;
         }
         break;

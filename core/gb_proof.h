@@ -68,8 +68,8 @@ typedef struct gb_proof_pace_t {
 
 #define GB_PROOF_STOPPING_US (500 * GB_US_PER_MS)
 #define GB_PROOF_QUICK_US    (1 * GB_US_PER_S)
-#define GB_PROOF_OFF_IN_ROW  2 /* "off" so often makes a machine that is on unpowered  \
-                                */
+/* "off" so often makes a machine that should be on unpowered. */
+#define GB_PROOF_OFF_IN_ROW 2
 
 /* Forgets all facts: at each change of state. */
 void gb_proof_reset(gb_proof_t *proof);

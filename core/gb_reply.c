@@ -241,6 +241,12 @@ static void line_byte(gb_reply_t *reply, unsigned char byte)
         line_end(reply);
         return;
     }
+    /* Not HTTP is known at once, not at the end of a line that may never come. */
+    if (reply->state == AT_STATUS && reply->line_bytes < 7 &&
+        byte != (unsigned char)"HTTP/1."[reply->line_bytes]) {
+        fault(reply, "answer is not HTTP/1");
+        return;
+    }
     if (byte < ' ' && byte != '\t' && byte != '\r') {
         fault(reply, "answer has control characters in its header");
         return;
@@ -249,11 +255,6 @@ static void line_byte(gb_reply_t *reply, unsigned char byte)
         reply->line[reply->line_bytes] = (char)byte;
     }
     reply->line_bytes++;
-    /* Not HTTP is known at once, not at the end of a line that may never come. */
-    if (reply->state == AT_STATUS && reply->line_bytes <= 7 &&
-        byte != (unsigned char)"HTTP/1."[reply->line_bytes - 1]) {
-        fault(reply, "answer is not HTTP/1");
-    }
 }
 
 /* Takes bytes of the body or of a chunk; returns how many. */

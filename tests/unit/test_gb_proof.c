@@ -259,6 +259,9 @@ START_TEST(stopping_machine_is_asked_twice_a_second)
     gb_proof_note_service(&proof, GB_HEARD_SILENT, 2 * S);
     pace = gb_proof_pace(GB_QUEST_STOPPING, &proof, 2, 30 * S);
     ck_assert_int_eq(pace.power_us, S / 2);
+    gb_proof_note_service(&proof, GB_HEARD_WRONG, 3 * S);
+    pace = gb_proof_pace(GB_QUEST_STOPPING, &proof, 2, 30 * S);
+    ck_assert_int_eq(pace.power_us, S / 2);
 }
 END_TEST
 
