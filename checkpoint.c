@@ -56,7 +56,7 @@ static uint8_t *encode(const mgb_shared_t *sh, size_t *count)
     fetch_t from = {sh, slots};
     uint8_t *bytes;
 
-    for (uint32_t i = 0; i < sh->header->machines_room; i++) {
+    for (uint32_t i = 0; i < sh->header->machines_top; i++) {
         if (sh->machines[i].used == MGB_SLOT_LIVE) {
             slots[machines++] = i;
         }
@@ -231,7 +231,7 @@ static uint8_t *slurp(const char *path, size_t *count, apr_pool_t *p)
 
 static void adopt(mgb_shared_t *sh, const gb_saved_t *saved, int64_t now_us)
 {
-    for (uint32_t i = 0; i < sh->header->machines_room; i++) {
+    for (uint32_t i = 0; i < sh->header->machines_top; i++) {
         mgb_machine_t *machine = &sh->machines[i];
 
         if (machine->used == MGB_SLOT_LIVE && strcmp(machine->key, saved->key) == 0) {

@@ -169,7 +169,7 @@ void mgb_meter_repair(mgb_shared_t *sh, int64_t now_us)
         return;
     }
     rows = rows_in_use(sh, history);
-    for (uint32_t slot = 0; slot < sh->header->members_room; slot++) {
+    for (uint32_t slot = 0; slot < sh->header->members_top; slot++) {
         const mgb_member_t *member = &sh->members[slot];
         gb_pick_table_t *table;
         uint32_t position, in_table, in_rows;
@@ -393,7 +393,7 @@ static void minute_close(history_t *history, mgb_shared_t *sh)
             balancer_minute(history, sh, b, at_s);
         }
     }
-    for (uint32_t slot = 0; slot < sh->header->members_room; slot++) {
+    for (uint32_t slot = 0; slot < sh->header->members_top; slot++) {
         if (is_live(&sh->members[slot], sh->header)) {
             member_minute(history, sh, slot, at_s);
         }
@@ -401,12 +401,15 @@ static void minute_close(history_t *history, mgb_shared_t *sh)
     history->minute_ticks = 0;
 }
 
-static void second_open(history_t *history, uint32_t balancers)
+static void second_open(history_t *history, const mgb_shared_t *sh)
 {
     history->second = (history->second + 1) % WINDOW_S;
-    for (uint32_t b = 0; b < balancers; b++) {
+    for (uint32_t b = 0; b < sh->header->balancers_room; b++) {
         balancer_then_t *then = &history->balancers[b];
 
+        if (sh->balancers[b].used == MGB_SLOT_FREE) {
+            continue; /* nothing was ever noted: its memory stays out of use */
+        }
         memset(then->window[history->second], 0, sizeof(then->window[0]));
         then->arrivals = then->completions = then->errors = 0;
         then->watts = 0;
@@ -425,8 +428,8 @@ void mgb_meter_second(mgb_shared_t *sh, int64_t now_us, apr_time_t wall)
     }
     past_s = (double)(now_us - history->second_at_us) / 1e6;
     memset(history->machine_seen, 0, sh->header->machines_room * sizeof(uint32_t));
-    second_open(history, sh->header->balancers_room);
-    for (uint32_t slot = 0; slot < sh->header->members_room; slot++) {
+    second_open(history, sh);
+    for (uint32_t slot = 0; slot < sh->header->members_top; slot++) {
         const mgb_member_t *member = &sh->members[slot];
         balancer_then_t *into;
         uint32_t name_hash;
@@ -447,8 +450,8 @@ void mgb_meter_second(mgb_shared_t *sh, int64_t now_us, apr_time_t wall)
         if (sh->balancers[b].used == MGB_SLOT_LIVE) {
             balancer_second(history, sh, b, past_s > 0.5 ? past_s : 1.0,
                             (uint32_t)apr_time_sec(wall));
+            history->balancers[b].second_flight = 0;
         }
-        history->balancers[b].second_flight = 0;
     }
     history->second_ticks = 0;
     history->second_at_us = now_us;

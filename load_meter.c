@@ -259,7 +259,7 @@ static uint32_t row_empty(mgb_shared_t *sh, uint32_t process)
 {
     uint32_t given_back = 0;
 
-    for (uint32_t slot = 0; slot < sh->header->members_room; slot++) {
+    for (uint32_t slot = 0; slot < sh->header->members_top; slot++) {
         gb_row_cell_t *cell = MGB_ROW(sh, process, slot);
         gb_pick_table_t *table;
         uint32_t position, count;

@@ -471,13 +471,13 @@ static void sweep_vanished(mgb_context_t *ctx)
             sh->balancers[i].used = MGB_SLOT_GONE;
         }
     }
-    for (uint32_t i = 0; i < sh->header->members_room; i++) {
+    for (uint32_t i = 0; i < sh->header->members_top; i++) {
         if (sh->members[i].used == MGB_SLOT_LIVE &&
             sh->members[i].generation != ctx->generation) {
             sh->members[i].used = MGB_SLOT_GONE;
         }
     }
-    for (uint32_t i = 0; i < sh->header->machines_room; i++) {
+    for (uint32_t i = 0; i < sh->header->machines_top; i++) {
         if (sh->machines[i].used == MGB_SLOT_LIVE &&
             sh->machines[i].generation != ctx->generation) {
             machine_vanished(ctx, i);

@@ -74,7 +74,7 @@ static apr_status_t directory_make(const char *dir, const char *user, server_rec
 /* Does an earlier configuration's keeper have something left to switch on? */
 static bool somebody_sleeps(const mgb_shared_t *sh)
 {
-    for (uint32_t i = 0; sh && i < sh->header->machines_room; i++) {
+    for (uint32_t i = 0; sh && i < sh->header->machines_top; i++) {
         if (sh->machines[i].used == MGB_SLOT_LIVE &&
             sh->machines[i].m.state != GB_ST_ON &&
             sh->machines[i].m.state != GB_ST_UNKNOWN) {

@@ -231,6 +231,7 @@ typedef struct mgb_header_t {
     uint32_t magic, layout;
     uint64_t size_bytes;
     uint32_t balancers_room, machines_room, members_room, processes_room;
+    uint32_t machines_top, members_top; /* slots from here on were never used */
     uint32_t generation; /* of the configuration: counted up at each restart */
     uint32_t keeper_pid;
     int64_t keeper_started_at_us, keeper_beat_at_us;

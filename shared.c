@@ -219,13 +219,26 @@ uint32_t mgb_shared_claim_balancer(mgb_shared_t *sh, const char *key, const char
     return free_slot;
 }
 
+/* Slots that were never used are not even looked at: reading them would make their
+ * pages resident.  Called by the one that may claim. */
+static uint32_t next_slot(uint32_t *top, uint32_t room)
+{
+    uint32_t slot = *top;
+
+    if (slot >= room) {
+        return GB_NO_INDEX;
+    }
+    __atomic_store_n(top, slot + 1, __ATOMIC_RELEASE);
+    return slot;
+}
+
 uint32_t mgb_shared_claim_machine(mgb_shared_t *sh, const char *key, const char *name,
                                   int64_t first_guess_us, bool *is_new)
 {
     uint32_t free_slot = GB_NO_INDEX;
 
     *is_new = false;
-    for (uint32_t i = 0; i < sh->header->machines_room; i++) {
+    for (uint32_t i = 0; i < sh->header->machines_top; i++) {
         mgb_machine_t *m = &sh->machines[i];
 
         if ((m->used == MGB_SLOT_LIVE || m->used == MGB_SLOT_GONE) &&
@@ -237,6 +250,9 @@ uint32_t mgb_shared_claim_machine(mgb_shared_t *sh, const char *key, const char 
         if (free_slot == GB_NO_INDEX && slot_reusable(sh, m->used, m->generation)) {
             free_slot = i;
         }
+    }
+    if (free_slot == GB_NO_INDEX) {
+        free_slot = next_slot(&sh->header->machines_top, sh->header->machines_room);
     }
     if (free_slot != GB_NO_INDEX) {
         mgb_machine_t *m = &sh->machines[free_slot];
@@ -255,7 +271,7 @@ static uint32_t member_find(const mgb_shared_t *sh, uint32_t balancer, const cha
                             uint32_t *free_slot)
 {
     *free_slot = GB_NO_INDEX;
-    for (uint32_t i = 0; i < sh->header->members_room; i++) {
+    for (uint32_t i = 0; i < sh->header->members_top; i++) {
         const mgb_member_t *m = &sh->members[i];
         uint32_t used = __atomic_load_n(&m->used, __ATOMIC_ACQUIRE);
 
@@ -296,6 +312,9 @@ uint32_t mgb_shared_claim_member(mgb_shared_t *sh, uint32_t balancer, const char
         return GB_NO_INDEX;
     }
     slot = member_find(sh, balancer, name, &free_slot);
+    if (slot == GB_NO_INDEX && free_slot == GB_NO_INDEX) {
+        free_slot = next_slot(&sh->header->members_top, sh->header->members_room);
+    }
     if (slot == GB_NO_INDEX && free_slot != GB_NO_INDEX) {
         slot = free_slot;
         member_make(sh, slot, balancer, name);

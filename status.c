@@ -224,7 +224,7 @@ static void take_members(apr_pool_t *p, mgb_report_t *report,
                          mgb_balancer_report_t *balancer, const mgb_shared_t *sh,
                          uint32_t *seen, int64_t now_us)
 {
-    uint32_t room = sh->header->members_room, count = 0, number;
+    uint32_t room = sh->header->members_top, count = 0, number;
 
     for (uint32_t i = 0; i < room; i++) {
         count += member_shown(sh, i) && sh->members[i].balancer == balancer->index;
