@@ -32,10 +32,13 @@
 static APR_OPTIONAL_FN_TYPE(proxy_balancer_get_best_worker) * get_best_worker;
 static APR_OPTIONAL_FN_TYPE(ap_proxy_retry_worker) * retry_worker;
 
-/* What this process has seen of a balancer's workers; [index in ctx->balancers]. */
+/* What this process knows of a balancer; [index in ctx->balancers].  The arrays of the
+ * sweep stand here, for on the stacks of all threads they would take more memory. */
 typedef struct seen_t {
-    int workers;   /* how many were looked at */
-    int strangers; /* those of them without a place in the table */
+    int workers;       /* how many were looked at */
+    int strangers;     /* those of them without a place in the table */
+    uint32_t sweeping; /* 1: some thread sweeps; inherited balancers differ in mutex */
+    uint8_t *use, *asleep;
 } seen_t;
 
 static seen_t *seen;
@@ -109,39 +112,52 @@ static bool asleep_on_purpose(const mgb_shared_t *sh, const mgb_member_t *member
            state == GB_ST_ASLEEP || state == GB_ST_WAKING;
 }
 
-/* Tells the table what httpd and the administrator say of its members. */
-static void sweep(mgb_context_t *ctx, gb_pick_table_t *table, server_rec *s)
+/* What httpd and the administrator say of the member at a position. */
+static void look(mgb_context_t *ctx, gb_pick_table_t *table, seen_t *known, uint32_t i,
+                 server_rec *s)
 {
-    uint8_t use[GB_MEMBERS_MAX], asleep[GB_MEMBERS_MAX];
-    mgb_shared_t *sh = ctx->shared;
-    const uint16_t *order = gb_pick_order(table);
-    uint8_t *lbsets = gb_pick_lbsets(table);
-    uint32_t used = __atomic_load_n(&table->used, __ATOMIC_ACQUIRE);
+    uint32_t slot = __atomic_load_n(&gb_pick_order(table)[i], __ATOMIC_RELAXED);
+    proxy_worker *worker = mgb_members_worker(ctx, slot);
+    uint8_t *lbset = &gb_pick_lbsets(table)[i];
+    int wanted;
 
-    /* All of it: a member that another process appends meanwhile is looked at, too. */
-    memset(use, 0, table->size);
-    memset(asleep, 1, table->size);
-    for (uint32_t i = 0; i < used && i < table->size; i++) {
-        uint32_t slot = __atomic_load_n(&order[i], __ATOMIC_RELAXED);
-        proxy_worker *worker = mgb_members_worker(ctx, slot);
-        uint8_t lbset;
-
-        if (!worker) {
-            continue; /* this process has not met it yet */
-        }
-        if (PROXY_WORKER_IS_ERROR(worker) && retry_worker) {
-            retry_worker("BALANCER", worker, s);
-        }
-        use[i] = mgb_members_use(worker);
-        asleep[i] = asleep_on_purpose(sh, &sh->members[slot]);
-        lbset = worker->s->lbset < 0           ? 0
-                : worker->s->lbset > UINT8_MAX ? UINT8_MAX
-                                               : (uint8_t)worker->s->lbset;
-        if (__atomic_load_n(&lbsets[i], __ATOMIC_RELAXED) != lbset) {
-            __atomic_store_n(&lbsets[i], lbset, __ATOMIC_RELAXED);
-        }
+    if (!worker) {
+        known->use[i] = 0; /* this process has not met it yet */
+        known->asleep[i] = 1;
+        return;
     }
-    gb_pick_sweep(table, use, asleep);
+    if (PROXY_WORKER_IS_ERROR(worker) && retry_worker) {
+        retry_worker("BALANCER", worker, s);
+    }
+    known->use[i] = mgb_members_use(worker);
+    known->asleep[i] = asleep_on_purpose(ctx->shared, &ctx->shared->members[slot]);
+    wanted = worker->s->lbset;
+    wanted = wanted < 0 ? 0 : wanted > UINT8_MAX ? UINT8_MAX : wanted;
+    if (__atomic_load_n(lbset, __ATOMIC_RELAXED) != wanted) {
+        __atomic_store_n(lbset, (uint8_t)wanted, __ATOMIC_RELAXED);
+    }
+}
+
+static void sweep(mgb_context_t *ctx, gb_pick_table_t *table, seen_t *known,
+                  server_rec *s)
+{
+    uint32_t used;
+
+    if (__atomic_exchange_n(&known->sweeping, 1, __ATOMIC_ACQUIRE)) {
+        return; /* it is being done */
+    }
+    used = __atomic_load_n(&table->used, __ATOMIC_ACQUIRE);
+    if (used > table->size) {
+        used = table->size;
+    }
+    for (uint32_t i = 0; i < used; i++) {
+        look(ctx, table, known, i, s);
+    }
+    /* A member that another process has just appended waits for the next sweep. */
+    memset(known->use + used, 0, table->size - used);
+    memset(known->asleep + used, 1, table->size - used);
+    gb_pick_sweep(table, known->use, known->asleep);
+    __atomic_store_n(&known->sweeping, 0, __ATOMIC_RELEASE);
 }
 
 /* ------------------------------------------------------------------ the choice */
@@ -242,7 +258,7 @@ static proxy_worker *find_power(proxy_balancer *balancer, request_rec *r)
         swept = true;
     }
     if (swept) {
-        sweep(ctx, table, r->server);
+        sweep(ctx, table, known, r->server);
     }
     if (known->strangers && !table->packing) {
         return find_stock(ctx, balancer, r, false);
@@ -250,7 +266,7 @@ static proxy_worker *find_power(proxy_balancer *balancer, request_rec *r)
     worker = elect(ctx, table, balancer, r, known->strangers != 0);
     if (!worker) {
         /* What the table says may be old: look at every worker, try those in error. */
-        sweep(ctx, table, r->server);
+        sweep(ctx, table, known, r->server);
         worker = elect(ctx, table, balancer, r, known->strangers != 0);
     }
     return worker ? worker : find_stock(ctx, balancer, r, false);
@@ -288,9 +304,19 @@ static void fetch_functions(void)
 
 static void power_child_init(apr_pool_t *pchild, server_rec *s)
 {
-    if (mgb_context && mgb_context->balancers && mgb_context->balancers->nelts) {
-        seen = apr_pcalloc(pchild,
-                           (apr_size_t)mgb_context->balancers->nelts * sizeof(*seen));
+    const mgb_context_t *ctx = mgb_context;
+    apr_size_t room;
+    int count;
+
+    if (!ctx || !ctx->shared || !ctx->balancers->nelts) {
+        return;
+    }
+    count = ctx->balancers->nelts;
+    room = ctx->shared->header->members_room;
+    seen = apr_pcalloc(pchild, (apr_size_t)count * sizeof(*seen));
+    for (int i = 0; i < count; i++) {
+        seen[i].use = apr_palloc(pchild, room);
+        seen[i].asleep = apr_palloc(pchild, room);
     }
 }
 
