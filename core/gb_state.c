@@ -209,9 +209,7 @@ static void draining_operator_wake(change_t *c)
 static void stopping_proved_off(change_t *c)
 {
     c->acts |= GB_ACT_CANCEL;
-    if (!has(c->m, GB_MF_TRIED_OFF)) {
-        c->m->sleeps++; /* a correcting order repeats a sleep that was counted */
-    }
+    c->m->sleeps++;
     if (has(c->m, GB_MF_WAKE_ASKED) && can_order_on(c->m)) {
         to_waking(c, true);
     }
@@ -273,31 +271,14 @@ static void asleep_operator_wake(change_t *c)
     asleep_wake(c);
 }
 
-/* Somebody else switched it on: welcome it, and let probes make it ON.  When it is not
+/* It was proved off, and now it answers, or its BMC says on: somebody switched it on,
+ * and may be working at it.  It is welcome: probes make it ON, and when it is not
  * needed the policy puts it to sleep again, after the dwell and within the cycles. */
-static void asleep_answered(change_t *c)
+static void asleep_found_on(change_t *c)
 {
     c->next = GB_ST_WAKING;
     c->m->wake_at_us = 0;
     c->acts |= GB_ACT_TELL;
-}
-
-/* Silent, but it draws power.  One order off between two times ON; after that the
- * operator is told, once, and it is left alone. */
-static void asleep_found_powered(change_t *c)
-{
-    gb_machine_t *m = c->m;
-
-    if (!has(m, GB_MF_TRIED_OFF) && can_order_off(m) &&
-        gb_state_cycles_today(m, c->now_us) < cycles_most(c->rules)) {
-        m->flags |= GB_MF_TRIED_OFF;
-        c->acts |= GB_ACT_TELL;
-        to_stopping(c);
-    }
-    else if (!has(m, GB_MF_TOLD)) {
-        m->flags |= GB_MF_TOLD;
-        c->acts |= GB_ACT_TELL;
-    }
 }
 
 /* Nobody will ask for it any more: leave it on, whatever the wish was. */
@@ -483,8 +464,8 @@ static handler_fn *const table[GB_ST_COUNT][GB_EV_COUNT] = {
             [GB_EV_PROBE_PASSED] = stays, /* a late probe; ANSWERED is the proof */
             [GB_EV_PROBE_FAILED] = stays,
             [GB_EV_PROVED_OFF] = stays,
-            [GB_EV_ANSWERED] = asleep_answered,
-            [GB_EV_FOUND_POWERED] = asleep_found_powered,
+            [GB_EV_ANSWERED] = asleep_found_on,
+            [GB_EV_FOUND_POWERED] = asleep_found_on,
             [GB_EV_FOUND_UNPOWERED] = stays,
             [GB_EV_WAKE_WANTED] = asleep_wake,
             [GB_EV_SLEEP_WANTED] = stays,

@@ -23,14 +23,11 @@
 /* Remembered by gb_state_apply() alone: */
 #define GB_MF_WAKE_ASKED (1u << 6)  /* a wake was wanted during STOPPING */
 #define GB_MF_ON_ASKED   (1u << 7)  /* SWITCHED_OFF was answered: ordered, or told */
-#define GB_MF_TRIED_OFF  (1u << 8)  /* found powered, and ordered off once more */
-#define GB_MF_TOLD       (1u << 9)  /* found powered again: the operator was told */
 #define GB_MF_FROM_OFF   (1u << 10) /* at wake_at_us it was proved off */
 
 /* The bits that a caller keeps when it resolves the others anew from a configuration.
  * Losing them (as a checkpoint does) costs one repeated order or message, no more. */
-#define GB_MF_REMEMBERED                                                               \
-    (GB_MF_WAKE_ASKED | GB_MF_ON_ASKED | GB_MF_TRIED_OFF | GB_MF_TOLD | GB_MF_FROM_OFF)
+#define GB_MF_REMEMBERED (GB_MF_WAKE_ASKED | GB_MF_ON_ASKED | GB_MF_FROM_OFF)
 
 /* Durations that rule a machine, resolved from the directives of its balancers. */
 typedef struct gb_rules_t {

@@ -809,22 +809,18 @@ START_TEST(what_does_not_fit_comes_later)
 }
 END_TEST
 
-START_TEST(a_machine_found_powered_is_put_right_once)
+START_TEST(a_machine_found_powered_is_adopted)
 {
     fleet_setup(2);
     load(1);
     put(1, GB_ST_ASLEEP);
     senses[1].proof = GB_PROOF_POWERED;
     tick();
-    ck_assert_uint_ne(acts_of(1) & GB_ACT_ORDER_OFF, 0);
-    ck_assert_uint_eq(machines[1].state, GB_ST_STOPPING);
-    senses[1].proof = GB_PROOF_OFF;
-    tick();
-    ck_assert_uint_eq(machines[1].state, GB_ST_ASLEEP);
-    senses[1].proof = GB_PROOF_POWERED;
-    tick();
     ck_assert_uint_eq(acts_of(1), GB_ACT_TELL);
-    ck_assert_uint_eq(tick_for(600 * SEC, 1), 0);
+    ck_assert_uint_eq(machines[1].state, GB_ST_WAKING);
+    senses[1].verdict = GB_VERDICT_GOOD;
+    tick();
+    ck_assert_uint_eq(machines[1].state, GB_ST_ON);
 }
 END_TEST
 
@@ -923,7 +919,7 @@ Suite *gb_fleet_suite(void)
     tcase_add_test(tcase, a_server_kept_on_is_woken_and_stays);
     tcase_add_test(tcase, the_administrators_bits_take_a_server_out);
     tcase_add_test(tcase, what_does_not_fit_comes_later);
-    tcase_add_test(tcase, a_machine_found_powered_is_put_right_once);
+    tcase_add_test(tcase, a_machine_found_powered_is_adopted);
     tcase_add_test(tcase, a_machine_that_lost_its_power_is_replaced_or_woken);
     tcase_add_test(tcase, a_used_up_ladder_is_told_with_its_reason);
     tcase_add_test(tcase, no_door_no_pool_no_machine_is_no_crash);

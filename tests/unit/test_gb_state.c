@@ -102,7 +102,7 @@ static const variant_t variants[] = {
          [GB_ST_ON] = ". ft - - - at  . d . d .  - . - -  . .",
          [GB_ST_DRAINING] = ". ft - - - at  o . o . .  sx - o -  o o",
          [GB_ST_STOPPING] = ". . ac . . .  . . . . .  - w+ct w+ct -  .c w+c",
-         [GB_ST_ASLEEP] = ". . . wt sxt .  w+ . w+ . .  - . - -  . w+",
+         [GB_ST_ASLEEP] = ". . . wt wt .  w+ . w+ . .  - . - -  . w+",
          [GB_ST_WAKING] = WAKING_ALL,
          [GB_ST_FAILED] = "o . a . . a  w+ . w+ . .  - . - w+  . w+",
      }},
@@ -113,7 +113,7 @@ static const variant_t variants[] = {
          [GB_ST_ON] = ". ft - - - at  . . . . .  - . - -  . .",
          [GB_ST_DRAINING] = ". ft - - - at  o . o . .  o - o -  o o",
          [GB_ST_STOPPING] = ". . ac . . .  . . . . .  - wct wct -  .c wc",
-         [GB_ST_ASLEEP] = ". . . wt .t .  . . . . .  - . - -  . .t",
+         [GB_ST_ASLEEP] = ". . . wt wt .  . . . . .  - . - -  . .t",
          [GB_ST_WAKING] = WAKING_ALL,
          [GB_ST_FAILED] = "o . a . . a  . . . . .  - . - .  . .",
      }},
@@ -124,7 +124,7 @@ static const variant_t variants[] = {
          [GB_ST_ON] = ". ft - - - at  . . . . .  - . - -  . .",
          [GB_ST_DRAINING] = ". ft - - - at  o . o . .  o - o -  o o",
          [GB_ST_STOPPING] = ". . ac . . .  . . . . .  - wct wct -  .c wc",
-         [GB_ST_ASLEEP] = ". . . wt .t .  . . . . .  - . - -  . .t",
+         [GB_ST_ASLEEP] = ". . . wt wt .  . . . . .  - . - -  . .t",
          [GB_ST_WAKING] = WAKING_ALL,
          [GB_ST_FAILED] = "o . a . . a  . . . . .  - . - .  . .",
      }},
@@ -135,7 +135,7 @@ static const variant_t variants[] = {
          [GB_ST_ON] = ". ft - - - ft  . . . . .  - . - -  . .",
          [GB_ST_DRAINING] = ". ft - - - ft  o . o . .  o - o -  o o",
          [GB_ST_STOPPING] = ". . ac . . .  . . . . .  - wct wct -  .c wc",
-         [GB_ST_ASLEEP] = ". . . wt .t .  . . . . .  - . - -  . .t",
+         [GB_ST_ASLEEP] = ". . . wt wt .  . . . . .  - . - -  . .t",
          [GB_ST_WAKING] = WAKING_ALL,
          [GB_ST_FAILED] = "o . . . . .  . . . . .  - . - .  . .",
      }},
@@ -146,7 +146,7 @@ static const variant_t variants[] = {
          [GB_ST_ON] = ". ft - - - at  . . . . .  - . - -  . .",
          [GB_ST_DRAINING] = ". ft - - - at  o . o . .  o - o -  o o",
          [GB_ST_STOPPING] = ". . ac . . .  . . . . .  - w+ct w+ct -  .c w+c",
-         [GB_ST_ASLEEP] = ". . . wt .t .  w+ . w+ . .  - . - -  . w+",
+         [GB_ST_ASLEEP] = ". . . wt wt .  w+ . w+ . .  - . - -  . w+",
          [GB_ST_WAKING] = WAKING_ALL,
          [GB_ST_FAILED] = "o . a . . a  w+ . w+ . .  - . - w+  . w+",
      }},
@@ -157,7 +157,7 @@ static const variant_t variants[] = {
          [GB_ST_ON] = ". ft - - - ft  . . . . .  - . - -  . .",
          [GB_ST_DRAINING] = ". ft - - - ft  o . o . .  o - o -  o o",
          [GB_ST_STOPPING] = ". . ac . . .  . . . . .  - wct wct -  .c wc",
-         [GB_ST_ASLEEP] = ". . . wt .t .  . . . . .  - . - -  . .t",
+         [GB_ST_ASLEEP] = ". . . wt wt .  . . . . .  - . - -  . .t",
          [GB_ST_WAKING] = WAKING_ALL,
          [GB_ST_FAILED] = "o . . . . .  . . . . .  - . - .  . .",
      }},
@@ -168,7 +168,7 @@ static const variant_t variants[] = {
          [GB_ST_ON] = ". ft - - - at  . . . . .  - . - -  . .",
          [GB_ST_DRAINING] = ". ft - - - at  o . o . .  o - o -  o o",
          [GB_ST_STOPPING] = ". . ac . . .  . . . . .  - w+ct w+ct -  .c w+c",
-         [GB_ST_ASLEEP] = ". . . wt .t .  w+ . w+ . .  - . - -  . w+",
+         [GB_ST_ASLEEP] = ". . . wt wt .  w+ . w+ . .  - . - -  . w+",
          [GB_ST_WAKING] = WAKING_ALL,
          [GB_ST_FAILED] = "o . a . . a  w+ . w+ . .  - . - w+  . w+",
      }},
@@ -770,46 +770,31 @@ END_TEST
 /* ------------------------------------------- found as it should not be, switched off
  */
 
-START_TEST(found_powered_is_put_right_once_and_told_once_more)
+START_TEST(found_powered_is_welcome_and_never_ordered_off_at_once)
 {
     gb_machine_t m = machine_in(GB_ST_ASLEEP, READY);
 
-    ck_assert_uint_eq(apply(&m, GB_EV_FOUND_POWERED, NOW),
-                      GB_ACT_ORDER_OFF | GB_ACT_TELL);
-    ck_assert_uint_eq(m.state, GB_ST_STOPPING);
-    ck_assert_uint_eq(gb_state_cycles_today(&m, NOW), 1);
-    apply(&m, GB_EV_PROVED_OFF, NOW + S);
-    ck_assert_uint_eq(m.state, GB_ST_ASLEEP);
-    ck_assert_uint_eq(m.sleeps, 0); /* the sleep itself was counted before */
-    ck_assert_uint_eq(apply(&m, GB_EV_FOUND_POWERED, NOW + 2 * S), GB_ACT_TELL);
-    ck_assert_uint_eq(apply(&m, GB_EV_FOUND_POWERED, NOW + 3 * S), GB_ACT_NONE);
-    ck_assert_uint_eq(m.state, GB_ST_ASLEEP);
-    /* Once it has been ON, it counts as new. */
-    apply(&m, GB_EV_WAKE_WANTED, NOW + 100 * S);
-    apply(&m, GB_EV_PROBE_PASSED, NOW + 200 * S);
-    ck_assert_uint_eq(m.flags & GB_MF_REMEMBERED, 0);
-    apply(&m, GB_EV_SLEEP_WANTED, NOW + 600 * S);
-    apply(&m, GB_EV_DRAINED, NOW + 600 * S);
-    apply(&m, GB_EV_PROVED_OFF, NOW + 700 * S);
-    ck_assert_uint_eq(m.sleeps, 1);
-    ck_assert_uint_eq(apply(&m, GB_EV_FOUND_POWERED, NOW + 800 * S),
-                      GB_ACT_ORDER_OFF | GB_ACT_TELL);
+    ck_assert_uint_eq(apply(&m, GB_EV_FOUND_POWERED, NOW), GB_ACT_TELL);
+    ck_assert_uint_eq(m.state, GB_ST_WAKING);
+    ck_assert_int_eq(m.wake_at_us,
+                     0); /* nothing is learned of a boot we did not order */
+    apply(&m, GB_EV_PROBE_PASSED, NOW + 5 * S);
+    ck_assert_uint_eq(m.state, GB_ST_ON);
+    apply(&m, GB_EV_SLEEP_WANTED, NOW + 6 * S);
+    ck_assert_uint_eq(m.state, GB_ST_ON); /* the dwell comes first */
 }
 END_TEST
 
-START_TEST(found_powered_is_not_put_right_against_a_wish_or_beyond_the_cycles)
+START_TEST(found_powered_without_a_service_fails_and_stays_on)
 {
     gb_machine_t m = machine_in(GB_ST_ASLEEP, READY);
 
-    m.wish = GB_WISH_KEEP_ON;
-    ck_assert_uint_eq(apply(&m, GB_EV_FOUND_POWERED, NOW), GB_ACT_TELL);
-    ck_assert_uint_eq(apply(&m, GB_EV_FOUND_POWERED, NOW), GB_ACT_NONE);
-    m = machine_in(GB_ST_ASLEEP, READY);
-    for (int i = 0; i < 24; i++) {
-        m.cycle_at_us[i] = NOW - 3600 * S;
-    }
-    ck_assert_uint_eq(apply(&m, GB_EV_FOUND_POWERED, NOW), GB_ACT_TELL);
-    ck_assert_uint_eq(m.state, GB_ST_ASLEEP);
+    apply(&m, GB_EV_FOUND_POWERED, NOW);
+    ck_assert_uint_eq(apply(&m, GB_EV_DEADLINE_PASSED, m.deadline_at_us) &
+                          (GB_ACT_ORDER_OFF | GB_ACT_ORDER_ON),
+                      0);
+    ck_assert_uint_eq(m.state, GB_ST_FAILED);
+    ck_assert_uint_eq(m.failures, 0); /* no wake of ours has failed */
 }
 END_TEST
 
@@ -968,7 +953,7 @@ START_TEST(orders_off_within_a_day_stay_within_the_cycles)
     int64_t given_at_us[GB_CYCLES_KEPT] = {0}, now_us = NOW;
     uint64_t given = 0;
 
-    for (int i = 0; i < 100000; i++) {
+    for (int i = 0; i < 200000; i++) {
         uint64_t roll = dice(&random);
         gb_event_e event = (gb_event_e)((roll >> 8) % GB_EV_COUNT);
 
@@ -1035,9 +1020,8 @@ Suite *gb_state_suite(void)
     suite_add_tcase(suite, tc);
 
     tc = tcase_create("put right");
-    tcase_add_test(tc, found_powered_is_put_right_once_and_told_once_more);
-    tcase_add_test(tc,
-                   found_powered_is_not_put_right_against_a_wish_or_beyond_the_cycles);
+    tcase_add_test(tc, found_powered_is_welcome_and_never_ordered_off_at_once);
+    tcase_add_test(tc, found_powered_without_a_service_fails_and_stays_on);
     tcase_add_test(tc, a_policy_s_wake_respects_keep_off);
     tcase_add_test(tc,
                    only_a_wake_from_proved_off_teaches_a_boot_time_when_switching_off);
