@@ -210,7 +210,7 @@ static void resume(gb_tick_t *t)
         gb_action_t *action = &t->actions[t->used];
 
         if (machine->state != GB_ST_WAKING || machine->wake_at_us == 0 ||
-            !(machine->flags & GB_MF_CAN_WAKE) ||
+            machine->entered_at_us == t->now_us || !(machine->flags & GB_MF_CAN_WAKE) ||
             (machine->flags & (GB_MF_ADMIN_HELD | GB_MF_OBSERVED))) {
             continue;
         }
@@ -290,7 +290,6 @@ uint32_t gb_fleet_tick(gb_fleet_t *fleet, int64_t now_us, gb_action_t *actions,
 
     gb_fleet_tally_sort(fleet);
     gb_fleet_tally_join(fleet, now_us);
-    resume(&t);
     for (i = 0; i < fleet->machine_count; i++) {
         sense_machine(&t, i);
         waking += !(fleet->machines[i].flags & GB_MF_MANAGED) &&
@@ -301,7 +300,9 @@ uint32_t gb_fleet_tick(gb_fleet_t *fleet, int64_t now_us, gb_action_t *actions,
             sense_unmanaged(&t, i, &waking);
         }
     }
+    resume(&t);
     each_pool(&t, gb_fleet_pool_decide);
+    each_pool(&t, gb_fleet_pool_sleep_kept_off);
     each_pool(&t, gb_fleet_pool_sleep);
     for (i = 0; i < fleet->machine_count; i++) {
         finish_machine(&t, i);

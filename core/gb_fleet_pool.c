@@ -222,35 +222,40 @@ static bool wake_more(gb_tick_t *t, const gb_span_t *span, wakeable_e kind)
     return any;
 }
 
-/* Wakes that the load does not ask for: those the operator wants on, and another try of
- * failed ones.  In panic those that may be reachable are left as they are: taking them
- * out to boot them could take down what still serves. */
-static void wake_others(gb_tick_t *t, const gb_span_t *span)
+/* The operator wants it awake, or it has failed and its back-off is over.  In panic
+ * those that may be reachable are left as they are: taking them out to boot them could
+ * take down what still serves. */
+static gb_event_e own_reason(const gb_tick_t *t, uint32_t m)
+{
+    const gb_fleet_t *fleet = t->fleet;
+    const gb_machine_t *machine = &fleet->machines[m];
+
+    if (machine->state == GB_ST_ASLEEP && machine->wish == GB_WISH_KEEP_ON &&
+        gb_state_may_wake(machine, &fleet->rules[m], t->now_us)) {
+        return GB_EV_WAKE_WANTED;
+    }
+    if (machine->state == GB_ST_FAILED && t->now_us >= machine->retry_at_us &&
+        (!(fleet->senses[m].bits & NOTE_PANIC) || machine->proof == GB_PROOF_OFF)) {
+        return GB_EV_RETRY_DUE;
+    }
+    return GB_EV_COUNT;
+}
+
+/* Wakes for a machine's own reason (`event`), whatever the load asks for. */
+static void wake_others(gb_tick_t *t, const gb_span_t *span, gb_event_e event)
 {
     gb_fleet_t *fleet = t->fleet;
     gb_pool_t *pool = &fleet->pools[span->pool];
     uint32_t i;
 
-    if (pool->tally.due + pool->tally.wished == 0) {
-        return;
-    }
     for (i = span->from; i < span->to && wakes_left(pool) != 0; i++) {
         const gb_door_t *door = gb_fleet_door_at(fleet, i);
-        uint32_t m = door->machine;
-        const gb_machine_t *machine = &fleet->machines[m];
 
-        if (!door->leads || !(machine->flags & GB_MF_MANAGED)) {
-            continue;
-        }
-        if (machine->state == GB_ST_ASLEEP && machine->wish == GB_WISH_KEEP_ON &&
-            gb_state_may_wake(machine, &fleet->rules[m], t->now_us)) {
-            gb_fleet_apply(t, m, GB_EV_WAKE_WANTED, "the operator wants it awake");
-            now_coming(fleet, pool, door);
-        }
-        else if (machine->state == GB_ST_FAILED && t->now_us >= machine->retry_at_us &&
-                 (!(fleet->senses[m].bits & NOTE_PANIC) ||
-                  machine->proof == GB_PROOF_OFF)) {
-            gb_fleet_apply(t, m, GB_EV_RETRY_DUE, NULL);
+        if (door->leads && (fleet->machines[door->machine].flags & GB_MF_MANAGED) &&
+            own_reason(t, door->machine) == event) {
+            gb_fleet_apply(t, door->machine, event,
+                           event == GB_EV_RETRY_DUE ? NULL
+                                                    : "the operator wants it awake");
             now_coming(fleet, pool, door);
         }
     }
@@ -346,6 +351,13 @@ static void explain_rest(const gb_fleet_t *fleet, gb_pool_t *pool)
     explain(pool, tail, count);
 }
 
+static void tell_capacity(gb_pool_t *pool)
+{
+    pool->capacity_awake = pool->tally.capacity_awake > UINT32_MAX
+                               ? UINT32_MAX
+                               : (uint32_t)pool->tally.capacity_awake;
+}
+
 void gb_fleet_pool_decide(gb_tick_t *t, const gb_span_t *span)
 {
     gb_fleet_t *fleet = t->fleet;
@@ -362,15 +374,18 @@ void gb_fleet_pool_decide(gb_tick_t *t, const gb_span_t *span)
         take_back(t, span, false);
         take_back(t, span, true);
         if (!fleet->paused) {
+            if (pool->tally.wished != 0) {
+                wake_others(t, span, GB_EV_WAKE_WANTED);
+            }
             woken = wake_more(t, span, WAKEABLE_ASLEEP);
             woken = wake_more(t, span, WAKEABLE_STOPPING) || woken;
             woken = wake_more(t, span, WAKEABLE_FAILED) || woken;
-            wake_others(t, span);
+            if (pool->tally.due != 0) {
+                wake_others(t, span, GB_EV_RETRY_DUE);
+            }
         }
     }
-    pool->capacity_awake = pool->tally.capacity_awake > UINT32_MAX
-                               ? UINT32_MAX
-                               : (uint32_t)pool->tally.capacity_awake;
+    tell_capacity(pool);
     pool->wanted_servers = servers_wanted(fleet, span);
     if (!woken && !pool->panic) {
         explain_rest(fleet, pool);
@@ -441,7 +456,29 @@ static bool dwells(const gb_fleet_t *fleet, uint32_t m, int64_t now_us)
            gb_state_cycles_today(machine, now_us) < fleet->rules[m].cycles_per_day;
 }
 
-/* From the last place in the order to the first. */
+static bool lets_sleep(const gb_tick_t *t, const gb_pool_t *pool)
+{
+    return pool->mode == GB_MODE_ON && !pool->panic && !t->fleet->paused &&
+           t->used < t->room;
+}
+
+void gb_fleet_pool_sleep_kept_off(gb_tick_t *t, const gb_span_t *span)
+{
+    gb_fleet_t *fleet = t->fleet;
+    gb_pool_t *pool = &fleet->pools[span->pool];
+    uint32_t i;
+
+    for (i = span->to; i > span->from && pool->tally.kept_off != 0; i--) {
+        const gb_door_t *door = gb_fleet_door_at(fleet, i - 1);
+        const gb_machine_t *machine = &fleet->machines[door->machine];
+
+        if (lets_sleep(t, pool) && door->leads && machine->wish == GB_WISH_KEEP_OFF &&
+            is_sleepable(machine) && !fleet->senses[door->machine].objects) {
+            let_sleep(t, door->machine, pool);
+        }
+    }
+}
+
 void gb_fleet_pool_sleep(gb_tick_t *t, const gb_span_t *span)
 {
     gb_fleet_t *fleet = t->fleet;
@@ -449,26 +486,21 @@ void gb_fleet_pool_sleep(gb_tick_t *t, const gb_span_t *span)
     bool wait = false;
     uint32_t i;
 
-    if (pool->mode != GB_MODE_ON || pool->panic || fleet->paused) {
-        return;
-    }
-    for (i = span->to; i > span->from && t->used < t->room; i--) {
+    for (i = span->to; i > span->from && !wait && lets_sleep(t, pool); i--) {
         const gb_door_t *door = gb_fleet_door_at(fleet, i - 1);
+        const gb_machine_t *machine = &fleet->machines[door->machine];
         gb_sense_t *sense = &fleet->senses[door->machine];
 
-        if (pool->tally.kept_off == 0 &&
-            (pool->tally.awake <= pool->min_awake ||
-             pool->tally.capacity_awake < pool->need.down_capacity)) {
-            return;
+        if (pool->tally.awake <= pool->min_awake ||
+            pool->tally.capacity_awake < pool->need.down_capacity) {
+            break;
         }
         if (door->leads && !(sense->bits & NOTE_CHECKED) && !sense->objects &&
-            is_sleepable(&fleet->machines[door->machine])) {
-            if (wait && fleet->machines[door->machine].wish != GB_WISH_KEEP_OFF) {
-                continue;
-            }
+            is_sleepable(machine) && machine->wish != GB_WISH_KEEP_OFF) {
             sense->bits |= NOTE_CHECKED;
             let_sleep(t, door->machine, pool);
-            wait = wait || dwells(fleet, door->machine, t->now_us);
+            wait = dwells(fleet, door->machine, t->now_us);
         }
     }
+    tell_capacity(pool);
 }

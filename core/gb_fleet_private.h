@@ -67,7 +67,10 @@ void gb_fleet_tally_panic(gb_tick_t *t, const gb_span_t *span);
 /* The pool's need; takes back and wakes what is wanted. */
 void gb_fleet_pool_decide(gb_tick_t *t, const gb_span_t *span);
 
-/* Lets servers sleep; after every pool has decided. */
+/* After every pool has decided: lets those sleep that the operator wants off, as far as
+ * the floors allow, and after that, from the last in the order, those that the load
+ * does not need. */
+void gb_fleet_pool_sleep_kept_off(gb_tick_t *t, const gb_span_t *span);
 void gb_fleet_pool_sleep(gb_tick_t *t, const gb_span_t *span);
 
 /* Does the pool allow that the machine behind its leading door goes?  `operators`: the

@@ -14,6 +14,7 @@
 #define DOUBLINGS_MOST 20 /* bins of three days: longer than any boot */
 #define SLOPE_BINS     4  /* fewer tell nothing of a slope */
 #define SPAN_LEAST_US  (30 * GB_US_PER_S)
+#define MARGIN         8 /* sleep= counts as at most 7/8 of wake=: else they would flap */
 #define LOOK_MOST_US   (7 * 86400 * GB_US_PER_S) /* of ahead and hold */
 
 void gb_policy_init(gb_policy_t *policy)
@@ -289,8 +290,8 @@ gb_need_t gb_policy_threshold(gb_policy_t *policy, const gb_threshold_t *thresho
     uint64_t low = threshold->sleep_permille ? threshold->sleep_permille : 1;
     gb_need_t need;
 
-    if (low > wake) {
-        low = wake; /* else a server that wakes would be let to sleep at once */
+    if (low > wake - wake / MARGIN) {
+        low = wake - wake / MARGIN;
     }
     if (in_flight > GB_POLICY_LOAD_MOST) {
         in_flight = GB_POLICY_LOAD_MOST;
