@@ -121,6 +121,128 @@ static const char *machine_name(const mgb_hints_t *hints, const proxy_worker *wo
     return hints && hints->machine ? hints->machine : worker->s->name_ex;
 }
 
+/* ------------------------------------------------------------------ ways to wake */
+
+/* A command that is too long to be kept is left out: its rung is then missing. */
+static bool exec_save(char *into, size_t room, const mgb_exec_t *exec)
+{
+    size_t at = 0;
+
+    for (int i = 0; exec && i < exec->argc; i++) {
+        size_t length = strlen(exec->argv[i]) + 1;
+
+        if (at + length + 1 > room) {
+            return false;
+        }
+        memcpy(into + at, exec->argv[i], length);
+        at += length;
+    }
+    into[at] = '\0';
+    return true;
+}
+
+static const mgb_exec_t *exec_restore(apr_pool_t *p, const char *name,
+                                      const char *words)
+{
+    apr_array_header_t *argv = apr_array_make(p, 8, sizeof(const char *));
+    mgb_exec_t *exec = apr_pcalloc(p, sizeof(*exec));
+
+    for (const char *word = words; *word; word += strlen(word) + 1) {
+        APR_ARRAY_PUSH(argv, const char *) = apr_pstrdup(p, word);
+    }
+    exec->name = name;
+    exec->argc = argv->nelts;
+    APR_ARRAY_PUSH(argv, const char *) = NULL;
+    exec->argv = (const char *const *)argv->elts;
+    return exec;
+}
+
+static void ways_save(mgb_ways_t *ways, const mgb_hints_t *hints)
+{
+    memset(ways, 0, sizeof(*ways));
+    for (uint32_t i = 0; i < hints->wake_count; i++) {
+        const mgb_rung_t *rung = &hints->wake[i];
+        uint32_t n = ways->count;
+
+        if (exec_save(ways->exec[n], sizeof(ways->exec[n]), rung->exec)) {
+            ways->way[n] = rung->way;
+            apr_cpystrn(ways->name[n], rung->name, sizeof(ways->name[n]));
+            ways->count++;
+        }
+    }
+    ways->has_mac = hints->has_mac;
+    memcpy(ways->mac, hints->mac, sizeof(ways->mac));
+    ways->wol_port = hints->wol_port;
+    apr_cpystrn(ways->wol_host, hints->wol_host ? hints->wol_host : "",
+                sizeof(ways->wol_host));
+    apr_cpystrn(ways->wol_iface, hints->wol_iface ? hints->wol_iface : "",
+                sizeof(ways->wol_iface));
+    apr_cpystrn(ways->ipmi, hints->ipmi ? hints->ipmi : "", sizeof(ways->ipmi));
+}
+
+static void ways_restore(apr_pool_t *p, mgb_hints_t *hints, const mgb_ways_t *ways)
+{
+    hints->wake_count = ways->count;
+    for (uint32_t i = 0; i < ways->count; i++) {
+        mgb_rung_t *rung = &hints->wake[i];
+
+        rung->way = (mgb_way_e)ways->way[i];
+        rung->name = apr_pstrdup(p, ways->name[i]);
+        rung->exec = rung->way == MGB_WAY_EXEC
+                         ? exec_restore(p, rung->name, ways->exec[i])
+                         : NULL;
+    }
+    hints->has_mac = ways->has_mac != 0;
+    memcpy(hints->mac, ways->mac, sizeof(hints->mac));
+    hints->wol_host = apr_pstrdup(p, ways->wol_host);
+    hints->wol_port = ways->wol_port;
+    hints->wol_iface = ways->wol_iface[0] ? apr_pstrdup(p, ways->wol_iface) : NULL;
+    hints->ipmi = ways->ipmi[0] ? apr_pstrdup(p, ways->ipmi) : hints->ipmi;
+}
+
+static bool sleeps(const mgb_machine_t *machine)
+{
+    return machine->m.state == GB_ST_ASLEEP || machine->m.state == GB_ST_STOPPING ||
+           machine->m.state == GB_ST_WAKING;
+}
+
+/* ------------------------------------------------------------------ slots */
+
+/* Its wake= is gone while the machine sleeps: it keeps its slot and its old ways until
+ * it has been woken.  Returns whether that is so. */
+static bool group_owed(mgb_context_t *ctx, mgb_group_t *group)
+{
+    mgb_machine_t *machine;
+
+    if (group->before == GB_NO_INDEX || (group->has_hints && group->hints.wake_count)) {
+        return false;
+    }
+    machine = &ctx->shared->machines[group->before];
+    if (machine->used != MGB_SLOT_LIVE || !sleeps(machine) || !machine->ways.count) {
+        return false;
+    }
+    if (!group->has_hints) {
+        gb_curve_linear(&group->hints.curve, 100, 200);
+        group->hints.curve.off_watts = 5;
+        group->hints.curve.assumed = group->hints.curve.assumed_off = 1;
+        group->hints.boot_us = machine->m.boot.first_guess_us;
+        group->hints.capacity = 16;
+        group->hints.worker = group->worker;
+        group->hints.member_url = group->worker->s->name_ex;
+        group->has_hints = true;
+    }
+    ways_restore(ctx->pool, &group->hints, &machine->ways);
+    group->slot = group->before;
+    machine->generation = ctx->generation;
+    machine->owed = 1;
+    ap_log_error(
+        APLOG_MARK, APLOG_NOTICE, 0, ctx->server,
+        GBLOGNO(0014) "%s (%s): its wake= is gone from the configuration: it is "
+                      "woken once more and then left on",
+        machine->name, gb_state_name(machine->m.state));
+    return true;
+}
+
 static void group_claim(mgb_context_t *ctx, mgb_group_t *group, const mgb_balancer_t *b,
                         const proxy_worker *worker, apr_pool_t *ptemp)
 {
@@ -130,6 +252,9 @@ static void group_claim(mgb_context_t *ctx, mgb_group_t *group, const mgb_balanc
     mgb_machine_t *machine;
     bool is_new;
 
+    if (group_owed(ctx, group)) {
+        return;
+    }
     (void)identities_of(ptemp, b, worker, hints, identities);
     group->slot = mgb_shared_claim_machine(
         ctx->shared, identities[0], machine_name(hints, worker), boot_us, &is_new);
@@ -140,6 +265,9 @@ static void group_claim(mgb_context_t *ctx, mgb_group_t *group, const mgb_balanc
     machine = &ctx->shared->machines[group->slot];
     machine->generation = ctx->generation;
     machine->has_bmc = hints && hints->ipmi;
+    if (hints && hints->wake_count) {
+        ways_save(&machine->ways, hints);
+    }
     apr_cpystrn(machine->name, machine_name(hints, worker), sizeof(machine->name));
 }
 
@@ -181,6 +309,7 @@ static mgb_group_t *group_get(mgb_context_t *ctx, joining_t *join, uint32_t i,
     group = apr_array_push(ctx->groups);
     memset(group, 0, sizeof(*group));
     group->slot = GB_NO_INDEX;
+    group->before = GB_NO_INDEX;
     group->balancer = b;
     group->worker = worker;
     join->by_root[root] = (uint32_t)ctx->groups->nelts;
@@ -192,7 +321,11 @@ static void describe_one(mgb_context_t *ctx, mgb_balancer_t *b, proxy_worker *wo
 {
     const mgb_hints_t *hints = mgb_config_hints(worker);
     mgb_group_t *group = group_get(ctx, baton, i, b, worker);
+    uint32_t slot = mgb_members_known(ctx, worker);
 
+    if (slot != GB_NO_INDEX && ctx->shared->members[slot].machine != GB_NO_INDEX) {
+        group->before = ctx->shared->members[slot].machine;
+    }
     if (hints && !group->has_hints) {
         group->has_hints = true;
         group->hints = *hints;
@@ -229,4 +362,17 @@ void mgb_machines_bind(mgb_context_t *ctx, apr_pool_t *ptemp)
         group_claim(ctx, group, group->balancer, group->worker, ptemp);
     }
     each_member(ctx, assign_one, &join);
+}
+
+void mgb_machines_owe(mgb_context_t *ctx)
+{
+    for (int i = 0; i < ctx->groups->nelts; i++) {
+        const mgb_group_t *group = &APR_ARRAY_IDX(ctx->groups, i, mgb_group_t);
+
+        if (group->slot != GB_NO_INDEX && group->balancer->was_on &&
+            group->balancer->conf->mode == GB_MODE_OBSERVE &&
+            sleeps(&ctx->shared->machines[group->slot])) {
+            ctx->shared->machines[group->slot].owed = 1;
+        }
+    }
 }

@@ -315,6 +315,9 @@ static void balancer_claim(mgb_context_t *ctx, mgb_balancer_t *b, uint32_t i)
             b->balancer->s->name);
         return;
     }
+    /* Of a balancer that is met first, a checkpoint may tell; it tells of `on` only. */
+    b->was_on = sh->balancers[b->index].generation == 0 ||
+                sh->balancers[b->index].pool.mode == GB_MODE_ON;
     sh->balancers[b->index].generation = ctx->generation;
     pool_settings(&sh->balancers[b->index].pool, b->conf);
     map_put(ctx->pools, b->balancer->workers, i);

@@ -113,6 +113,7 @@ static apr_status_t segment_bind(mgb_context_t *ctx, int members, apr_pool_t *pt
         rv = mgb_checkpoint_load(ctx->shared, ctx->conf->state_dir, ctx->server, ptemp);
     }
     if (rv == APR_SUCCESS) {
+        mgb_machines_owe(ctx);
         mgb_members_order(ctx, ptemp);
     }
     return rv;

@@ -186,6 +186,19 @@ typedef struct mgb_member_t {
                                         */
 } mgb_member_t;
 
+/* How to wake a machine, kept for the restart at which its keys are gone while it
+ * sleeps: it is woken by them once more.  No secret stands here. */
+typedef struct mgb_ways_t {
+    uint32_t count;
+    uint32_t way[GB_RUNGS_MAX]; /* mgb_way_e */
+    char name[GB_RUNGS_MAX][64];
+    char exec[GB_RUNGS_MAX][512]; /* the command's words, each ended by NUL, then NUL */
+    uint8_t mac[6];
+    uint16_t wol_port;
+    uint32_t has_mac;
+    char wol_host[256], wol_iface[32], ipmi[272];
+} mgb_ways_t;
+
 /* A machine and what is told of it beside its state.  Keeper, but for the key. */
 typedef struct mgb_machine_t {
     uint32_t used; /* mgb_slot_e */
@@ -200,6 +213,8 @@ typedef struct mgb_machine_t {
     double watts;                 /* now */
     uint32_t watts_source;        /* 0 assumed, 1 curve, 2 measured */
     uint32_t has_bmc;
+    uint32_t owed;   /* 1: we put it to sleep, and nobody manages it now: wake it */
+    mgb_ways_t ways; /* parent */
 } mgb_machine_t;
 
 typedef struct mgb_balancer_shared_t {
@@ -305,13 +320,15 @@ typedef struct mgb_balancer_t {
     proxy_server_conf *proxy_conf;
     proxy_balancer *balancer;
     bool bypower; /* its lbmethod is ours */
+    bool was_on;  /* GreenBalance on before this restart, as far as known */
 } mgb_balancer_t;
 
 /* A machine as the configuration describes it: what its members' keys say together. */
 typedef struct mgb_group_t {
-    uint32_t slot;            /* of the machine in the segment; GB_NO_INDEX: no room */
-    bool has_hints;           /* some member of it has a key of ours */
-    mgb_hints_t hints;        /* merged; the first member's where they agree anyway */
+    uint32_t slot;     /* of the machine in the segment; GB_NO_INDEX: no room */
+    bool has_hints;    /* some member of it has a key of ours */
+    mgb_hints_t hints; /* merged; the first member's where they agree anyway */
+    uint32_t before; /* machine of its members before this restart; GB_NO_INDEX: new */
     mgb_balancer_t *balancer; /* of its first member */
     proxy_worker *worker;     /* its first member */
 } mgb_group_t;
@@ -349,6 +366,9 @@ void mgb_members_tell_full(mgb_context_t *ctx, const mgb_balancer_t *b,
                            const char *name);
 /* machines.c: joins members to machines and claims their slots; part of binding. */
 void mgb_machines_bind(mgb_context_t *ctx, apr_pool_t *ptemp);
+/* After the checkpoint was read: what slept under GreenBalance on and is observed now
+ * is owed a wake. */
+void mgb_machines_owe(mgb_context_t *ctx);
 /* The balancer of a request's proxy_balancer, or NULL when it is not ours. */
 mgb_balancer_t *mgb_members_balancer(const mgb_context_t *ctx, const proxy_balancer *b);
 /* The slot of a worker; claims one for a worker added at run time.  GB_NO_INDEX: none.

@@ -233,6 +233,9 @@ static void rig_resolve(mgb_keeper_t *keeper, uint32_t i)
             first = false;
         }
     }
+    if (keeper->shared->machines[rig->slot].owed) {
+        on = observed = false; /* until it is awake: then nobody switches it any more */
+    }
     machine->rungs_wake = rig->hints ? rig->hints->wake_count : 0;
     machine->rungs_sleep = rig->hints ? rig->hints->sleep_count : 0;
     machine->flags = kept | (machine->rungs_wake ? GB_MF_CAN_WAKE : 0) |
@@ -476,6 +479,18 @@ static void errors_clear(mgb_keeper_t *keeper, uint32_t rig)
     }
 }
 
+/* What an earlier configuration had put to sleep is awake: it is managed, or not, as
+ * the configuration of now says. */
+static void owed_settle(mgb_keeper_t *keeper, uint32_t rig)
+{
+    mgb_machine_t *machine = &keeper->shared->machines[keeper->rigs[rig].slot];
+
+    if (machine->owed) {
+        machine->owed = 0;
+        rig_resolve(keeper, rig);
+    }
+}
+
 static void action_do(mgb_keeper_t *keeper, const gb_action_t *action, int64_t now_us)
 {
     uint32_t rig = action->machine;
@@ -502,6 +517,7 @@ static void action_do(mgb_keeper_t *keeper, const gb_action_t *action, int64_t n
     }
     if (action->to == GB_ST_ON && action->from != GB_ST_ON) {
         errors_clear(keeper, rig);
+        owed_settle(keeper, rig);
     }
 }
 

@@ -113,3 +113,27 @@ def test_observe_orders_nothing(site):
     assert not any(o["via"] == "ipmi" for h in room for o in h.orders())
     assert proxy.balancer_status()["wanted_awake"] == 1
     assert proxy.balancer_status()["mode"] == "observe"
+
+
+def test_removed_keys_wake_what_sleeps(site):
+    room, proxy = site(specs(2))
+    urls = [h.url for h in room]
+    proxy.wait_state(urls[1], "asleep", 30)
+    proxy.members = [(url, "capacity=4") for url in urls]
+    proxy.graceful()
+    wait(lambda: room["web2"].serving(), 15, "web2 is woken")
+    proxy.wait_state(urls[1], "on", 10)
+    assert "GB0014" in proxy.log()
+    time.sleep(3)
+    assert room["web2"].powered()
+
+
+def test_observe_wakes_what_it_finds_asleep_by_us(site):
+    room, proxy = site(specs(2))
+    urls = [h.url for h in room]
+    proxy.wait_state(urls[1], "asleep", 30)
+    proxy.policy_on = "observe"
+    proxy.graceful()
+    proxy.wait_state(urls[1], "on", 15)
+    time.sleep(3)
+    assert room["web2"].powered() and proxy.states()[urls[1]] == "on"

@@ -419,10 +419,26 @@ def test_every_probe_has_a_connection_of_its_own_and_closes_it(harness, servers,
                                                               certificate):
     """A descriptor that is left open once a probe would end the keeper within a day."""
     tls = tls_context(certificate)
-    options = {"interval": 60, "timeout": 60}
+    options = {"interval": 150, "timeout": 150}
+    closed, left_open = [], []
+
+    def patient(answer):
+        def wait_for_the_end(connection, request):
+            connection.settimeout(0.4)
+            connection.sendall(answer)
+            try:
+                connection.recv(1)
+                closed.append(answer)
+            except ConnectionError:
+                closed.append(answer)
+            except socket.timeout:
+                left_open.append(answer)
+
+        return wait_for_the_end
+
     harness.rig(state="on")
-    targets = [servers(OK), servers(OK, tls=tls), servers(b"AB\x00\x01\x09"), servers(),
-               servers(OK)]
+    targets = [servers(patient(OK)), servers(patient(OK), tls=tls),
+               servers(patient(b"AB\x00\x01\x09")), servers(), servers(patient(OK))]
     for scheme, server in zip(("http", "https", "ajp", "fcgi"), targets):
         harness.door("%s://%s" % (scheme, server.address), **options)
     harness.door("http://localhost:%d" % targets[4].port, **options)
@@ -430,10 +446,11 @@ def test_every_probe_has_a_connection_of_its_own_and_closes_it(harness, servers,
     time.sleep(1)
     begun = len(os.listdir("/proc/%d/fd" % harness.process.pid))
     count = [len(server.arrivals) for server in targets]
-    time.sleep(2)
+    time.sleep(3)
     assert len(os.listdir("/proc/%d/fd" % harness.process.pid)) <= begun + 5
     for server, before in zip(targets, count):
         assert len(server.arrivals) - before >= 10
+    assert len(closed) > 40 and not left_open
 
 
 # ---------------------------------------------------------------- names
