@@ -20,16 +20,19 @@
  */
 #include "probe.h"
 
+#include <sys/resource.h>
+
 #define WAKING_EVERY_US (100 * GB_US_PER_MS)
 #define WAKING_MOST_US  (1 * GB_US_PER_S)
-#define WAKING_LEAST_US                                                                \
-    (100 * GB_US_PER_MS)                      /* to connect, when it once did quickly  \
-                                               */
-#define WAKING_UNSEEN_US (250 * GB_US_PER_MS) /* to connect, when it never did yet */
-#define WAKING_LONG      16 /* one probe in so many may take its full time to connect */
+/* Time to connect to a machine that wakes: when it once did quickly; when it was never
+ * seen; and one probe in so many may take its full time for it. */
+#define WAKING_LEAST_US  (100 * GB_US_PER_MS)
+#define WAKING_UNSEEN_US (250 * GB_US_PER_MS)
+#define WAKING_LONG      16
 /* Starts fall together in slots: fewer wake-ups, and still no burst. */
 #define SLOT_US       (20 * GB_US_PER_MS)
 #define TELL_EVERY_US (60 * GB_US_PER_S)
+#define OTHER_FDS     256 /* drivers, sockets, logs */
 
 typedef struct check_t {
     mgb_keeper_t *keeper;
@@ -363,6 +366,18 @@ static void add(mgb_keeper_t *keeper, int64_t now_us)
     }
 }
 
+/* Room for all members to hang at the same time, in both kinds of checks. */
+static void descriptors_raise(uint32_t members)
+{
+    struct rlimit limit;
+    rlim_t wanted = 2 * (rlim_t)members + OTHER_FDS;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < wanted) {
+        limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
+        (void)setrlimit(RLIMIT_NOFILE, &limit); /* without: GB0505 tells of it */
+    }
+}
+
 apr_status_t mgb_checks_create(mgb_keeper_t *keeper)
 {
     mgb_checks_t *checks = apr_pcalloc(keeper->pool, sizeof(*checks));
@@ -376,6 +391,7 @@ apr_status_t mgb_checks_create(mgb_keeper_t *keeper)
     if (checks->room < keeper->door_count) {
         checks->room = keeper->door_count;
     }
+    descriptors_raise(checks->room);
     checks->checks = apr_pcalloc(keeper->pool, checks->room * sizeof(check_t *));
     keeper->checks = checks;
     mgb_checks_tick(keeper, mgb_now_us());
