@@ -21,7 +21,7 @@
  * httpd calls the finder under the balancer's thread mutex; other processes choose at
  * the same time.  Nothing here waits, allocates or does I/O.
  */
-#include "mod_greenbalance.h"
+#include "load_private.h"
 
 #include "ap_provider.h"
 
@@ -54,10 +54,12 @@ typedef struct stock_t {
 static uint32_t place_of(const mgb_context_t *ctx, const proxy_worker *worker)
 {
     uint32_t slot = mgb_members_known(ctx, worker);
+    gb_pick_table_t *table;
+    uint32_t place;
 
-    return slot == GB_NO_INDEX ? GB_NO_INDEX
-                               : __atomic_load_n(&ctx->shared->members[slot].position,
-                                                 __ATOMIC_ACQUIRE);
+    return slot != GB_NO_INDEX && mgb_load_position(ctx->shared, slot, &table, &place)
+               ? place
+               : GB_NO_INDEX;
 }
 
 static bool is_open(const mgb_context_t *ctx, const proxy_worker *worker,
@@ -191,6 +193,13 @@ static proxy_worker *find_stranger(mgb_context_t *ctx, proxy_balancer *balancer,
                : NULL;
 }
 
+/* Two processes that met a new worker at once gave it two places; it is counted in one
+ * of them. */
+static uint32_t place_of_slot(const mgb_context_t *ctx, uint32_t slot)
+{
+    return __atomic_load_n(&ctx->shared->members[slot].position, __ATOMIC_ACQUIRE);
+}
+
 static proxy_worker *elect(mgb_context_t *ctx, gb_pick_table_t *table,
                            proxy_balancer *balancer, request_rec *r, bool strangers)
 {
@@ -210,7 +219,8 @@ static proxy_worker *elect(mgb_context_t *ctx, gb_pick_table_t *table,
         if (!worker) {
             continue; /* another process has met it first */
         }
-        if (!PROXY_WORKER_IS_USABLE(worker) || PROXY_WORKER_IS_DRAINING(worker)) {
+        if (place_of_slot(ctx, slot) != position || !PROXY_WORKER_IS_USABLE(worker) ||
+            PROXY_WORKER_IS_DRAINING(worker)) {
             gb_pick_bar(table, position);
             continue;
         }

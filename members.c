@@ -117,22 +117,30 @@ uint8_t mgb_members_use(const proxy_worker *worker)
 
 /* ------------------------------------------------------------------ positions */
 
-static void position_append(mgb_shared_t *sh, uint32_t balancer, uint32_t slot,
-                            uint8_t gate)
+/* Does the member stand where it says?  One that vanished and came back with a graceful
+ * restart has its position of before, which is another one's now. */
+static bool has_place(mgb_shared_t *sh, uint32_t slot)
 {
-    gb_pick_table_t *table = MGB_TABLE(sh, balancer);
-    mgb_member_t *member = &sh->members[slot];
-    uint32_t position = __atomic_fetch_add(&table->used, 1, __ATOMIC_ACQ_REL);
+    const mgb_member_t *member = &sh->members[slot];
+    gb_pick_table_t *table = MGB_TABLE(sh, member->balancer);
+    uint32_t position = __atomic_load_n(&member->position, __ATOMIC_ACQUIRE);
 
-    if (position >= table->size) {
-        __atomic_fetch_sub(&table->used, 1, __ATOMIC_ACQ_REL);
-        return;
+    return position < __atomic_load_n(&table->used, __ATOMIC_ACQUIRE) &&
+           position < table->size &&
+           __atomic_load_n(&gb_pick_order(table)[position], __ATOMIC_RELAXED) == slot;
+}
+
+/* Two processes may do this at once: then one of the two places is nobody's, and the
+ * choice passes it over. */
+static void place_append(mgb_shared_t *sh, uint32_t slot)
+{
+    mgb_member_t *member = &sh->members[slot];
+    uint32_t position = gb_pick_append(MGB_TABLE(sh, member->balancer), (uint16_t)slot,
+                                       member->capacity, (uint8_t)member->lbset);
+
+    if (position != GB_NO_INDEX) {
+        __atomic_store_n(&member->position, position, __ATOMIC_RELEASE);
     }
-    gb_pick_order(table)[position] = (uint16_t)slot;
-    gb_pick_lbsets(table)[position] = (uint8_t)member->lbset;
-    gb_pick_records(table)[position].capacity = (uint16_t)member->capacity;
-    __atomic_store_n(&member->position, position, __ATOMIC_RELEASE);
-    gb_pick_set_gate(table, position, gate);
 }
 
 static void remember(mgb_context_t *ctx, proxy_worker *worker, uint32_t slot)
@@ -157,28 +165,35 @@ void mgb_members_tell_full(mgb_context_t *ctx, const mgb_balancer_t *b,
 uint32_t mgb_members_slot(mgb_context_t *ctx, const mgb_balancer_t *b,
                           proxy_worker *worker)
 {
+    mgb_shared_t *sh = ctx->shared;
     uint32_t slot = map_get(ctx->members, worker);
     mgb_member_t *member;
-    bool is_new;
+    bool is_new = false;
 
-    if (slot != GB_NO_INDEX || b->index == GB_NO_INDEX) {
+    if (b->index == GB_NO_INDEX) {
         return slot;
     }
-    slot = mgb_shared_claim_member(ctx->shared, b->index, worker->s->name_ex, &is_new);
     if (slot == GB_NO_INDEX) {
-        mgb_members_tell_full(ctx, b, worker->s->name_ex);
-        return slot;
+        slot = mgb_shared_claim_member(sh, b->index, worker->s->name_ex, &is_new);
+        if (slot == GB_NO_INDEX) {
+            if (sh->header->members_top >= sh->header->members_room) {
+                mgb_members_tell_full(ctx, b, worker->s->name_ex);
+            } /* else another process is claiming: the caller comes again */
+            return slot;
+        }
+        remember(ctx, worker, slot);
     }
-    member = &ctx->shared->members[slot];
-    if (is_new || member->position == GB_NO_INDEX) {
+    member = &sh->members[slot];
+    if (is_new || member->capacity == 0) {
         member->capacity = 16;
         member->lbset = (uint32_t)worker->s->lbset;
         gb_curve_linear(&member->curve, 100, 200);
         member->curve.off_watts = 5;
         member->curve.assumed = member->curve.assumed_off = 1;
-        position_append(ctx->shared, b->index, slot, GB_GATE_OPEN);
     }
-    remember(ctx, worker, slot);
+    if (!has_place(sh, slot)) {
+        place_append(sh, slot);
+    }
     return slot;
 }
 
