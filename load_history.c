@@ -172,17 +172,18 @@ void mgb_meter_repair(mgb_shared_t *sh, int64_t now_us)
     for (uint32_t slot = 0; slot < sh->header->members_top; slot++) {
         const mgb_member_t *member = &sh->members[slot];
         gb_pick_table_t *table;
-        uint32_t position, in_table, in_rows;
+        uint32_t position, in_rows, in_table = 0;
+        bool placed;
 
         if (!is_live(member, sh->header)) {
             continue;
         }
-        if (!mgb_load_position(sh, slot, &table, &position)) {
-            in_rows = rows_sum(sh, history, rows, slot);
-        }
-        else {
+        placed = mgb_load_position(sh, slot, &table, &position);
+        if (placed) {
             in_table = gb_pick_read(table, position).in_flight;
-            in_rows = rows_sum(sh, history, rows, slot);
+        }
+        in_rows = rows_sum(sh, history, rows, slot); /* as close to it as can be */
+        if (placed) {
             drift_note(sh, slot, &history->members[slot], table, position,
                        (int32_t)(in_table - in_rows));
         }

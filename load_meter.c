@@ -181,12 +181,26 @@ static bool is_tunnel(const proxy_worker *worker, const request_rec *r)
                           : strncmp(worker->s->scheme, "ws", 2) == 0;
 }
 
+/* The number at the beginning of "200 OK"; 0: there is none. */
+static int answered_with(const char *status_line)
+{
+    int status = 0;
+
+    for (int i = 0; status_line && i < 3; i++) {
+        if (!apr_isdigit(status_line[i])) {
+            return 0;
+        }
+        status = status * 10 + (status_line[i] - '0');
+    }
+    return status;
+}
+
 /* While post_request runs, r->status is what the scheme handler returned: OK when the
  * backend's answer was passed on, DONE when it broke off, else an error made here.  The
  * backend's own status then stands in r->status_line alone. */
 static gb_outcome_e outcome_of(const proxy_worker *worker, const request_rec *r)
 {
-    int answered = r->status_line ? atoi(r->status_line) : 0;
+    int answered = answered_with(r->status_line);
 
     if (r->connection->aborted) {
         return GB_OUT_ABORTED;

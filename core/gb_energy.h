@@ -11,7 +11,7 @@
 typedef struct gb_curve_t {
     double watts[11];
     double off_watts;
-    uint32_t assumed;  /* 1: the administrator gave no curve */
+    uint32_t assumed; /* 1: the administrator gave no curve */
     uint32_t assumed_off;
 } gb_curve_t;
 
