@@ -1,4 +1,6 @@
-/* Waiting for epoll events until an instant, to the microsecond. */
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Waiting for epoll events until an instant, to the microsecond. */
 #include "await.h"
 
 #include "clock.h"

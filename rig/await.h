@@ -1,4 +1,6 @@
-/* Waiting for epoll events until an instant, to the microsecond: epoll_wait() itself
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Waiting for epoll events until an instant, to the microsecond: epoll_wait() itself
  * counts in milliseconds, too coarse for thousands of arrivals a second. */
 #ifndef RIG_AWAIT_H
 #define RIG_AWAIT_H

@@ -1,4 +1,6 @@
-/* Gives one order to a simulated machine, in the words of ipmi_sim's chassis_control:
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Gives one order to a simulated machine, in the words of ipmi_sim's chassis_control:
  *
  *   chassis SOCKET VIA get power
  *   chassis SOCKET VIA set power 1|0, set shutdown 1, set reset 1

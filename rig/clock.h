@@ -1,4 +1,6 @@
-/* Monotonic time in microseconds: the only clock that the machine room measures
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Monotonic time in microseconds: the only clock that the machine room measures
  * intervals with. CLOCK_MONOTONIC is the same in every network namespace and in
  * Python's time.monotonic(). */
 #ifndef RIG_CLOCK_H

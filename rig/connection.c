@@ -1,4 +1,6 @@
-/* One client's connection to a simulated server.
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * One client's connection to a simulated server.
  *
  * READ_HEAD -> READ_BODY -> SERVICE or PAUSE -> WRITE -> READ_HEAD ... A connection
  * has one timer: the end of its service or pause, or the next piece of a slow body. */

@@ -1,4 +1,6 @@
-/* One client's connection to a simulated server, from accept to close. */
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * One client's connection to a simulated server, from accept to close. */
 #ifndef RIG_CONNECTION_H
 #define RIG_CONNECTION_H
 

@@ -1,4 +1,6 @@
-/* An ipmi_sim module that adds the two DCMI commands a power meter is read by: Get
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * An ipmi_sim module that adds the two DCMI commands a power meter is read by: Get
  * DCMI Capabilities Info and Get Power Reading (DCMI 1.5, sections 6.1 and 6.6).
  *
  *   loadlib "dcmi.so" "/path/of/the/watts/file"

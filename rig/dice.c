@@ -1,4 +1,6 @@
-/* splitmix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators,
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * splitmix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators,
  * 2014): eight bytes of state, good enough for arrivals and lost packets. */
 #include "dice.h"
 

@@ -1,4 +1,6 @@
-/* A small seeded random source, so that a run can be repeated. */
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A small seeded random source, so that a run can be repeated. */
 #ifndef RIG_DICE_H
 #define RIG_DICE_H
 

@@ -1,4 +1,6 @@
-/* Faults are files in a host's faults/ folder. */
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Faults are files in a host's faults/ folder. */
 #include "fault.h"
 
 #include <fcntl.h>

@@ -1,4 +1,6 @@
-/* Faults are files in a host's faults/ folder, one a kind, holding the value: any
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Faults are files in a host's faults/ folder, one a kind, holding the value: any
  * process can set or heal one, and it takes effect when it is next looked at. */
 #ifndef RIG_FAULT_H
 #define RIG_FAULT_H

@@ -1,4 +1,6 @@
-/* The server process of a simulated machine: real HTTP/1.1 over TCP, TLS or a unix
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The server process of a simulated machine: real HTTP/1.1 over TCP, TLS or a unix
  * socket, with a limited capacity. One process a host, one thread, epoll.
  *
  *   host --name web1 --listen 127.0.0.1:8081 --capacity 16 --service-ms 20
@@ -150,7 +152,7 @@ static int listen_unix(const char *path)
         errno = ENAMETOOLONG;
         return -1;
     }
-    strcpy(address.sun_path, path);
+    memcpy(address.sun_path, path, strlen(path) + 1);
     unlink(path);
     /* The proxy's children run as somebody else. */
     if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) ||

@@ -1,4 +1,6 @@
-/* HTTP/1.1 framing for the simulated server and the load generator. */
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * HTTP/1.1 framing for the simulated server and the load generator. */
 #include "http1.h"
 
 #include <stdlib.h>

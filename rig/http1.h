@@ -1,4 +1,6 @@
-/* HTTP/1.1 framing, as much as the simulated server and the load generator share:
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * HTTP/1.1 framing, as much as the simulated server and the load generator share:
  * where a head ends, what a header says, where a body ends. */
 #ifndef RIG_HTTP1_H
 #define RIG_HTTP1_H

@@ -1,4 +1,6 @@
-/* The network link of a simulated machine in its own network namespace. */
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The network link of a simulated machine in its own network namespace. */
 #include "link.h"
 
 #include "number.h"

@@ -1,4 +1,6 @@
-/* A load generator that watches a server from outside and records every request.
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A load generator that watches a server from outside and records every request.
  *
  *   load --to 127.0.0.1:8080 --rate 100 --duration 30 --csv requests.csv
  *   load --to 127.0.0.1:8080 --points "0 20, 30 400, 60 20"

@@ -1,4 +1,6 @@
-/* The load generator's command line. */
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The load generator's command line. */
 #include "load_options.h"
 
 #include "number.h"

@@ -1,4 +1,6 @@
-/* The load generator's command line. */
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The load generator's command line. */
 #ifndef RIG_LOAD_OPTIONS_H
 #define RIG_LOAD_OPTIONS_H
 

@@ -1,4 +1,6 @@
-/* A simulated machine: it has power or not, boots, runs its server, shuts down. One
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A simulated machine: it has power or not, boots, runs its server, shuts down. One
  * process a machine, which is there with the power off too: it takes the orders of the
  * BMC, the network card, the power driver and the room one after the other, so that an
  * order that comes twice cannot boot twice, and writes down every one.

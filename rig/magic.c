@@ -1,4 +1,6 @@
-/* The magic packet, as a network card looks for it. */
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The magic packet, as a network card looks for it. */
 #include "magic.h"
 
 #include <stdio.h>

@@ -1,4 +1,6 @@
-/* The magic packet: six times FF, then sixteen times the card's address, anywhere in
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The magic packet: six times FF, then sixteen times the card's address, anywhere in
  * a payload; with SecureOn, six bytes of password after it. */
 #ifndef RIG_MAGIC_H
 #define RIG_MAGIC_H

@@ -1,4 +1,6 @@
-/* The power meter of one simulated machine: a model, not a measurement. */
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The power meter of one simulated machine: a model, not a measurement. */
 #include "meter.h"
 
 #include "number.h"
@@ -38,7 +40,7 @@ bool curve_parse(curve_t *curve, const char *text)
     if (strlen(text) >= sizeof copy) {
         return false;
     }
-    strcpy(copy, text);
+    memcpy(copy, text, strlen(text) + 1);
     colon = strchr(copy, ':');
     if (colon) {
         return parse_idle_peak(curve, copy, colon);

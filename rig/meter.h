@@ -1,4 +1,6 @@
-/* The power meter of one simulated machine. Its watts are MODELLED from the machine's
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The power meter of one simulated machine. Its watts are MODELLED from the machine's
  * state and load by a power curve; nothing here measures electricity.
  *
  * Two files per machine: PATH holds the present watts as a plain integer (what the

@@ -1,4 +1,6 @@
-/* The network card of a simulated machine, which listens while the machine is off.
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The network card of a simulated machine, which listens while the machine is off.
  *
  *   nic --socket web1.sock --mac 02:... --netns NAME --interface eth0
  *   nic --socket web1.sock --mac 02:... --udp 127.0.0.1:9001

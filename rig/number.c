@@ -1,4 +1,6 @@
-/* Strict numbers from a command line. */
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Strict numbers from a command line. */
 #include "number.h"
 
 #include <errno.h>

@@ -1,4 +1,6 @@
-/* Strict numbers from a command line: the whole word must be the number. */
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Strict numbers from a command line: the whole word must be the number. */
 #ifndef RIG_NUMBER_H
 #define RIG_NUMBER_H
 

@@ -1,4 +1,6 @@
-/* How many requests a second arrive at which time. */
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * How many requests a second arrive at which time. */
 #include "profile.h"
 
 #include <stdio.h>

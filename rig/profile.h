@@ -1,4 +1,6 @@
-/* How many requests a second arrive at which time: straight lines between points. */
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * How many requests a second arrive at which time: straight lines between points. */
 #ifndef RIG_PROFILE_H
 #define RIG_PROFILE_H
 

@@ -1,4 +1,6 @@
-/* Places, queue and watts of a simulated server. */
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Places, queue and watts of a simulated server. */
 #include "service.h"
 
 #include <stdlib.h>

@@ -1,4 +1,6 @@
-/* What a simulated server can do at once: places for requests served at full speed, a
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What a simulated server can do at once: places for requests served at full speed, a
  * queue for those that must wait, and the watts that the busy places draw. */
 #ifndef RIG_SERVICE_H
 #define RIG_SERVICE_H

@@ -1,4 +1,6 @@
-/* A non-blocking byte stream over a connected socket, plain or TLS. */
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A non-blocking byte stream over a connected socket, plain or TLS. */
 #ifndef RIG_STREAM_H
 #define RIG_STREAM_H
 

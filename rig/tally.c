@@ -1,4 +1,6 @@
-/* The load generator's records. */
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The load generator's records. */
 #include "tally.h"
 
 #include <inttypes.h>

@@ -1,4 +1,6 @@
-/* The load generator's records: a CSV line for each request, a live line each second,
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The load generator's records: a CSV line for each request, a live line each second,
  * a summary at the end. */
 #ifndef RIG_TALLY_H
 #define RIG_TALLY_H

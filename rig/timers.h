@@ -1,4 +1,6 @@
-/* A binary heap of timers that live inside their owners. */
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A binary heap of timers that live inside their owners. */
 #ifndef RIG_TIMERS_H
 #define RIG_TIMERS_H
 

@@ -1,4 +1,6 @@
-/* The wire to a machine's front panel. One connection carries one order and its
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The wire to a machine's front panel. One connection carries one order and its
  * answer; SOCK_SEQPACKET keeps each whole. The answer starts with '0' or '1'. */
 #include "wire.h"
 
@@ -22,7 +24,7 @@ static int set_address(struct sockaddr_un *address, const char *path)
         errno = ENAMETOOLONG;
         return -1;
     }
-    strcpy(address->sun_path, path);
+    memcpy(address->sun_path, path, strlen(path) + 1);
     return socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 }
 

@@ -1,4 +1,6 @@
-/* The wire to a machine's front panel: a unix socket that takes orders. */
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The wire to a machine's front panel: a unix socket that takes orders. */
 #ifndef RIG_WIRE_H
 #define RIG_WIRE_H
 
