@@ -1,0 +1,45 @@
+"""The demo leaves nothing behind, also when it is interrupted."""
+
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+from proxy import ROOT, wait
+
+DAY = os.path.join(ROOT, "demo", "day.py")
+
+
+def traces(folder):
+    """Processes, files and namespaces of a demo whose temporary files are in folder."""
+    found = os.listdir(folder)
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                with open("/proc/%s/cmdline" % entry) as f:
+                    if folder + "/" in f.read():
+                        found.append("process " + entry)
+            except OSError:
+                continue
+    return found
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_demo_cleans_up(base, how):
+    demo = subprocess.Popen(["/usr/bin/python3", "-B", DAY, "--seconds", "60"],
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                            env=dict(os.environ, TMPDIR=str(base)), start_new_session=True)
+    try:
+        # The rate in its live line says that load is running.
+        for line in demo.stdout:
+            if "req/s" in line:
+                break
+        time.sleep(1)
+        os.killpg(demo.pid, how)
+        demo.stdout.read()
+        assert demo.wait(timeout=60) == 130
+    finally:
+        if demo.poll() is None:
+            demo.kill()
+    wait(lambda: not traces(str(base)), 15, lambda: "all is gone: %s" % traces(str(base)))
