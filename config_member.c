@@ -286,16 +286,16 @@ void mgb_config_member_default(mgb_hints_t *hints)
         hints->wol_port = GB_PORT_WOL;
     }
     if (!hints->capacity) {
-        hints->capacity = 16;
+        hints->capacity = MGB_CAPACITY_DEFAULT;
     }
     if (hints->curve.assumed) {
-        (void)gb_parse_watts("100:200", hints->curve.watts);
+        gb_curve_linear(&hints->curve, GB_ASSUMED_IDLE_WATTS, GB_ASSUMED_PEAK_WATTS);
     }
     if (hints->curve.assumed_off) {
-        hints->curve.off_watts = 5;
+        hints->curve.off_watts = GB_ASSUMED_OFF_WATTS;
     }
     if (!hints->boot_us) {
-        hints->boot_us = 120 * GB_US_PER_S;
+        hints->boot_us = MGB_BOOT_DEFAULT_US;
     }
 }
 

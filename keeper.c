@@ -244,7 +244,6 @@ static void keeper_run(mgb_keeper_t *keeper, pid_t parent)
         }
         mgb_loop_run(keeper->loop, next_us);
     }
-    keeper->stopping = true;
     mgb_checkpoint_save(keeper->shared, keeper->ctx->conf->state_dir);
     if (header->keeper_pid == (uint32_t)getpid()) {
         __atomic_store_n(&header->keeper_pid, 0, __ATOMIC_RELEASE);

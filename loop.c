@@ -18,7 +18,6 @@ typedef struct watch_t {
     mgb_io_fn *fn; /* NULL: no watch on this descriptor */
     void *baton;
     uint32_t serial;
-    uint32_t events;
 } watch_t;
 
 typedef struct alarm_t {
@@ -122,7 +121,6 @@ apr_status_t mgb_loop_watch(mgb_loop_t *loop, int fd, uint32_t epoll_events,
     }
     watch->fn = fn;
     watch->baton = baton;
-    watch->events = epoll_events;
     return APR_SUCCESS;
 }
 

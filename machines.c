@@ -222,11 +222,9 @@ static bool group_owed(mgb_context_t *ctx, mgb_group_t *group)
         return false;
     }
     if (!group->has_hints) {
-        gb_curve_linear(&group->hints.curve, 100, 200);
-        group->hints.curve.off_watts = 5;
-        group->hints.curve.assumed = group->hints.curve.assumed_off = 1;
+        gb_curve_assume(&group->hints.curve);
         group->hints.boot_us = machine->m.boot.first_guess_us;
-        group->hints.capacity = 16;
+        group->hints.capacity = MGB_CAPACITY_DEFAULT;
         group->hints.worker = group->worker;
         group->hints.member_url = group->worker->s->name_ex;
         group->has_hints = true;
@@ -248,7 +246,7 @@ static void group_claim(mgb_context_t *ctx, mgb_group_t *group, const mgb_balanc
 {
     const char *identities[3];
     const mgb_hints_t *hints = group->has_hints ? &group->hints : NULL;
-    int64_t boot_us = hints ? hints->boot_us : 120 * GB_US_PER_S;
+    int64_t boot_us = hints ? hints->boot_us : MGB_BOOT_DEFAULT_US;
     mgb_machine_t *machine;
     bool is_new;
 

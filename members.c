@@ -185,11 +185,9 @@ uint32_t mgb_members_slot(mgb_context_t *ctx, const mgb_balancer_t *b,
     }
     member = &sh->members[slot];
     if (is_new || member->capacity == 0) {
-        member->capacity = 16;
+        member->capacity = MGB_CAPACITY_DEFAULT;
         member->lbset = (uint32_t)worker->s->lbset;
-        gb_curve_linear(&member->curve, 100, 200);
-        member->curve.off_watts = 5;
-        member->curve.assumed = member->curve.assumed_off = 1;
+        gb_curve_assume(&member->curve);
     }
     if (!has_place(sh, slot)) {
         place_append(sh, slot);
@@ -285,8 +283,6 @@ static void balancers_of(mgb_context_t *ctx, server_rec *s, apr_hash_t *seen)
         b->server = s;
         b->proxy_conf = conf;
         b->balancer = balancer;
-        b->bypower =
-            balancer->lbmethod && strcmp(balancer->lbmethod->name, LBMETHOD_NAME) == 0;
     }
 }
 
@@ -351,17 +347,14 @@ static void member_bind(mgb_context_t *ctx, mgb_balancer_t *b, proxy_worker *wor
         return;
     }
     member = &ctx->shared->members[slot];
-    member->configured = 1;
     member->generation = ctx->generation;
     member->lbset = (uint32_t)worker->s->lbset;
-    member->capacity = hints ? hints->capacity : 16;
+    member->capacity = hints ? hints->capacity : MGB_CAPACITY_DEFAULT;
     if (hints) {
         member->curve = hints->curve;
     }
     else {
-        gb_curve_linear(&member->curve, 100, 200);
-        member->curve.off_watts = 5;
-        member->curve.assumed = member->curve.assumed_off = 1;
+        gb_curve_assume(&member->curve);
     }
     remember(ctx, worker, slot);
 }

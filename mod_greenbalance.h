@@ -68,6 +68,9 @@ typedef struct mgb_rung_t {
     const mgb_exec_t *exec; /* MGB_WAY_EXEC, resolved by check_config and post_config */
 } mgb_rung_t;
 
+#define MGB_CAPACITY_DEFAULT 16u
+#define MGB_BOOT_DEFAULT_US  (120 * GB_US_PER_S)
+
 /* The keys of one BalancerMember.  pconf; read-only after post_config. */
 typedef struct mgb_hints_t {
     proxy_worker *worker;   /* whose keys they are */
@@ -81,9 +84,9 @@ typedef struct mgb_hints_t {
     apr_port_t wol_port;   /* default 9 */
     const char *wol_iface; /* or NULL */
     const char *ipmi;      /* canonical HOST:PORT or [v6]:PORT, or NULL */
-    uint32_t capacity;     /* default 16 */
+    uint32_t capacity;     /* default MGB_CAPACITY_DEFAULT */
     gb_curve_t curve;      /* default 100:200 and 5, marked as assumed */
-    int64_t boot_us;       /* default 120 s */
+    int64_t boot_us;       /* default MGB_BOOT_DEFAULT_US */
 } mgb_hints_t;
 
 typedef struct mgb_probe_conf_t {    /* GreenHealth */
@@ -146,17 +149,15 @@ const mgb_hints_t *mgb_config_hints(const proxy_worker *worker);
 
 /* Monotonic microseconds: the only clock that decisions see.  Any thread. */
 int64_t mgb_now_us(void);
-/* Wall clock, for display, schedules and the checkpoint only. */
+/* Wall clock, for display and the checkpoint only.  Any thread. */
 apr_time_t mgb_wall_us(void);
-/* The wall-clock instant of a monotonic one. */
-apr_time_t mgb_wall_of_us(int64_t at_us);
 
 #define MGB_TICK_US (100 * GB_US_PER_MS)
 
 /* ---------------------------------------------------------------- shared segment */
 
 #define MGB_MAGIC     0x47424c31u /* "GBL1" */
-#define MGB_LAYOUT    1u          /* change it with every change of the layout */
+#define MGB_LAYOUT    2u          /* change it with every change of the layout */
 #define MGB_EVENTS    512
 #define MGB_KEY_BYTES 512
 
@@ -176,10 +177,9 @@ typedef struct mgb_member_t {
     uint32_t position; /* in the balancer's pick table; GB_NO_INDEX: none yet */
     uint32_t capacity;
     uint32_t lbset;
-    uint32_t configured; /* 1: in the configuration; 0: added in balancer-manager */
-    uint32_t generation; /* of the configuration that last named it */
-    uint32_t bits;       /* PROXY_WORKER_* as the keeper last saw them */
-    gb_health_t health;  /* of this door; keeper */
+    uint32_t generation;      /* of the configuration that last named it */
+    uint32_t bits;            /* PROXY_WORKER_* as the keeper last saw them */
+    gb_health_t health;       /* of this door; keeper */
     char name[GB_NAME_BYTES]; /* worker->s->name_ex */
     gb_curve_t curve;
     char probe_error[GB_REASON_BYTES]; /* why the latest probe failed; "" when it passed
@@ -319,8 +319,7 @@ typedef struct mgb_balancer_t {
     server_rec *server; /* whose configuration it is */
     proxy_server_conf *proxy_conf;
     proxy_balancer *balancer;
-    bool bypower; /* its lbmethod is ours */
-    bool was_on;  /* GreenBalance on before this restart, as far as known */
+    bool was_on; /* GreenBalance on before this restart, as far as known */
 } mgb_balancer_t;
 
 /* A machine as the configuration describes it: what its members' keys say together. */
@@ -347,7 +346,6 @@ typedef struct mgb_context_t {
     uint32_t process;              /* own row; GB_NO_INDEX: none, counts are not kept */
     uint32_t generation;
     uint32_t gates_seen; /* serial of the gates last mirrored */
-    uint32_t active;     /* some balancer is ours in any way */
 } mgb_context_t;
 
 /* NULL until post_config has run (and when the module is loaded and unused). */
@@ -404,10 +402,9 @@ void mgb_lbmethod_register(apr_pool_t *p);
 
 /* status.c: handler greenbalance-status */
 void mgb_status_register_hooks(apr_pool_t *p);
-/* The report as JSON, appended to an array of strings (char*): pages and greenctl. */
-const char *mgb_status_json(apr_pool_t *p, mgb_shared_t *sh);
-/* The fleet as greensim reads it (greenctl model). */
-const char *mgb_status_model(apr_pool_t *p, mgb_shared_t *sh);
+/* The fleet as greensim reads it (greenctl model): JSON, NUL-terminated, in `p`.  Any
+ * process; reads only, no lock. */
+const char *mgb_status_model(apr_pool_t *p, const mgb_shared_t *sh);
 
 /* ---------------------------------------------------------------- keeper */
 
@@ -450,7 +447,6 @@ typedef struct mgb_keeper_t {
     struct mgb_proofs_t *proofs;   /* reverse_health.c */
     struct mgb_waker_t *waker;     /* wake.c */
     struct mgb_control_t *control; /* control.c */
-    bool stopping;
 } mgb_keeper_t;
 
 /* loop.c: epoll and timers of the keeper's one thread.  Callbacks run in that thread,

@@ -416,11 +416,6 @@ mgb_report_t *mgb_report_take(apr_pool_t *p, const mgb_shared_t *sh)
     return report;
 }
 
-const char *mgb_status_json(apr_pool_t *p, mgb_shared_t *sh)
-{
-    return mgb_render_json(p, mgb_report_take(p, sh));
-}
-
 /* ---------------------------------------------------------------- the handler */
 
 /* Does this <Location> set our handler, and does the path lie in it?  The path below

@@ -247,7 +247,7 @@ static void json_model(gb_json_t *json, const void *data)
     gb_json_close_object(json);
 }
 
-const char *mgb_status_model(apr_pool_t *p, mgb_shared_t *sh)
+const char *mgb_status_model(apr_pool_t *p, const mgb_shared_t *sh)
 {
     return json_text_of(p, json_model, mgb_report_take(p, sh));
 }

@@ -22,8 +22,3 @@ apr_time_t mgb_wall_us(void)
 {
     return apr_time_now();
 }
-
-apr_time_t mgb_wall_of_us(int64_t at_us)
-{
-    return mgb_wall_us() - (mgb_now_us() - at_us);
-}

@@ -131,7 +131,7 @@ static uint32_t rig_of_added(mgb_keeper_t *keeper, const mgb_balancer_t *b,
     bool is_new;
 
     machine = mgb_shared_claim_machine(keeper->shared, key, member->name,
-                                       120 * GB_US_PER_S, &is_new);
+                                       MGB_BOOT_DEFAULT_US, &is_new);
     if (machine == GB_NO_INDEX) {
         return GB_NO_INDEX;
     }

@@ -16,6 +16,14 @@ void gb_curve_linear(gb_curve_t *curve, double idle_watts, double peak_watts)
     }
 }
 
+void gb_curve_assume(gb_curve_t *curve)
+{
+    gb_curve_linear(curve, GB_ASSUMED_IDLE_WATTS, GB_ASSUMED_PEAK_WATTS);
+    curve->off_watts = GB_ASSUMED_OFF_WATTS;
+    curve->assumed = 1;
+    curve->assumed_off = 1;
+}
+
 double gb_curve_watts(const gb_curve_t *curve, uint32_t load_permille)
 {
     uint32_t step = load_permille / STEP_PERMILLE;

@@ -38,7 +38,7 @@ typedef struct mgb_job_t {
 
 typedef struct mgb_driver_t {
     const char *name;
-    bool can_on, can_off, can_status, can_watts;
+    bool can_status; /* it can say whether a machine is powered */
     /* Any status but APR_SUCCESS: nothing was started and done() will not be called. */
     apr_status_t (*start)(const mgb_job_t *job);
     /* Called once a loop turn after all starts of a tick: to send many in one call. */

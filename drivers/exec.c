@@ -138,10 +138,5 @@ static apr_status_t exec_start(const mgb_job_t *job)
     return rv;
 }
 
-const mgb_driver_t mgb_driver_exec = {.name = "exec",
-                                      .can_on = true,
-                                      .can_off = true,
-                                      .can_status = true,
-                                      .can_watts = true,
-                                      .start = exec_start,
-                                      .flush = NULL};
+const mgb_driver_t mgb_driver_exec = {
+    .name = "exec", .can_status = true, .start = exec_start, .flush = NULL};

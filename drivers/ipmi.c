@@ -570,10 +570,5 @@ static apr_status_t ipmi_start(const mgb_job_t *job)
     return rv;
 }
 
-const mgb_driver_t mgb_driver_ipmi = {.name = "ipmi",
-                                      .can_on = true,
-                                      .can_off = true,
-                                      .can_status = true,
-                                      .can_watts = true,
-                                      .start = ipmi_start,
-                                      .flush = ipmi_flush};
+const mgb_driver_t mgb_driver_ipmi = {
+    .name = "ipmi", .can_status = true, .start = ipmi_start, .flush = ipmi_flush};

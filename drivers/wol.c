@@ -370,5 +370,4 @@ static apr_status_t wol_start(const mgb_job_t *job)
     return APR_SUCCESS;
 }
 
-const mgb_driver_t mgb_driver_wol = {
-    .name = "wol", .can_on = true, .start = wol_start, .flush = NULL};
+const mgb_driver_t mgb_driver_wol = {.name = "wol", .start = wol_start, .flush = NULL};

@@ -20,6 +20,19 @@ START_TEST(straight_line_from_idle_to_peak)
 }
 END_TEST
 
+START_TEST(assumed_curve_says_that_it_is_assumed)
+{
+    gb_curve_t curve = {0};
+
+    gb_curve_assume(&curve);
+    ck_assert_uint_eq(curve.assumed, 1);
+    ck_assert_uint_eq(curve.assumed_off, 1);
+    ck_assert_double_eq_tol(gb_curve_watts(&curve, 0), 100, NEAR);
+    ck_assert_double_eq_tol(gb_curve_watts(&curve, 1000), 200, NEAR);
+    ck_assert_double_eq_tol(curve.off_watts, 5, NEAR);
+}
+END_TEST
+
 START_TEST(load_between_points_is_interpolated)
 {
     gb_curve_t curve = {{50, 90, 100, 110, 120, 130, 140, 150, 160, 170, 300}, 5, 0, 0};
@@ -101,6 +114,7 @@ Suite *gb_energy_suite(void)
     TCase *tcase = tcase_create("watts and joules");
 
     tcase_add_test(tcase, straight_line_from_idle_to_peak);
+    tcase_add_test(tcase, assumed_curve_says_that_it_is_assumed);
     tcase_add_test(tcase, load_between_points_is_interpolated);
     tcase_add_test(tcase, load_above_full_is_clamped);
     tcase_add_test(tcase, trapezoid_between_samples);
