@@ -495,12 +495,16 @@ void gb_fleet_pool_sleep(gb_tick_t *t, const gb_span_t *span)
             pool->tally.capacity_awake < pool->need.down_capacity) {
             break;
         }
-        if (door->leads && !(sense->bits & NOTE_CHECKED) && !sense->objects &&
-            is_sleepable(machine) && machine->wish != GB_WISH_KEEP_OFF) {
+        if (!door->leads || sense->objects || !is_sleepable(machine) ||
+            machine->wish == GB_WISH_KEEP_OFF) {
+            continue;
+        }
+        if (!(sense->bits & NOTE_CHECKED)) {
             sense->bits |= NOTE_CHECKED;
             let_sleep(t, door->machine, pool);
-            wait = dwells(fleet, door->machine, t->now_us);
         }
+        /* Also when another balancer has looked at it in this tick. */
+        wait = dwells(fleet, door->machine, t->now_us);
     }
     tell_capacity(pool);
 }

@@ -23,12 +23,13 @@ SERVICE_MS = 100     # so one server carries 80 requests a second
 BOOT_S = 4.0
 SHUTDOWN_S = 1.5
 PEAK_RATE = 330.0    # requests a second at noon: five of six servers at 80 %
+WATTS = "140:200"    # idle and peak, of the servers in the AutoScale paper (TOCS 2012)
 BLOCKS = " ▁▂▃▄▅▆▇█"
 
 SETTINGS = """
     GreenAwake min=1 spare=0
-    GreenThreshold wake=80% sleep=55%
-    GreenDwell awake=10s asleep=4s cycles=48/day
+    GreenThreshold wake=80% sleep=60%
+    GreenDwell awake=8s asleep=4s cycles=48/day
     GreenHealth uri=/health interval=1s timeout=1s rise=2 fall=3
     GreenReverseHealth interval=2s fall=2
     GreenWake timeout=20s retry=3s packets=3
@@ -38,9 +39,9 @@ SETTINGS = """
 
 def day_rate(part):
     """Requests a second at a part (0..1) of the day: two peaks over a quiet night."""
-    noon = math.exp(-((part - 0.36) / 0.10) ** 2)
-    evening = 0.85 * math.exp(-((part - 0.76) / 0.09) ** 2)
-    return PEAK_RATE * (0.08 + 0.92 * min(1.0, noon + evening))
+    noon = math.exp(-((part - 0.36) / 0.085) ** 2)
+    evening = 0.85 * math.exp(-((part - 0.74) / 0.075) ** 2)
+    return PEAK_RATE * (0.05 + 0.95 * min(1.0, noon + evening))
 
 
 def write_profile(path, seconds):
@@ -54,7 +55,7 @@ def make_room(directory):
     for i in range(1, 7):
         kind = "wol" if i % 2 else "ipmi"
         specs.append(HostSpec("web%d" % i, kind=kind, boot_s=BOOT_S, shutdown_s=SHUTDOWN_S,
-                              capacity=CAPACITY, service_ms=SERVICE_MS, watts="100:200",
+                              capacity=CAPACITY, service_ms=SERVICE_MS, watts=WATTS,
                               off_watts=5))
     return Room(directory, specs)
 
@@ -66,8 +67,8 @@ def make_proxy(directory, room):
             keys = hints(host, wake="wol", sleep="room")
         else:
             keys = hints(host, wake="ipmi", sleep="ipmi")
-        members.append((host.url, "%s capacity=%d watts=100:200 offwatts=5 boot=%ds machine=%s"
-                        % (keys, CAPACITY, round(BOOT_S) + 2, host.spec.name)))
+        members.append((host.url, "%s capacity=%d watts=%s offwatts=5 boot=%ds machine=%s"
+                        % (keys, CAPACITY, WATTS, round(BOOT_S) + 2, host.spec.name)))
     return Proxy(directory, members=members, balancer=SETTINGS, balancer_name="app",
                  secrets=room.secrets_text(), drivers={"room": room.powerdriver})
 
