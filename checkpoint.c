@@ -190,6 +190,9 @@ apr_status_t mgb_checkpoint_save(const mgb_shared_t *sh, const char *dir)
     for (int i = 0; i < 100 && __atomic_load_n(&saving.busy, __ATOMIC_ACQUIRE); i++) {
         usleep(20 * 1000);
     }
+    if (__atomic_load_n(&saving.busy, __ATOMIC_ACQUIRE)) {
+        return APR_EBUSY; /* two that write the temporary file would spoil it */
+    }
     bytes = encode(sh, &count);
     if (!bytes) {
         return APR_ENOMEM;

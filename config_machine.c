@@ -223,7 +223,7 @@ static const mgb_keys_t *asks_for(const joined_t *machine, mgb_way_e way)
 static void resolve_ladder(mgb_findings_t *found, mgb_rung_t *rungs, uint32_t count,
                            const mgb_keys_t *giver, const char *key)
 {
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; giver && i < count; i++) {
         if (rungs[i].way != MGB_WAY_EXEC) {
             continue;
         }

@@ -333,8 +333,7 @@ static const char *set_key(cmd_parms *cmd, mgb_raw_pool_t *pool, const char *arg
     *seen |= UINT64_C(1) << i;
     if (i == MGB_SET_AWAKE_MIN && strcmp(equals + 1, "0") == 0) {
         return "GreenAwake min=0: a balancer with nobody awake needs GreenHold, which "
-               "this "
-               "version does not have; the least is min=1";
+               "this version does not have; the least is min=1";
     }
     if (!read_value(&settings[i], equals + 1, &value)) {
         return apr_psprintf(cmd->pool, "%s %s: must be %s", directive, arg,
@@ -347,7 +346,7 @@ static const char *set_key(cmd_parms *cmd, mgb_raw_pool_t *pool, const char *arg
 const char *mgb_config_set_keys(cmd_parms *cmd, void *dummy, int argc,
                                 char *const argv[])
 {
-    mgb_raw_pool_t *pool;
+    mgb_raw_pool_t *pool = NULL;
     const char *error = enclosing_pool(cmd, &pool);
     uint64_t seen = 0;
 

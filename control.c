@@ -29,7 +29,8 @@
 #define REQUEST_TIMEOUT_US (2 * GB_US_PER_S)
 #define REPLY_TIMEOUT_US   (10 * GB_US_PER_S)
 #define ACCEPT_PAUSE_US    (1 * GB_US_PER_S) /* out of descriptors: not again at once */
-#define REFUSED_LOG_US     (60 * GB_US_PER_S) /* refused peers are logged so often */
+#define REFUSED_LOG_US     (60 * GB_US_PER_S)  /* refused peers are logged so often */
+#define ACCEPT_LOG_US      (600 * GB_US_PER_S) /* and that none can be taken */
 
 typedef struct mgb_peer_t {
     struct mgb_control_t *control;
@@ -51,6 +52,7 @@ struct mgb_control_t {
     mgb_peer_t peers[MGB_PEERS];
     int64_t refused_logged_at_us; /* 0: not yet */
     uint32_t refused_count;       /* since then */
+    int64_t accept_logged_at_us;  /* that no connection could be taken; 0: not yet */
 };
 
 /* ---------------------------------------------------------------- the socket */
@@ -539,6 +541,25 @@ static void listen_again(void *baton, int64_t now_us)
                          control);
 }
 
+/* Out of descriptors, say: the socket would be reported again at once, so it is left
+ * alone for a while. */
+static void accept_failed(struct mgb_control_t *control, int error)
+{
+    mgb_loop_t *loop = control->keeper->loop;
+    int64_t now_us = mgb_now_us();
+
+    if (!control->accept_logged_at_us ||
+        now_us - control->accept_logged_at_us >= ACCEPT_LOG_US) {
+        control->accept_logged_at_us = now_us;
+        ap_log_error(APLOG_MARK, APLOG_WARNING, error, control->keeper->server,
+                     GBLOGNO(0354) "control socket: greenctl's connection cannot be "
+                                   "taken; it is tried again every second");
+    }
+    if (mgb_loop_timer(loop, now_us + ACCEPT_PAUSE_US, listen_again, control)) {
+        mgb_loop_unwatch(loop, control->listen_fd);
+    }
+}
+
 static void on_listen(void *baton, int fd, uint32_t epoll_events)
 {
     struct mgb_control_t *control = baton;
@@ -558,13 +579,7 @@ static void on_listen(void *baton, int fd, uint32_t epoll_events)
             return;
         }
         else if (errno != EINTR && errno != ECONNABORTED) {
-            /* Out of descriptors, say: the socket would be reported again at once. */
-            ap_log_error(APLOG_MARK, APLOG_WARNING, errno, control->keeper->server,
-                         GBLOGNO(0354) "control socket: accept");
-            if (mgb_loop_timer(control->keeper->loop, mgb_now_us() + ACCEPT_PAUSE_US,
-                               listen_again, control)) {
-                mgb_loop_unwatch(control->keeper->loop, fd);
-            }
+            accept_failed(control, errno);
             return;
         }
     }

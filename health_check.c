@@ -33,6 +33,7 @@
 #define SLOT_US       (20 * GB_US_PER_MS)
 #define TELL_EVERY_US (60 * GB_US_PER_S)
 #define OTHER_FDS     256 /* drivers, sockets, logs */
+#define UNTOLD_BYTES  48
 
 typedef struct check_t {
     mgb_keeper_t *keeper;
@@ -113,6 +114,17 @@ static void set_error(mgb_member_t *member, const char *why)
     }
 }
 
+/* " (3 earlier changes not told)", or nothing. */
+static const char *untold_words(const check_t *check, char words[UNTOLD_BYTES])
+{
+    words[0] = '\0';
+    if (check->untold) {
+        apr_snprintf(words, UNTOLD_BYTES, " (%u earlier changes not told)",
+                     check->untold);
+    }
+    return words;
+}
+
 /* A verdict has changed.  A member that should serve and does not is a warning, at most
  * one a minute; while a machine wakes or has failed, silence is what one expects. */
 static void tell(check_t *check, int64_t now_us)
@@ -120,6 +132,7 @@ static void tell(check_t *check, int64_t now_us)
     const mgb_member_t *member = member_of(check);
     const char *state = gb_state_name((gb_state_e)check->state);
     server_rec *s = check->keeper->server;
+    char untold[UNTOLD_BYTES];
 
     if (check->state == GB_ST_WAKING || check->state == GB_ST_FAILED) {
         ap_log_error(APLOG_MARK, APLOG_DEBUG, 0, s, GBLOGNO(0502) "%s (%s): probe %s%s",
@@ -134,15 +147,14 @@ static void tell(check_t *check, int64_t now_us)
     check->told_at_us = now_us;
     if (member->health.verdict == GB_VERDICT_BAD) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
-                     GBLOGNO(0503) "%s (%s): does not pass its health check: %s "
-                                   "(%u earlier changes not told)",
-                     member->name, state, member->probe_error, check->untold);
+                     GBLOGNO(0503) "%s (%s): does not pass its health check: %s%s",
+                     member->name, state, member->probe_error,
+                     untold_words(check, untold));
     }
     else {
         ap_log_error(APLOG_MARK, APLOG_INFO, 0, s,
-                     GBLOGNO(0504) "%s (%s): passes its health check "
-                                   "(%u earlier changes not told)",
-                     member->name, state, check->untold);
+                     GBLOGNO(0504) "%s (%s): passes its health check%s", member->name,
+                     state, untold_words(check, untold));
     }
     check->untold = 0;
 }

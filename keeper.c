@@ -14,9 +14,9 @@
  */
 #include "mod_greenbalance.h"
 
+#include "ap_listen.h"
 #include "ap_mpm.h"
 #include "http_main.h"
-#include "unixd.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -27,7 +27,6 @@
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -222,6 +221,7 @@ static void keeper_run(mgb_keeper_t *keeper, pid_t parent)
 {
     mgb_header_t *header = keeper->shared->header;
     int64_t next_us = mgb_now_us();
+    apr_status_t rv;
 
     if (header->keeper_beat_at_us) {
         ap_log_error(APLOG_MARK, APLOG_INFO, 0, keeper->server,
@@ -244,7 +244,13 @@ static void keeper_run(mgb_keeper_t *keeper, pid_t parent)
         }
         mgb_loop_run(keeper->loop, next_us);
     }
-    mgb_checkpoint_save(keeper->shared, keeper->ctx->conf->state_dir);
+    rv = mgb_checkpoint_save(keeper->shared, keeper->ctx->conf->state_dir);
+    if (rv != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, rv, keeper->server,
+                     GBLOGNO(0311) "%s: the last checkpoint was not written: a next "
+                                   "start may know states and times of before",
+                     keeper->ctx->conf->state_dir);
+    }
     if (header->keeper_pid == (uint32_t)getpid()) {
         __atomic_store_n(&header->keeper_pid, 0, __ATOMIC_RELEASE);
     }
@@ -288,10 +294,12 @@ static apr_status_t keeper_fork(mgb_context_t *ctx, handle_t *handle)
     pid_t parent = getpid(), pid = fork();
 
     if (pid < 0) {
+        apr_status_t rv = errno;
+
         ap_log_error(
-            APLOG_MARK, APLOG_ERR, errno, ctx->server,
+            APLOG_MARK, APLOG_ERR, rv, ctx->server,
             GBLOGNO(0307) "the keeper cannot be forked: no server will be switched");
-        return errno;
+        return rv;
     }
     if (pid == 0) {
         keeper_main(ctx, parent, handle->delay_us);

@@ -11,10 +11,8 @@
 
 #include "ap_mpm.h"
 #include "http_main.h"
-#include "unixd.h"
 
 #include <errno.h>
-#include <grp.h>
 #include <pwd.h>
 #include <sys/stat.h>
 #include <unistd.h>

@@ -95,8 +95,7 @@ static const char *source_note(uint32_t source)
                "modelled from the server's power curve and its load.";
     default:
         return "Watts are not measured: at least one server's are modelled from its "
-               "load "
-               "and an assumed power curve (no watts= was given).";
+               "load and an assumed power curve (no watts= was given).";
     }
 }
 

@@ -430,6 +430,16 @@ static void states_publish(mgb_keeper_t *keeper)
 
 /* ------------------------------------------------------------------ acting */
 
+static uint32_t rig_in_flight(const mgb_keeper_t *keeper, uint32_t rig)
+{
+    uint32_t sum = 0;
+
+    for (uint32_t i = dog.first_door[rig]; i != GB_NO_INDEX; i = dog.next_door[i]) {
+        sum += mgb_shared_in_flight(keeper->shared, keeper->doors[i].slot);
+    }
+    return sum;
+}
+
 static void action_tell(mgb_keeper_t *keeper, const gb_action_t *action)
 {
     const mgb_machine_t *machine =
@@ -445,12 +455,11 @@ static void action_tell(mgb_keeper_t *keeper, const gb_action_t *action)
                         action->from, action->to, action->reason);
     }
     if (action->from != action->to) {
-        ap_log_error(
-            APLOG_MARK, APLOG_NOTICE, 0, keeper->server,
-            GBLOGNO(0401) "%s (%s, %u in flight): -> %s: %s", machine->name,
-            gb_state_name(action->from),
-            member == GB_NO_INDEX ? 0 : mgb_shared_in_flight(keeper->shared, member),
-            gb_state_name(action->to), action->reason);
+        ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, keeper->server,
+                     GBLOGNO(0401) "%s (%s, %u in flight): -> %s: %s", machine->name,
+                     gb_state_name(action->from),
+                     rig_in_flight(keeper, action->machine), gb_state_name(action->to),
+                     action->reason);
     }
     else if (action->acts & GB_ACT_TELL) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, keeper->server,
@@ -519,16 +528,6 @@ static void action_do(mgb_keeper_t *keeper, const gb_action_t *action, int64_t n
         errors_clear(keeper, rig);
         owed_settle(keeper, rig);
     }
-}
-
-static uint32_t rig_in_flight(const mgb_keeper_t *keeper, uint32_t rig)
-{
-    uint32_t sum = 0;
-
-    for (uint32_t i = dog.first_door[rig]; i != GB_NO_INDEX; i = dog.next_door[i]) {
-        sum += mgb_shared_in_flight(keeper->shared, keeper->doors[i].slot);
-    }
-    return sum;
 }
 
 /* Orders off whose gates have been closed since the last tick.  A request that slipped

@@ -7,10 +7,12 @@
  * and whether it is powered without serving.  A fact belongs to one stay in one state:
  * the caller resets at each change, so an old proof never counts for a new stay.
  *
- *   service       no BMC known   BMC off     BMC on     BMC silent, or its word is
- * stale good answer   ANSWERS        ANSWERS     ANSWERS    ANSWERS wrong x fall
- * POWERED        NONE        POWERED    NONE silent x fall OFF            OFF POWERED
- * NONE otherwise     NONE           NONE        NONE       NONE
+ *   service        no BMC    BMC: off  BMC: on   BMC silent or stale
+ *   -------        ------    --------  -------   -------------------
+ *   good answer    ANSWERS   ANSWERS   ANSWERS   ANSWERS
+ *   wrong x fall   POWERED   NONE      POWERED   NONE
+ *   silent x fall  OFF       OFF       POWERED   NONE
+ *   otherwise      NONE      NONE      NONE      NONE
  */
 #ifndef GB_PROOF_H
 #define GB_PROOF_H

@@ -29,9 +29,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define IPMI_SESSION_MS                                                                \
-    "2000" /* silence after which the tool gives a controller up                       \
-            */
+/* The tool gives a controller up after so much silence. */
+#define IPMI_SESSION_MS    "2000"
 #define IPMI_RETRANSMIT_MS "300"
 /* Three calls, with their graces, are within MGB_DRIVER_MOST_US: two suites to learn
  * the right one, then the order. */

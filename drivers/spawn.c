@@ -144,9 +144,13 @@ static const char *find_program(apr_pool_t *p, const char *name)
 /* Moves a descriptor out of the way of 0 to 3; -1: errno. */
 static int raise_fd(int fd)
 {
-    int raised = fcntl(fd, F_DUPFD_CLOEXEC, 10);
-    int error = errno;
+    int raised, error;
 
+    if (fd < 0) {
+        return -1;
+    }
+    raised = fcntl(fd, F_DUPFD_CLOEXEC, 10);
+    error = errno;
     close(fd);
     errno = error;
     return raised;

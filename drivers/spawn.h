@@ -13,10 +13,9 @@
 
 #include "../mod_greenbalance.h"
 
-#define MGB_SPAWN_LINE_BYTES 1024 /* a longer line is cut */
-#define MGB_SPAWN_OUTPUT_BYTES                                                         \
-    (256 * 1024)             /* what comes after these is not looked at */
-#define MGB_SPAWN_AT_ONCE 48 /* commands that are not urgent wait for others */
+#define MGB_SPAWN_LINE_BYTES   1024         /* a longer line is cut */
+#define MGB_SPAWN_OUTPUT_BYTES (256 * 1024) /* what comes after is not looked at */
+#define MGB_SPAWN_AT_ONCE      48           /* what is not urgent waits for others */
 /* From SIGTERM to SIGKILL, and from SIGKILL to giving up. */
 #define MGB_SPAWN_GRACE_US (1 * GB_US_PER_S)
 /* What a command takes at most, seen from the caller. */
