@@ -165,9 +165,9 @@ def test_http_and_https_doors_are_one_machine(base):
                  lambda: str(proxy.states()))
             assert proxy.states()[door.url] == "asleep"
             assert proxy.ctl("wake", "two").returncode == 0
-            wait(lambda: proxy.member(door.url)["health"] == "good", 15,
+            wait(lambda: proxy.member(door.url)["health"] == "good" and
+                 proxy.states()[second.url] == proxy.states()[door.url] == "on", 15,
                  lambda: str(proxy.members_status()))
-            assert proxy.states()[second.url] == proxy.states()[door.url] == "on"
             # One door's illness closes that door alone.
             door.close()
             wait(lambda: proxy.member(door.url)["health"] == "bad", 15,
