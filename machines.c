@@ -230,6 +230,7 @@ static bool group_owed(mgb_context_t *ctx, mgb_group_t *group)
         group->has_hints = true;
     }
     ways_restore(ctx->pool, &group->hints, &machine->ways);
+    group->hints.sleep_count = 0; /* it could not be woken a second time */
     group->slot = group->before;
     machine->generation = ctx->generation;
     machine->owed = 1;
