@@ -8,6 +8,7 @@
 
 #include <check.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -661,7 +662,7 @@ START_TEST(threads_leave_exact_counts_and_bits)
 END_TEST
 
 /* One thread finds a position full and clears its bit, while another leaves it. */
-#define RACES 300000
+#define RACES 400000
 
 typedef struct race_t {
     gb_pick_table_t *table;
@@ -670,7 +671,12 @@ typedef struct race_t {
 
 static void spin_until(const uint32_t *what, uint32_t value)
 {
+    uint32_t spins = 0;
+
     while (__atomic_load_n(what, __ATOMIC_ACQUIRE) != value) {
+        if (++spins % 512 == 0) {
+            sched_yield(); /* the other one may have no processor */
+        }
     }
 }
 
@@ -747,9 +753,14 @@ START_TEST(closed_gate_with_count_zero_lets_nobody_in)
         ck_assert_int_eq(pthread_create(&threads[i], NULL, enter_and_look, &bargain),
                          0);
     }
-    for (i = 0; i < 20000; i++) {
+    for (i = 0; i < 20000 && seen_zero < 2000; i++) {
+        uint32_t reads = 0;
+
         gb_pick_set_gate(bargain.table, 0, GB_GATE_CLOSED);
-        if (gb_pick_read(bargain.table, 0).in_flight == 0) {
+        while (gb_pick_read(bargain.table, 0).in_flight && ++reads < 1000) {
+            sched_yield();
+        }
+        if (reads < 1000) {
             seen_zero++;
             bargain.wrong += __atomic_load_n(&inside, __ATOMIC_SEQ_CST);
         }
