@@ -9,8 +9,11 @@
 #include "mod_greenbalance.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
-#define LBMETHOD_NAME "bypower"
+#define LBMETHOD_NAME  "bypower"
+#define CLAIM_TRIES    100
+#define CLAIM_PAUSE_US 1000
 
 /* ------------------------------------------------------------------ pointer -> index
  */
@@ -162,6 +165,12 @@ void mgb_members_tell_full(mgb_context_t *ctx, const mgb_balancer_t *b,
     }
 }
 
+static bool is_full(const mgb_shared_t *sh)
+{
+    return __atomic_load_n(&sh->header->members_top, __ATOMIC_ACQUIRE) >=
+           sh->header->members_room;
+}
+
 uint32_t mgb_members_slot(mgb_context_t *ctx, const mgb_balancer_t *b,
                           proxy_worker *worker)
 {
@@ -176,7 +185,7 @@ uint32_t mgb_members_slot(mgb_context_t *ctx, const mgb_balancer_t *b,
     if (slot == GB_NO_INDEX) {
         slot = mgb_shared_claim_member(sh, b->index, worker->s->name_ex, &is_new);
         if (slot == GB_NO_INDEX) {
-            if (sh->header->members_top >= sh->header->members_room) {
+            if (is_full(sh)) {
                 mgb_members_tell_full(ctx, b, worker->s->name_ex);
             } /* else another process is claiming: the caller comes again */
             return slot;
@@ -340,8 +349,15 @@ static void member_bind(mgb_context_t *ctx, mgb_balancer_t *b, proxy_worker *wor
     mgb_member_t *member;
     bool is_new;
     uint32_t slot;
+    int tries = 0;
 
-    slot = mgb_shared_claim_member(ctx->shared, b->index, worker->s->name_ex, &is_new);
+    /* A child of the old generation may be claiming at this moment; the parent waits.
+     */
+    do {
+        slot =
+            mgb_shared_claim_member(ctx->shared, b->index, worker->s->name_ex, &is_new);
+    } while (slot == GB_NO_INDEX && !is_full(ctx->shared) && ++tries < CLAIM_TRIES &&
+             usleep(CLAIM_PAUSE_US) == 0);
     if (slot == GB_NO_INDEX) {
         mgb_members_tell_full(ctx, b, worker->s->name_ex);
         return;
@@ -486,6 +502,9 @@ static void sweep_vanished(mgb_context_t *ctx)
         if (sh->members[i].used == MGB_SLOT_LIVE &&
             sh->members[i].generation != ctx->generation) {
             sh->members[i].used = MGB_SLOT_GONE;
+            /* Should it come back at run time, this slot is another machine's perhaps.
+             */
+            sh->members[i].machine = GB_NO_INDEX;
         }
     }
     for (uint32_t i = 0; i < sh->header->machines_top; i++) {

@@ -286,8 +286,10 @@ apr_status_t mgb_shared_attach(mgb_shared_t **shared, server_rec *s, uint32_t ba
                                uint32_t members_room, uint32_t processes);
 /* The segment of this httpd, or NULL while there is none.  Parent. */
 mgb_shared_t *mgb_shared_existing(server_rec *s);
-/* Finds or claims a slot by its key/name; GB_NO_INDEX when full (logged once).
- * Parent; claim_member also in children (lock-free). */
+/* Finds or claims a slot by its key or name; GB_NO_INDEX when there is no room, or the
+ * key is too long to be kept.  claim_balancer: parent.  claim_machine: parent, and the
+ * keeper for a member that was added at run time.  claim_member: any process; never
+ * waits, so GB_NO_INDEX also while another process claims: try again later. */
 uint32_t mgb_shared_claim_balancer(mgb_shared_t *sh, const char *key, const char *name);
 uint32_t mgb_shared_claim_machine(mgb_shared_t *sh, const char *key, const char *name,
                                   int64_t first_guess_us, bool *is_new);
@@ -463,36 +465,47 @@ void mgb_loop_cancel(mgb_loop_t *loop, uint64_t id);
 /* Runs callbacks until `until_us`. */
 void mgb_loop_run(mgb_loop_t *loop, int64_t until_us);
 
-/* health_check.c: libcurl multi on the loop.  Verdicts stand in members[slot].health.
- */
+/* All from here to secrets.c is the keeper's, in its one thread, without locks; what is
+ * made lives in keeper->pool; `rig` is an index into keeper->rigs. */
+
+/* health_check.c.  Verdicts stand in members[slot].health.  tick follows the machines'
+ * states; probes start by timers of their own. */
 apr_status_t mgb_checks_create(mgb_keeper_t *keeper);
-void mgb_checks_tick(mgb_keeper_t *keeper, int64_t now_us); /* starts what is due */
+void mgb_checks_tick(mgb_keeper_t *keeper, int64_t now_us);
+/* Ends all probes; for those who end the keeper's pool before the process. */
 void mgb_checks_destroy(mgb_keeper_t *keeper);
 
-/* reverse_health.c */
+/* reverse_health.c.  tick puts the questions that are due. */
 apr_status_t mgb_proofs_create(mgb_keeper_t *keeper);
 void mgb_proofs_tick(mgb_keeper_t *keeper, int64_t now_us);
-gb_proof_e mgb_proofs_of(const mgb_keeper_t *keeper, uint32_t rig); /* the proof, now */
+/* What is proved now about a machine, and whether one that should be on has no power.
+ */
+gb_proof_e mgb_proofs_of(const mgb_keeper_t *keeper, uint32_t rig);
 bool mgb_proofs_unpowered(const mgb_keeper_t *keeper, uint32_t rig);
 
-/* wake.c: ladders -> drivers.  One order in flight a machine. */
+/* wake.c: ladders -> drivers.  create takes over the ladders that a predecessor left,
+ * and may block (names are resolved).  start replaces a run with the other goal, and
+ * leaves one with the same alone.  tick gives what is due; when a ladder is used up it
+ * sets the rig's `exhausted` and `why`. */
 apr_status_t mgb_waker_create(mgb_keeper_t *keeper);
 void mgb_waker_start(mgb_keeper_t *keeper, uint32_t rig, gb_ladder_goal_e goal,
                      int64_t now_us);
 void mgb_waker_stop(mgb_keeper_t *keeper, uint32_t rig);
-void mgb_waker_tick(mgb_keeper_t *keeper,
-                    int64_t now_us); /* sets rig->exhausted, why */
+void mgb_waker_tick(mgb_keeper_t *keeper, int64_t now_us);
 
-/* control.c: greenctl's socket. */
+/* control.c: greenctl's socket.  listen: before privileges are dropped; a descriptor,
+ * or -1: errno.  create takes the descriptor over, closes it on failure, and sets
+ * errno. */
+int mgb_control_listen(const char *path, apr_pool_t *p);
 apr_status_t mgb_control_create(mgb_keeper_t *keeper, int listen_fd);
-int mgb_control_listen(const char *path, apr_pool_t *p); /* as root; -1: errno */
 
 /* watchdog.c: the keeper's tick. */
 apr_status_t mgb_watchdog_create(mgb_keeper_t *keeper);
 /* Once, when all parts stand: goes on with what a predecessor left under way. */
 void mgb_watchdog_resume(mgb_keeper_t *keeper, int64_t now_us);
 void mgb_watchdog_tick(mgb_keeper_t *keeper, int64_t now_us);
-/* A command of the operator; returns NULL, or why it was refused. */
+/* A command of the operator about the machine behind a member's slot.  NULL, or why it
+ * was refused: text that lives until the next tick. */
 const char *mgb_watchdog_command(mgb_keeper_t *keeper, uint32_t member,
                                  gb_event_e event);
 
@@ -500,8 +513,8 @@ const char *mgb_watchdog_command(mgb_keeper_t *keeper, uint32_t member,
  * it belongs to whoever starts httpd and has mode 0600.  Wiped at the end. */
 apr_status_t mgb_secrets_read(mgb_secrets_t **secrets, const char *file, apr_pool_t *p,
                               const char **error);
-/* Credentials of a BMC ("HOST:PORT" as canonical in hints), false when there are none.
- */
+/* Credentials of a BMC ("HOST:PORT" as canonical in hints), or the SecureOn password of
+ * a card; false when there are none.  `secrets` may be NULL.  The texts are theirs. */
 bool mgb_secrets_ipmi(const mgb_secrets_t *secrets, const char *bmc, const char **user,
                       const char **password);
 bool mgb_secrets_secureon(const mgb_secrets_t *secrets, const unsigned char mac[6],

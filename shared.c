@@ -106,6 +106,14 @@ static apr_status_t segment_make(mgb_shared_t **shared, server_rec *s,
     return APR_SUCCESS;
 }
 
+static bool layout_fits(const mgb_header_t *header)
+{
+    return header->magic == MGB_MAGIC && header->layout == MGB_LAYOUT &&
+           header->size_bytes == layout_of(header->balancers_room, header->members_room,
+                                           header->processes_room)
+                                     .total;
+}
+
 apr_status_t mgb_shared_attach(mgb_shared_t **shared, server_rec *s, uint32_t balancers,
                                uint32_t members_room, uint32_t processes)
 {
@@ -116,14 +124,17 @@ apr_status_t mgb_shared_attach(mgb_shared_t **shared, server_rec *s, uint32_t ba
         return segment_make(shared, s, balancers, members_room, processes);
     }
     *shared = found;
-    if ((*shared)->header->layout != MGB_LAYOUT) {
+    if (!layout_fits((*shared)->header)) {
         /* The module's file was replaced by another version under a running httpd. */
         ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
                      GBLOGNO(0202) "the shared memory is of another version of "
                                    "mod_greenbalance: stop and start httpd");
         return APR_EMISMATCH;
     }
-    if ((*shared)->header->members_room != members_room) {
+    /* Without GreenMembers the room wanted follows the members, and a full one is told.
+     */
+    if (mgb_config_main(s)->members_room &&
+        (*shared)->header->members_room != members_room) {
         ap_log_error(
             APLOG_MARK, APLOG_WARNING, 0, s,
             GBLOGNO(0203) "GreenMembers: room for %u members stays until httpd "
@@ -238,11 +249,14 @@ uint32_t mgb_shared_claim_machine(mgb_shared_t *sh, const char *key, const char 
     uint32_t free_slot = GB_NO_INDEX;
 
     *is_new = false;
+    if (strlen(key) >= MGB_KEY_BYTES) {
+        return GB_NO_INDEX; /* cut short it could be another machine's */
+    }
     for (uint32_t i = 0; i < sh->header->machines_top; i++) {
         mgb_machine_t *m = &sh->machines[i];
 
         if ((m->used == MGB_SLOT_LIVE || m->used == MGB_SLOT_GONE) &&
-            strncmp(m->key, key, sizeof(m->key) - 1) == 0) {
+            strcmp(m->key, key) == 0) {
             m->used = MGB_SLOT_LIVE;
             m->m.boot.first_guess_us = first_guess_us;
             return i;
