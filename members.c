@@ -311,7 +311,7 @@ int mgb_members_find(mgb_context_t *ctx, int *members)
     return ctx->balancers->nelts;
 }
 
-static void pool_settings(gb_pool_t *pool, const mgb_pool_conf_t *conf)
+void mgb_members_settings(gb_pool_t *pool, const mgb_pool_conf_t *conf)
 {
     pool->mode = conf->mode;
     pool->min_awake = conf->min_awake;
@@ -339,7 +339,7 @@ static void balancer_claim(mgb_context_t *ctx, mgb_balancer_t *b, uint32_t i)
     b->was_on = sh->balancers[b->index].generation == 0 ||
                 sh->balancers[b->index].pool.mode == GB_MODE_ON;
     sh->balancers[b->index].generation = ctx->generation;
-    pool_settings(&sh->balancers[b->index].pool, b->conf);
+    mgb_members_settings(&sh->balancers[b->index].pool, b->conf);
     map_put(ctx->pools, b->balancer->workers, i);
 }
 

@@ -361,6 +361,8 @@ extern mgb_context_t *mgb_context;
 int mgb_members_find(mgb_context_t *ctx, int *members);
 apr_status_t mgb_members_bind(mgb_context_t *ctx, apr_pool_t *ptemp);
 void mgb_members_order(mgb_context_t *ctx, apr_pool_t *ptemp);
+/* Puts a balancer's settings in force; what it remembers stays. */
+void mgb_members_settings(gb_pool_t *pool, const mgb_pool_conf_t *conf);
 /* Logs once that the segment is full. */
 void mgb_members_tell_full(mgb_context_t *ctx, const mgb_balancer_t *b,
                            const char *name);

@@ -69,9 +69,12 @@ static void pools_create(mgb_keeper_t *keeper)
         const mgb_balancer_t *b = &APR_ARRAY_IDX(balancers, i, mgb_balancer_t);
 
         if (b->index != GB_NO_INDEX) {
-            dog.pool_slots[dog.fleet.pool_count] = b->index;
-            dog.fleet.pools[dog.fleet.pool_count++] =
-                keeper->shared->balancers[b->index].pool;
+            gb_pool_t *pool = &dog.fleet.pools[dog.fleet.pool_count];
+
+            dog.pool_slots[dog.fleet.pool_count++] = b->index;
+            *pool = keeper->shared->balancers[b->index].pool;
+            /* A last tick of the predecessor's may have written its own there. */
+            mgb_members_settings(pool, b->conf);
         }
     }
 }
@@ -90,6 +93,9 @@ static uint32_t rig_add(mgb_keeper_t *keeper, uint32_t machine_slot,
     dog.names[i] = keeper->shared->machines[machine_slot].name;
     dog.first_door[i] = GB_NO_INDEX;
     dog.fleet.machines[i] = keeper->shared->machines[machine_slot].m;
+    if (hints) {
+        dog.fleet.machines[i].boot.first_guess_us = hints->boot_us;
+    }
     keeper->rig_count++;
     dog.fleet.machine_count = keeper->rig_count;
     return i;
@@ -549,6 +555,14 @@ static void off_orders_give(mgb_keeper_t *keeper, int64_t now_us)
     }
 }
 
+/* The parent binds another configuration: settings, places and gates in the segment are
+ * its own now, and what this keeper would write over them is of the one before. */
+static bool is_superseded(const mgb_keeper_t *keeper)
+{
+    return __atomic_load_n(&keeper->shared->header->generation, __ATOMIC_ACQUIRE) !=
+           keeper->ctx->generation;
+}
+
 const char *mgb_watchdog_command(mgb_keeper_t *keeper, uint32_t member,
                                  gb_event_e event)
 {
@@ -556,6 +570,9 @@ const char *mgb_watchdog_command(mgb_keeper_t *keeper, uint32_t member,
     int64_t now_us = mgb_now_us();
     gb_action_t action;
 
+    if (is_superseded(keeper)) {
+        return "httpd takes over another configuration: try again";
+    }
     if (rig == GB_NO_INDEX) {
         return "it was added at run time and has no machine: it is never powered";
     }
@@ -667,6 +684,9 @@ void mgb_watchdog_tick(mgb_keeper_t *keeper, int64_t now_us)
     gb_action_t actions[ACTIONS_A_TICK];
     uint32_t count;
 
+    if (is_superseded(keeper)) {
+        return;
+    }
     mgb_meter_repair(keeper->shared, now_us);
     mgb_waker_tick(keeper, now_us);
     dog.fleet.paused =
