@@ -350,7 +350,10 @@ const char *mgb_config_set_keys(cmd_parms *cmd, void *dummy, int argc,
     const char *error = enclosing_pool(cmd, &pool);
     uint64_t seen = 0;
 
-    if (!error && argc < 1) {
+    if (!pool) {
+        return error;
+    }
+    if (argc < 1) {
         error = apr_psprintf(cmd->pool, "%s needs at least one of %s", cmd->cmd->name,
                              show_keys(cmd->pool, cmd->cmd->name));
     }

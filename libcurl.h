@@ -20,6 +20,7 @@
                 each(multi_remove_handle) each(multi_setopt) each(multi_socket_action) \
                     each(version_info)
 
+/* NOLINTNEXTLINE(bugprone-macro-parentheses): it declares */
 #define MGB_LIBCURL_POINTER(name) __typeof__(curl_##name) *name;
 typedef struct mgb_libcurl_t {
     MGB_LIBCURL_FUNCTIONS(MGB_LIBCURL_POINTER)
