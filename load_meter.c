@@ -46,6 +46,21 @@ static void count_out(mgb_context_t *ctx, uint32_t slot)
                        __ATOMIC_SEQ_CST);
 }
 
+/* May a request go to a member without a place in the table?  One that a configuration
+ * has just taken away, or is about to move, has no gate: its machine's state stands in.
+ */
+static bool placeless_open(const mgb_shared_t *sh, uint32_t slot)
+{
+    uint32_t machine = __atomic_load_n(&sh->members[slot].machine, __ATOMIC_RELAXED);
+    uint32_t state;
+
+    if (machine >= sh->header->machines_room) {
+        return true; /* nobody ever switches it off */
+    }
+    state = __atomic_load_n(&sh->machines[machine].m.state, __ATOMIC_SEQ_CST);
+    return state != GB_ST_STOPPING && state != GB_ST_ASLEEP && state != GB_ST_WAKING;
+}
+
 /* +1; false when the gate is closed to it, and nothing is counted then. */
 static bool count_in(mgb_context_t *ctx, uint32_t slot, bool sticky)
 {
@@ -57,7 +72,11 @@ static bool count_in(mgb_context_t *ctx, uint32_t slot, bool sticky)
     __atomic_fetch_add(&MGB_ROW(sh, ctx->process, slot)->in_flight, 1,
                        __ATOMIC_SEQ_CST);
     if (!mgb_load_position(sh, slot, &table, &position)) {
-        return true; /* not in a table: nothing closes it */
+        if (placeless_open(sh, slot)) {
+            return true;
+        }
+        count_out(ctx, slot);
+        return false;
     }
     gb_pick_enter(table, position);
     gate = gb_pick_gate(table, position);

@@ -502,9 +502,6 @@ static void sweep_vanished(mgb_context_t *ctx)
         if (sh->members[i].used == MGB_SLOT_LIVE &&
             sh->members[i].generation != ctx->generation) {
             sh->members[i].used = MGB_SLOT_GONE;
-            /* Should it come back at run time, this slot is another machine's perhaps.
-             */
-            sh->members[i].machine = GB_NO_INDEX;
         }
     }
     for (uint32_t i = 0; i < sh->header->machines_top; i++) {

@@ -316,6 +316,19 @@ static void member_make(mgb_shared_t *sh, uint32_t slot, uint32_t balancer,
     __atomic_store_n(&m->used, MGB_SLOT_LIVE, __ATOMIC_RELEASE);
 }
 
+/* One that vanished keeps its machine while it is gone, for requests in flight through
+ * it; when it comes back that slot is another machine's perhaps. */
+static void member_revive(mgb_shared_t *sh, uint32_t slot)
+{
+    mgb_member_t *m = &sh->members[slot];
+
+    if (m->used == MGB_SLOT_GONE) {
+        m->machine = GB_NO_INDEX;
+        m->generation = sh->header->generation;
+        __atomic_store_n(&m->used, MGB_SLOT_LIVE, __ATOMIC_RELEASE);
+    }
+}
+
 uint32_t mgb_shared_claim_member(mgb_shared_t *sh, uint32_t balancer, const char *name,
                                  bool *is_new)
 {
@@ -335,7 +348,7 @@ uint32_t mgb_shared_claim_member(mgb_shared_t *sh, uint32_t balancer, const char
         *is_new = true;
     }
     else if (slot != GB_NO_INDEX) {
-        __atomic_store_n(&sh->members[slot].used, MGB_SLOT_LIVE, __ATOMIC_RELEASE);
+        member_revive(sh, slot);
     }
     claim_unlock(sh->header);
     return slot;

@@ -339,6 +339,27 @@ static void verdicts_sense(mgb_keeper_t *keeper)
     }
 }
 
+/* Doors that the latest configuration took away: children of before may still have work
+ * in flight through them, and its end is waited for. */
+static void removed_doors_sense(mgb_keeper_t *keeper)
+{
+    const mgb_shared_t *sh = keeper->shared;
+
+    for (uint32_t i = 0; i < sh->header->members_top; i++) {
+        const mgb_member_t *member = &sh->members[i];
+        uint32_t rig;
+
+        if (member->used != MGB_SLOT_GONE || member->machine == GB_NO_INDEX ||
+            mgb_shared_in_flight(sh, i) == 0) {
+            continue;
+        }
+        rig = rig_index(keeper, member->machine);
+        if (rig != GB_NO_INDEX) {
+            dog.fleet.senses[rig].objects = true;
+        }
+    }
+}
+
 static void machines_sense(mgb_keeper_t *keeper)
 {
     for (uint32_t i = 0; i < keeper->rig_count; i++) {
@@ -355,6 +376,7 @@ static void machines_sense(mgb_keeper_t *keeper)
         keeper->rigs[i].exhausted = false;
     }
     doors_sense(keeper);
+    removed_doors_sense(keeper);
     verdicts_sense(keeper);
 }
 
@@ -548,7 +570,7 @@ static void off_orders_give(mgb_keeper_t *keeper, int64_t now_us)
             dog.off_pending[i] = false;
         }
         else if (!dog.fleet.paused && !dog.fleet.senses[i].admin_held &&
-                 rig_in_flight(keeper, i) == 0) {
+                 !dog.fleet.senses[i].objects && rig_in_flight(keeper, i) == 0) {
             dog.off_pending[i] = false;
             mgb_waker_start(keeper, i, GB_GOAL_OFF, now_us);
         }
