@@ -230,7 +230,6 @@ static void keeper_run(mgb_keeper_t *keeper, pid_t parent)
     }
     header->keeper_started_at_us = next_us;
     __atomic_store_n(&header->keeper_pid, (uint32_t)getpid(), __ATOMIC_RELEASE);
-    header->keeper_starts++;
     mgb_watchdog_resume(keeper, next_us);
     while (!stop_wanted && getppid() == parent) {
         int64_t now_us = mgb_now_us();

@@ -43,7 +43,7 @@ typedef struct balancer_then_t {
     /* of the second that is being closed: */
     uint64_t arrivals, completions, errors;
     double watts;
-    uint32_t servers_on, in_flight;
+    uint32_t servers_on;
 } balancer_then_t;
 
 /* Private to the keeper; its size is fixed by the segment's. */
@@ -327,7 +327,6 @@ static void balancer_second(history_t *history, mgb_shared_t *sh, uint32_t b,
     shown->arrivals_per_s = (uint32_t)((double)past.arrivals / past_s + 0.5);
     shown->p50_us = past.p50_us;
     shown->p99_us = past.p99_us;
-    shown->in_flight = then->in_flight;
 
     then->minute.arrivals += past.arrivals;
     then->minute.completions += past.completions;
@@ -414,7 +413,7 @@ static void second_open(history_t *history, const mgb_shared_t *sh)
         memset(then->window[history->second], 0, sizeof(then->window[0]));
         then->arrivals = then->completions = then->errors = 0;
         then->watts = 0;
-        then->servers_on = then->in_flight = 0;
+        then->servers_on = 0;
     }
 }
 
@@ -445,7 +444,6 @@ void mgb_meter_second(mgb_shared_t *sh, int64_t now_us, apr_time_t wall)
         }
         member_second(history, sh, slot, into);
         member_power(history, sh, member, into);
-        into->in_flight += mgb_shared_in_flight(sh, slot);
     }
     for (uint32_t b = 0; b < sh->header->balancers_room; b++) {
         if (sh->balancers[b].used == MGB_SLOT_LIVE) {

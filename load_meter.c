@@ -324,7 +324,6 @@ void mgb_meter_reclaim(mgb_shared_t *sh, uint32_t process)
         return; /* another one was quicker */
     }
     given_back = row_empty(sh, process);
-    __atomic_fetch_add(&sh->header->reclaimed, given_back, __ATOMIC_RELAXED);
     __atomic_store_n(&row->pid, 0, __ATOMIC_SEQ_CST);
     if (given_back && mgb_context) {
         ap_log_error(

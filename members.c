@@ -469,7 +469,6 @@ static void balancer_order(mgb_context_t *ctx, mgb_balancer_t *b, apr_pool_t *pt
     }
     qsort(ranks, count, sizeof(*ranks), rank_compare);
     table_fill(ctx, b, ranks, count);
-    ctx->shared->balancers[b->index].members = count;
 }
 
 /* ------------------------------------------------------------------ what vanished */

@@ -178,7 +178,6 @@ typedef struct mgb_member_t {
     uint32_t capacity;
     uint32_t lbset;
     uint32_t generation;      /* of the configuration that last named it */
-    uint32_t bits;            /* PROXY_WORKER_* as the keeper last saw them */
     gb_health_t health;       /* of this door; keeper */
     char name[GB_NAME_BYTES]; /* worker->s->name_ex */
     gb_curve_t curve;
@@ -220,14 +219,12 @@ typedef struct mgb_machine_t {
 typedef struct mgb_balancer_shared_t {
     uint32_t used; /* mgb_slot_e */
     uint32_t generation;
-    uint32_t members; /* live ones */
-    uint32_t panic;
     char key[MGB_KEY_BYTES];  /* conf->id + name: unique over virtual hosts */
     char name[GB_NAME_BYTES]; /* "balancer://app" */
     gb_pool_t pool;           /* mode, settings in force, policy memory, reason */
     uint32_t past_second, past_minute; /* next index in the rings below */
-    /* the latest whole second, for pages: */
-    uint32_t arrivals_per_s, p50_us, p99_us, in_flight;
+    /* for pages; latencies are of the latest ten seconds: */
+    uint32_t arrivals_per_s, p50_us, p99_us;
 } mgb_balancer_shared_t;
 
 typedef struct mgb_process_t {
@@ -250,13 +247,11 @@ typedef struct mgb_header_t {
     uint32_t generation; /* of the configuration: counted up at each restart */
     uint32_t keeper_pid;
     int64_t keeper_started_at_us, keeper_beat_at_us;
-    uint32_t keeper_starts;
     uint32_t paused;       /* greenctl pause */
     uint32_t gates_serial; /* counted up when a gate changes: children mirror U */
     uint32_t full_told;    /* "segment full" was logged */
     uint32_t claim_lock;   /* pid of who claims a member's slot; 0: nobody */
     uint64_t events_next;  /* events written in all; ring index modulo MGB_EVENTS */
-    uint64_t reclaimed;    /* requests in flight given back for dead children */
 } mgb_header_t;
 
 /* Pointers into the segment, the same in every process that inherits it. */

@@ -275,7 +275,7 @@ static void take_balancer(apr_pool_t *p, mgb_report_t *report, const mgb_shared_
     balancer->mode = mode_name(from->pool.mode);
     report->managed |= from->pool.mode != GB_MODE_OFF;
     balancer->policy = "threshold";
-    balancer->panic = from->panic || from->pool.panic;
+    balancer->panic = from->pool.panic;
     balancer->arrivals_per_s = from->arrivals_per_s;
     balancer->p50_us = from->p50_us;
     balancer->p99_us = from->p99_us;

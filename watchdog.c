@@ -306,10 +306,9 @@ static void doors_sense(mgb_keeper_t *keeper)
 {
     for (uint32_t i = 0; i < keeper->door_count; i++) {
         const mgb_door_t *door = &keeper->doors[i];
-        mgb_member_t *member = &keeper->shared->members[door->slot];
+        const mgb_member_t *member = &keeper->shared->members[door->slot];
         unsigned int status = door->worker->s->status;
 
-        member->bits = status;
         dog.fleet.doors[i].in_flight = mgb_shared_in_flight(keeper->shared, door->slot);
         dog.fleet.doors[i].capacity = member->capacity;
         dog.fleet.doors[i].rank = member->position;
@@ -449,10 +448,7 @@ static void states_publish(mgb_keeper_t *keeper)
         keeper->shared->machines[keeper->rigs[i].slot].m = dog.fleet.machines[i];
     }
     for (uint32_t i = 0; i < dog.fleet.pool_count; i++) {
-        mgb_balancer_shared_t *b = &keeper->shared->balancers[dog.pool_slots[i]];
-
-        b->pool = dog.fleet.pools[i];
-        b->panic = dog.fleet.pools[i].panic;
+        keeper->shared->balancers[dog.pool_slots[i]].pool = dog.fleet.pools[i];
     }
 }
 
