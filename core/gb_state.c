@@ -245,12 +245,6 @@ static void stopping_in_vain(change_t *c)
     to_waking(c, false);
 }
 
-static void stopping_switched_off(change_t *c)
-{
-    c->acts |= GB_ACT_CANCEL;
-    to_waking(c, false);
-}
-
 static void cancel_tries(change_t *c)
 {
     c->acts |= GB_ACT_CANCEL;
@@ -457,7 +451,8 @@ static handler_fn *const table[GB_ST_COUNT][GB_EV_COUNT] = {
             [GB_EV_LADDER_EXHAUSTED] = stopping_in_vain,
             [GB_EV_DEADLINE_PASSED] = stopping_in_vain,
             [GB_EV_ADMIN_TOOK] = cancel_tries,
-            [GB_EV_SWITCHED_OFF] = stopping_switched_off,
+            [GB_EV_SWITCHED_OFF] =
+                stays, /* an order cannot be recalled: off, then on */
         },
     [GB_ST_ASLEEP] =
         {

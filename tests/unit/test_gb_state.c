@@ -101,7 +101,7 @@ static const variant_t variants[] = {
          [GB_ST_UNKNOWN] = UNKNOWN_READY,
          [GB_ST_ON] = ". ft - - - at  . d . d .  - . - -  . .",
          [GB_ST_DRAINING] = ". ft - - - at  o . o . .  sx - o -  o o",
-         [GB_ST_STOPPING] = ". . ac . . .  . . . . .  - w+ct w+ct -  .c w+c",
+         [GB_ST_STOPPING] = ". . ac . . .  . . . . .  - w+ct w+ct -  .c .",
          [GB_ST_ASLEEP] = ". . . wt wt .  w+ . w+ . .  - . - -  . w+",
          [GB_ST_WAKING] = WAKING_ALL,
          [GB_ST_FAILED] = "o . a . . a  w+ . w+ . .  - . - w+  . w+",
@@ -112,7 +112,7 @@ static const variant_t variants[] = {
          [GB_ST_UNKNOWN] = UNKNOWN_READY,
          [GB_ST_ON] = ". ft - - - at  . . . . .  - . - -  . .",
          [GB_ST_DRAINING] = ". ft - - - at  o . o . .  o - o -  o o",
-         [GB_ST_STOPPING] = ". . ac . . .  . . . . .  - wct wct -  .c wc",
+         [GB_ST_STOPPING] = ". . ac . . .  . . . . .  - wct wct -  .c .",
          [GB_ST_ASLEEP] = ". . . wt wt .  . . . . .  - . - -  . .t",
          [GB_ST_WAKING] = WAKING_ALL,
          [GB_ST_FAILED] = "o . a . . a  . . . . .  - . - .  . .",
@@ -123,7 +123,7 @@ static const variant_t variants[] = {
          [GB_ST_UNKNOWN] = UNKNOWN_READY,
          [GB_ST_ON] = ". ft - - - at  . . . . .  - . - -  . .",
          [GB_ST_DRAINING] = ". ft - - - at  o . o . .  o - o -  o o",
-         [GB_ST_STOPPING] = ". . ac . . .  . . . . .  - wct wct -  .c wc",
+         [GB_ST_STOPPING] = ". . ac . . .  . . . . .  - wct wct -  .c .",
          [GB_ST_ASLEEP] = ". . . wt wt .  . . . . .  - . - -  . .t",
          [GB_ST_WAKING] = WAKING_ALL,
          [GB_ST_FAILED] = "o . a . . a  . . . . .  - . - .  . .",
@@ -134,7 +134,7 @@ static const variant_t variants[] = {
          [GB_ST_UNKNOWN] = "o f f . . f  . . . . .  - - - -  . .",
          [GB_ST_ON] = ". ft - - - ft  . . . . .  - . - -  . .",
          [GB_ST_DRAINING] = ". ft - - - ft  o . o . .  o - o -  o o",
-         [GB_ST_STOPPING] = ". . ac . . .  . . . . .  - wct wct -  .c wc",
+         [GB_ST_STOPPING] = ". . ac . . .  . . . . .  - wct wct -  .c .",
          [GB_ST_ASLEEP] = ". . . wt wt .  . . . . .  - . - -  . .t",
          [GB_ST_WAKING] = WAKING_ALL,
          [GB_ST_FAILED] = "o . . . . .  . . . . .  - . - .  . .",
@@ -145,7 +145,7 @@ static const variant_t variants[] = {
          [GB_ST_UNKNOWN] = UNKNOWN_READY,
          [GB_ST_ON] = ". ft - - - at  . . . . .  - . - -  . .",
          [GB_ST_DRAINING] = ". ft - - - at  o . o . .  o - o -  o o",
-         [GB_ST_STOPPING] = ". . ac . . .  . . . . .  - w+ct w+ct -  .c w+c",
+         [GB_ST_STOPPING] = ". . ac . . .  . . . . .  - w+ct w+ct -  .c .",
          [GB_ST_ASLEEP] = ". . . wt wt .  w+ . w+ . .  - . - -  . w+",
          [GB_ST_WAKING] = WAKING_ALL,
          [GB_ST_FAILED] = "o . a . . a  w+ . w+ . .  - . - w+  . w+",
@@ -156,7 +156,7 @@ static const variant_t variants[] = {
          [GB_ST_UNKNOWN] = "o f f . . f  . . . . .  - - - -  . .",
          [GB_ST_ON] = ". ft - - - ft  . . . . .  - . - -  . .",
          [GB_ST_DRAINING] = ". ft - - - ft  o . o . .  o - o -  o o",
-         [GB_ST_STOPPING] = ". . ac . . .  . . . . .  - wct wct -  .c wc",
+         [GB_ST_STOPPING] = ". . ac . . .  . . . . .  - wct wct -  .c .",
          [GB_ST_ASLEEP] = ". . . wt wt .  . . . . .  - . - -  . .t",
          [GB_ST_WAKING] = WAKING_ALL,
          [GB_ST_FAILED] = "o . . . . .  . . . . .  - . - .  . .",
@@ -167,7 +167,7 @@ static const variant_t variants[] = {
          [GB_ST_UNKNOWN] = UNKNOWN_READY,
          [GB_ST_ON] = ". ft - - - at  . . . . .  - . - -  . .",
          [GB_ST_DRAINING] = ". ft - - - at  o . o . .  o - o -  o o",
-         [GB_ST_STOPPING] = ". . ac . . .  . . . . .  - w+ct w+ct -  .c w+c",
+         [GB_ST_STOPPING] = ". . ac . . .  . . . . .  - w+ct w+ct -  .c .",
          [GB_ST_ASLEEP] = ". . . wt wt .  w+ . w+ . .  - . - -  . w+",
          [GB_ST_WAKING] = WAKING_ALL,
          [GB_ST_FAILED] = "o . a . . a  w+ . w+ . .  - . - w+  . w+",
@@ -811,16 +811,32 @@ END_TEST
 
 START_TEST(only_a_wake_from_proved_off_teaches_a_boot_time_when_switching_off)
 {
-    const gb_state_e from[] = {GB_ST_ASLEEP, GB_ST_FAILED, GB_ST_STOPPING};
+    const gb_state_e from[] = {GB_ST_ASLEEP, GB_ST_FAILED};
 
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 2; i++) {
         gb_machine_t m = machine_in(from[i], READY);
 
         apply(&m, GB_EV_SWITCHED_OFF, NOW);
         ck_assert_uint_eq(m.state, GB_ST_WAKING);
         ck_assert_uint_eq(apply(&m, GB_EV_PROBE_PASSED, NOW + S),
-                          i < 2 ? GB_ACT_CANCEL | GB_ACT_LEARN_BOOT : GB_ACT_CANCEL);
+                          GB_ACT_CANCEL | GB_ACT_LEARN_BOOT);
     }
+}
+END_TEST
+
+/* An order off that was given cannot be recalled: probes that still pass would give
+ * requests to a machine that is about to be gone. */
+START_TEST(switching_off_waits_for_the_proof_of_a_machine_that_stops)
+{
+    gb_machine_t m = machine_in(GB_ST_STOPPING, READY & ~GB_MF_MANAGED);
+
+    ck_assert_uint_eq(apply(&m, GB_EV_SWITCHED_OFF, NOW), GB_ACT_NONE);
+    ck_assert_uint_eq(apply(&m, GB_EV_PROBE_PASSED, NOW + S), GB_ACT_NONE);
+    ck_assert_uint_eq(m.state, GB_ST_STOPPING);
+    apply(&m, GB_EV_PROVED_OFF, NOW + 2 * S);
+    ck_assert_uint_eq(m.state, GB_ST_ASLEEP);
+    ck_assert_uint_eq(apply(&m, GB_EV_SWITCHED_OFF, NOW + 3 * S), GB_ACT_ORDER_ON);
+    ck_assert_uint_eq(m.state, GB_ST_WAKING);
 }
 END_TEST
 
@@ -1025,6 +1041,7 @@ Suite *gb_state_suite(void)
     tcase_add_test(tc, a_policy_s_wake_respects_keep_off);
     tcase_add_test(tc,
                    only_a_wake_from_proved_off_teaches_a_boot_time_when_switching_off);
+    tcase_add_test(tc, switching_off_waits_for_the_proof_of_a_machine_that_stops);
     tcase_add_test(tc, switching_off_wakes_against_any_wish_and_only_once_from_failed);
     tcase_add_test(tc, what_cannot_be_woken_when_switching_off_is_told_once);
     suite_add_tcase(suite, tc);
