@@ -262,8 +262,17 @@ void mgb_waker_stop(mgb_keeper_t *keeper, uint32_t rig)
     gb_ladder_stop(&machine_of(keeper, rig)->ladder);
 }
 
+/* The goal that a ladder may have in a state. */
+static gb_ladder_goal_e goal_in(uint32_t state)
+{
+    return state == GB_ST_STOPPING ? GB_GOAL_OFF
+           : state == GB_ST_WAKING ? GB_GOAL_ON
+                                   : GB_GOAL_NONE;
+}
+
 /* Takes over what a predecessor left.  Where the configuration gave the machine another
- * ladder meanwhile, the run begins at its first rung. */
+ * ladder meanwhile, the run begins at its first rung; a run that the predecessor had
+ * not ended yet when it was killed, having left its state, ends. */
 static void resume(mgb_keeper_t *keeper, uint32_t rig, int64_t now_us)
 {
     gb_ladder_t *ladder = &machine_of(keeper, rig)->ladder;
@@ -271,6 +280,10 @@ static void resume(mgb_keeper_t *keeper, uint32_t rig, int64_t now_us)
     uint32_t rungs = rungs_of(&keeper->rigs[rig], goal);
 
     gb_ladder_recover(ladder, now_us);
+    if (goal != goal_in(machine_of(keeper, rig)->m.state)) {
+        gb_ladder_stop(ladder);
+        return;
+    }
     if (goal != GB_GOAL_NONE && (rungs != ladder->rungs || ladder->rung >= rungs)) {
         gb_ladder_stop(ladder);
         if (rungs) {

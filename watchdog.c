@@ -554,6 +554,21 @@ static void action_do(mgb_keeper_t *keeper, const gb_action_t *action, int64_t n
     }
 }
 
+/* Not so when a predecessor was killed between publishing a state and its gates. */
+static bool gates_are_closed(const mgb_keeper_t *keeper, uint32_t rig)
+{
+    for (uint32_t i = dog.first_door[rig]; i != GB_NO_INDEX; i = dog.next_door[i]) {
+        const mgb_member_t *member = &keeper->shared->members[keeper->doors[i].slot];
+
+        if (member->position != GB_NO_INDEX &&
+            gb_pick_gate(MGB_TABLE(keeper->shared, member->balancer),
+                         member->position) != GB_GATE_CLOSED) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Orders off whose gates have been closed since the last tick.  A request that slipped
  * in before the gate closed is waited for; the deadline of STOPPING bounds that. */
 static void off_orders_give(mgb_keeper_t *keeper, int64_t now_us)
@@ -565,8 +580,17 @@ static void off_orders_give(mgb_keeper_t *keeper, int64_t now_us)
         if (dog.fleet.machines[i].state != GB_ST_STOPPING) {
             dog.off_pending[i] = false;
         }
-        else if (!dog.fleet.paused && !dog.fleet.senses[i].admin_held &&
-                 !dog.fleet.senses[i].objects && rig_in_flight(keeper, i) == 0) {
+        else if ((dog.fleet.machines[i].flags & (GB_MF_MANAGED | GB_MF_OBSERVED)) !=
+                 GB_MF_MANAGED) {
+            /* A configuration came between: as if the order had been tried in vain. */
+            dog.off_pending[i] = false;
+            keeper->rigs[i].exhausted = true;
+            apr_cpystrn(keeper->rigs[i].why, "no balancer manages it any more",
+                        sizeof(keeper->rigs[i].why));
+        }
+        else if (gates_are_closed(keeper, i) && !dog.fleet.paused &&
+                 !dog.fleet.senses[i].admin_held && !dog.fleet.senses[i].objects &&
+                 rig_in_flight(keeper, i) == 0) {
             dog.off_pending[i] = false;
             mgb_waker_start(keeper, i, GB_GOAL_OFF, now_us);
         }
