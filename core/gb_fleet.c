@@ -158,6 +158,9 @@ static void sense_probes(gb_tick_t *t, uint32_t m)
     else if (state == GB_ST_ASLEEP && sense->proof == GB_PROOF_ANSWERS) {
         gb_fleet_apply(t, m, GB_EV_ANSWERED, NULL);
     }
+    else if (state == GB_ST_ASLEEP && sense->proof == GB_PROOF_POWERED) {
+        gb_fleet_apply(t, m, GB_EV_FOUND_POWERED, NULL);
+    }
 }
 
 /* A configuration gave the machine up: what sleeps is woken, a few at a time, and what
@@ -244,22 +247,20 @@ static void finish_machine(gb_tick_t *t, uint32_t m)
     const gb_machine_t *machine = &t->fleet->machines[m];
     const gb_sense_t *sense = &t->fleet->senses[m];
 
-    if (machine->state == GB_ST_DRAINING) {
-        if ((machine->flags & GB_MF_OBSERVED) ||
-            ((sense->bits & NOTE_VETO) && machine->wish != GB_WISH_KEEP_OFF)) {
-            gb_fleet_apply(t, m, GB_EV_WAKE_WANTED,
-                           "a balancer of it does not let servers sleep");
-        }
-        else if (has_drained(t, m)) {
-            gb_fleet_apply(t, m, GB_EV_DRAINED, NULL);
-        }
-        else if (t->now_us >= machine->deadline_at_us) {
-            gb_fleet_apply(t, m, GB_EV_DEADLINE_PASSED,
-                           "work is still in flight: it goes on");
-        }
+    if (machine->state != GB_ST_DRAINING) {
+        return;
     }
-    else if (machine->state == GB_ST_ASLEEP && sense->proof == GB_PROOF_POWERED) {
-        gb_fleet_apply(t, m, GB_EV_FOUND_POWERED, NULL);
+    if ((machine->flags & GB_MF_OBSERVED) ||
+        ((sense->bits & NOTE_VETO) && machine->wish != GB_WISH_KEEP_OFF)) {
+        gb_fleet_apply(t, m, GB_EV_WAKE_WANTED,
+                       "a balancer of it does not let servers sleep");
+    }
+    else if (has_drained(t, m)) {
+        gb_fleet_apply(t, m, GB_EV_DRAINED, NULL);
+    }
+    else if (t->now_us >= machine->deadline_at_us) {
+        gb_fleet_apply(t, m, GB_EV_DEADLINE_PASSED,
+                       "work is still in flight: it goes on");
     }
 }
 
@@ -375,6 +376,7 @@ gb_action_t gb_fleet_event(gb_fleet_t *fleet, uint32_t machine, gb_event_e event
 {
     gb_action_t action;
     const char *refused;
+    uint32_t untold;
     bool served;
 
     memset(&action, 0, sizeof action);
@@ -393,7 +395,13 @@ gb_action_t gb_fleet_event(gb_fleet_t *fleet, uint32_t machine, gb_event_e event
         return action;
     }
     served = gb_state_takes_new(&fleet->machines[machine]);
+    /* Held by the administrator, but the tick had no room to tell of it yet. */
+    untold = fleet->senses[machine].admin_held
+                 ? GB_MF_ADMIN_HELD & ~fleet->machines[machine].flags
+                 : 0;
+    fleet->machines[machine].flags |= untold;
     act(fleet, machine, event, now_us, why, &action);
+    fleet->machines[machine].flags &= ~untold;
     recount(fleet, machine, served);
     return action;
 }

@@ -192,10 +192,8 @@ static void tally_doors(gb_fleet_t *fleet, const gb_span_t *span)
             sense->pool_mark = span->pool + 1;
             sense->capacity = 0;
         }
-        if (door->counted) {
-            sense->capacity += capacity;
-            tally->capacity += capacity;
-        }
+        sense->capacity += capacity;
+        tally->capacity += capacity;
         if (gb_state_takes_new(machine)) {
             tally->capacity_awake += capacity;
         }

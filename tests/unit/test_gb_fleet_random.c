@@ -475,7 +475,7 @@ static const uint8_t legal[GB_ST_COUNT] = {
     [GB_ST_DRAINING] =
         1u << GB_ST_ON | 1u << GB_ST_STOPPING | 1u << GB_ST_FAILED | 1u << GB_ST_ASLEEP,
     [GB_ST_STOPPING] = 1u << GB_ST_ASLEEP | 1u << GB_ST_WAKING,
-    [GB_ST_ASLEEP] = 1u << GB_ST_WAKING | 1u << GB_ST_STOPPING,
+    [GB_ST_ASLEEP] = 1u << GB_ST_WAKING,
     [GB_ST_WAKING] = 1u << GB_ST_ON | 1u << GB_ST_FAILED,
     [GB_ST_FAILED] = 1u << GB_ST_ON | 1u << GB_ST_ASLEEP | 1u << GB_ST_WAKING,
 };
@@ -501,7 +501,7 @@ static void check_order_off(const gb_action_t *action)
     for (p = 0; p < fleet.pool_count; p++) {
         CHECK(!has_door(m, p) || !pools[p].panic, "in panic");
         CHECK(!has_door(m, p) || pools[p].mode == GB_MODE_ON ||
-                  machines[m].wish == GB_WISH_KEEP_OFF || action->from == GB_ST_ASLEEP,
+                  machines[m].wish == GB_WISH_KEEP_OFF,
               "a balancer that is not on");
     }
     for (i = host->offs > OFFS_KEPT ? host->offs - OFFS_KEPT : 0; i < host->offs; i++) {
@@ -535,11 +535,14 @@ static void check_action(const gb_action_t *action)
     }
 }
 
-/* A machine has been told to drain: every balancer must be able to do without it. */
-static void check_let_sleep(uint32_t m, bool operators)
+/* A machine has been told to drain: every balancer must be able to do without it.
+ * `commanded`: by the operator just now, who needs no dwell. */
+static void check_let_sleep(uint32_t m, bool operators, bool commanded)
 {
     uint32_t p;
 
+    CHECK(commanded || now_us - before[m].entered_at_us >= rules[m].awake_dwell_us,
+          "dwell");
     for (p = 0; p < fleet.pool_count; p++) {
         const gb_pool_t *pool = &pools[p];
 
@@ -757,7 +760,8 @@ static void tick_and_check(void)
     for (i = 0; i < used; i++) {
         if (actions[i].to == GB_ST_DRAINING && actions[i].from == GB_ST_ON) {
             check_let_sleep(actions[i].machine,
-                            machines[actions[i].machine].wish == GB_WISH_KEEP_OFF);
+                            machines[actions[i].machine].wish == GB_WISH_KEEP_OFF,
+                            false);
         }
         action_do(&actions[i]);
     }
@@ -789,7 +793,7 @@ static void operator_comes(void)
     }
     check_action(&action);
     if (action.to == GB_ST_DRAINING && action.from == GB_ST_ON) {
-        check_let_sleep(m, true);
+        check_let_sleep(m, true, true);
     }
     action_do(&action);
 }
@@ -801,13 +805,10 @@ static void people_come(void)
     if (once_in(100)) {
         operator_comes();
     }
-    if (once_in(100)) {
-        operator_comes();
-    }
     if (once_in(fleet.paused ? 100 : 1500)) {
         fleet.paused = !fleet.paused;
     }
-    if (once_in(3000)) {
+    if (once_in(800)) {
         pools[roll(fleet.pool_count)].mode = roll(2) ? GB_MODE_ON : (gb_mode_e)roll(3);
         for (i = 0; i < fleet.machine_count; i++) {
             flags_resolve(i);
@@ -827,7 +828,11 @@ static void world_step(void)
 {
     uint32_t i;
 
-    now_us += TICK_US;
+    now_us += TICK_US / 2;
+    if (once_in(100)) { /* between two ticks */
+        operator_comes();
+    }
+    now_us += TICK_US / 2;
     if (once_in(40)) {
         now_us += between(0, 20 * SEC);
     }
