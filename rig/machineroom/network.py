@@ -201,7 +201,11 @@ def netns_permitted():
     name = f"gbtry{os.getpid()}"
     try:
         _ip(["netns", "add", name])
-        _ip(["netns", "del", name])
+        try:
+            # Entering one mounts; a chroot may allow the one and not the other.
+            _ip(["-n", name, "link", "set", "lo", "up"])
+        finally:
+            _ip(["netns", "del", name])
     except (OSError, subprocess.CalledProcessError):
         return False
     return True

@@ -112,7 +112,12 @@ class Room:
                 continue
         # Sockets need short paths, and the proxy's user a way to them.
         os.chmod(self.run, 0o755)
-        os.symlink(BUILD, os.path.join(self.run, "bin"))
+        # Copies: whoever runs the driver may not be let into the project's folder.
+        os.mkdir(os.path.join(self.run, "bin"), 0o755)
+        for program in (os.path.join(BUILD, "chassis"), os.path.join(BUILD, "dcmi.so"),
+                        os.path.join(RIG, "powerdriver")):
+            shutil.copy(program, os.path.join(self.run, "bin"))
+            os.chmod(os.path.join(self.run, "bin", os.path.basename(program)), 0o755)
         os.symlink(self.run, self._file("run"))
         self.save()
 
@@ -369,7 +374,7 @@ class Room:
     @property
     def powerdriver(self):
         """The command of a GreenPowerDriver for this room's machines."""
-        return [os.path.join(RIG, "powerdriver"), self.run]
+        return [os.path.join(self.run, "bin", "powerdriver"), self.run]
 
     def secrets_text(self):
         """Lines for the product's GreenSecrets file."""
