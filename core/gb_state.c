@@ -210,6 +210,7 @@ static void stopping_proved_off(change_t *c)
 {
     c->acts |= GB_ACT_CANCEL;
     c->m->sleeps++;
+    c->m->vain_in_row = 0;
     if (has(c->m, GB_MF_WAKE_ASKED) && can_order_on(c->m)) {
         to_waking(c, true);
     }
@@ -241,6 +242,9 @@ static void stopping_operator_sleep(change_t *c)
  * probes decide.  What it takes is no boot time, since it may never have been off. */
 static void stopping_in_vain(change_t *c)
 {
+    if (c->m->vain_in_row < UINT32_MAX) {
+        c->m->vain_in_row++;
+    }
     c->acts |= GB_ACT_CANCEL | GB_ACT_TELL;
     to_waking(c, false);
 }
@@ -600,13 +604,32 @@ bool gb_state_takes_sticky(const gb_machine_t *machine)
     return gb_state_takes_new(machine) || machine->state == GB_ST_DRAINING;
 }
 
+/* How long it has to be awake before the policy may put it to sleep.  One that cannot
+ * be switched off is not taken out of rotation again and again. */
+static int64_t dwell_us(const gb_machine_t *machine, const gb_rules_t *rules)
+{
+    int64_t vain_us = GB_VAIN_BACKOFF_FIRST_US;
+
+    if (machine->vain_in_row == 0) {
+        return rules->awake_dwell_us;
+    }
+    for (uint32_t i = 1;
+         i < machine->vain_in_row && vain_us < GB_FAILED_BACKOFF_MOST_US; i++) {
+        vain_us *= 2;
+    }
+    if (vain_us > GB_FAILED_BACKOFF_MOST_US) {
+        vain_us = GB_FAILED_BACKOFF_MOST_US;
+    }
+    return vain_us > rules->awake_dwell_us ? vain_us : rules->awake_dwell_us;
+}
+
 bool gb_state_may_sleep(const gb_machine_t *machine, const gb_rules_t *rules,
                         int64_t now_us)
 {
     return machine->state == GB_ST_ON &&
            has(machine, GB_MF_CAN_SLEEP | GB_MF_CAN_WAKE | GB_MF_MANAGED) &&
            !has(machine, GB_MF_ADMIN_HELD) && machine->wish != GB_WISH_KEEP_ON &&
-           now_us >= gb_after_us(machine->entered_at_us, rules->awake_dwell_us) &&
+           now_us >= gb_after_us(machine->entered_at_us, dwell_us(machine, rules)) &&
            gb_state_cycles_today(machine, now_us) < cycles_most(rules);
 }
 

@@ -61,7 +61,7 @@ typedef struct gb_machine_t {
     uint64_t wakes, sleeps; /* counted when they came true */
     uint64_t failures;      /* wakes that failed */
     uint32_t cycle_next;    /* where the next sleep is noted */
-    uint32_t reserved;
+    uint32_t vain_in_row;   /* orders off in vain since one came true */
     int64_t
         cycle_at_us[GB_CYCLES_KEPT]; /* instants of the latest sleep orders; 0: none */
     gb_boot_t boot;
@@ -70,6 +70,7 @@ typedef struct gb_machine_t {
 } gb_machine_t;
 
 #define GB_FAILED_BACKOFF_FIRST_US (600 * GB_US_PER_S)
+#define GB_VAIN_BACKOFF_FIRST_US   (60 * GB_US_PER_S)
 #define GB_FAILED_BACKOFF_MOST_US  (6 * 3600 * GB_US_PER_S)
 
 /* Puts a machine into UNKNOWN with nothing learned; `first_guess_us` is `boot=`. */

@@ -425,6 +425,36 @@ START_TEST(dwell_and_cycles_bind_the_policy_and_not_the_operator)
 }
 END_TEST
 
+START_TEST(orders_off_in_vain_double_the_dwell)
+{
+    gb_machine_t m = machine_in(GB_ST_ON, READY);
+    int64_t now_us = NOW + 1000 * S, waited_us = 0;
+
+    for (int vain = 1; vain <= 12; vain++) {
+        apply(&m, GB_EV_OPERATOR_SLEEP, now_us);
+        apply(&m, GB_EV_OPERATOR_AUTO, now_us);
+        apply(&m, GB_EV_DRAINED, now_us);
+        ck_assert_uint_eq(m.state, GB_ST_STOPPING);
+        apply(&m, GB_EV_LADDER_EXHAUSTED, now_us);
+        apply(&m, GB_EV_PROBE_PASSED, now_us);
+        ck_assert_uint_eq(m.state, GB_ST_ON);
+        m.cycle_next = 0; /* the day's cycles are another rule */
+        memset(m.cycle_at_us, 0, sizeof(m.cycle_at_us));
+        for (waited_us = 0; !gb_state_may_sleep(&m, &rules, now_us + waited_us);) {
+            waited_us += S;
+        }
+        now_us += waited_us;
+        ck_assert_int_eq(waited_us, vain <= 3    ? rules.awake_dwell_us
+                                    : vain >= 10 ? 6 * 3600 * S
+                                                 : (60 * S) << (vain - 1));
+    }
+    apply(&m, GB_EV_SLEEP_WANTED, now_us);
+    apply(&m, GB_EV_DRAINED, now_us);
+    apply(&m, GB_EV_PROVED_OFF, now_us);
+    ck_assert_uint_eq(m.vain_in_row, 0);
+}
+END_TEST
+
 START_TEST(cycles_count_within_a_rolling_day)
 {
     gb_machine_t m = machine_in(GB_ST_ON, READY);
@@ -969,7 +999,7 @@ START_TEST(orders_off_within_a_day_stay_within_the_cycles)
     int64_t given_at_us[GB_CYCLES_KEPT] = {0}, now_us = NOW;
     uint64_t given = 0;
 
-    for (int i = 0; i < 200000; i++) {
+    for (int i = 0; i < 1000000; i++) {
         uint64_t roll = dice(&random);
         gb_event_e event = (gb_event_e)((roll >> 8) % GB_EV_COUNT);
 
@@ -1005,6 +1035,7 @@ Suite *gb_state_suite(void)
     tcase_add_test(tc, may_sleep_needs_everything_at_once);
     tcase_add_test(tc, may_wake_needs_a_ladder_and_its_time);
     tcase_add_test(tc, dwell_and_cycles_bind_the_policy_and_not_the_operator);
+    tcase_add_test(tc, orders_off_in_vain_double_the_dwell);
     tcase_add_test(tc, cycles_count_within_a_rolling_day);
     tcase_add_test(tc, more_cycles_than_are_kept_are_never_allowed);
     tcase_add_test(tc, a_sleep_order_is_noted_also_at_instant_zero);
