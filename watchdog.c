@@ -11,264 +11,22 @@
  * counts after that, a tick later.  With both sequentially consistent, one of them sees
  * the other, whichever came first.
  */
-#include "mod_greenbalance.h"
+#include "watchdog.h"
 
 #include <stdlib.h>
 
-#define SYNC_EVERY_US       GB_US_PER_S        /* members added in balancer-manager */
 #define CHECKPOINT_EVERY_US (10 * GB_US_PER_S) /* learned times, energy */
 #define ENERGY_GAP_US       (10 * GB_US_PER_S) /* the account leaves longer gaps open */
 #define ACTIONS_A_TICK      64
 
-typedef struct watchdog_t {
-    gb_fleet_t fleet;
-    const char **names;   /* [rig]: of the machine, for reasons */
-    uint32_t *pool_slots; /* fleet.pools[i] is the balancer of this slot */
-    bool *off_pending;    /* [rig]: gate closed, the order waits for its tick */
-    uint32_t *first_door; /* [rig]: its first door; GB_NO_INDEX: none */
-    uint32_t *next_door;  /* [door]: the next one of the same machine */
-    int64_t second_at_us; /* the next whole second's work */
-    int64_t checkpoint_at_us;
-    int checkpoint_error; /* the one that was told of */
-    bool changed;         /* a machine changed its state since the last checkpoint */
-    uint32_t doors_room;
-} watchdog_t;
-
-static watchdog_t dog;
-
-/* ------------------------------------------------------------------ setting up */
-
-static uint32_t pool_index(uint32_t balancer_slot)
-{
-    for (uint32_t i = 0; i < dog.fleet.pool_count; i++) {
-        if (dog.pool_slots[i] == balancer_slot) {
-            return i;
-        }
-    }
-    return GB_NO_INDEX;
-}
-
-static uint32_t rig_index(const mgb_keeper_t *keeper, uint32_t machine_slot)
-{
-    for (uint32_t i = 0; i < keeper->rig_count; i++) {
-        if (keeper->rigs[i].slot == machine_slot) {
-            return i;
-        }
-    }
-    return GB_NO_INDEX;
-}
-
-static void pools_create(mgb_keeper_t *keeper)
-{
-    const apr_array_header_t *balancers = keeper->ctx->balancers;
-    apr_size_t count = (apr_size_t)balancers->nelts;
-
-    dog.fleet.pools = apr_pcalloc(keeper->pool, (count + 1) * sizeof(gb_pool_t));
-    dog.pool_slots = apr_pcalloc(keeper->pool, (count + 1) * sizeof(uint32_t));
-    for (int i = 0; i < balancers->nelts; i++) {
-        const mgb_balancer_t *b = &APR_ARRAY_IDX(balancers, i, mgb_balancer_t);
-
-        if (b->index != GB_NO_INDEX) {
-            gb_pool_t *pool = &dog.fleet.pools[dog.fleet.pool_count];
-
-            dog.pool_slots[dog.fleet.pool_count++] = b->index;
-            *pool = keeper->shared->balancers[b->index].pool;
-            /* A last tick of the predecessor's may have written its own there. */
-            mgb_members_settings(pool, b->conf);
-        }
-    }
-}
-
-static uint32_t rig_add(mgb_keeper_t *keeper, uint32_t machine_slot,
-                        const mgb_hints_t *hints, const mgb_pool_conf_t *pool)
-{
-    uint32_t i = keeper->rig_count;
-
-    if (i >= keeper->rigs_room) {
-        return GB_NO_INDEX;
-    }
-    keeper->rigs[i].slot = machine_slot;
-    keeper->rigs[i].hints = hints;
-    keeper->rigs[i].pool = pool;
-    dog.names[i] = keeper->shared->machines[machine_slot].name;
-    dog.first_door[i] = GB_NO_INDEX;
-    dog.fleet.machines[i] = keeper->shared->machines[machine_slot].m;
-    if (hints) {
-        dog.fleet.machines[i].boot.first_guess_us = hints->boot_us;
-    }
-    keeper->rig_count++;
-    dog.fleet.machine_count = keeper->rig_count;
-    return i;
-}
-
-static void rigs_create(mgb_keeper_t *keeper)
-{
-    const apr_array_header_t *groups = keeper->ctx->groups;
-    apr_size_t room = keeper->shared->header->machines_room;
-    apr_pool_t *p = keeper->pool;
-
-    keeper->rigs_room = (uint32_t)room;
-    keeper->rigs = apr_pcalloc(p, room * sizeof(*keeper->rigs));
-    dog.fleet.machines = apr_pcalloc(p, room * sizeof(*dog.fleet.machines));
-    dog.fleet.senses = apr_pcalloc(p, room * sizeof(*dog.fleet.senses));
-    dog.fleet.rules = apr_pcalloc(p, room * sizeof(*dog.fleet.rules));
-    dog.off_pending = apr_pcalloc(p, room * sizeof(*dog.off_pending));
-    dog.first_door = apr_pcalloc(p, room * sizeof(*dog.first_door));
-    dog.names = apr_pcalloc(p, room * sizeof(*dog.names));
-    dog.fleet.names = dog.names;
-    for (int i = 0; i < groups->nelts; i++) {
-        mgb_group_t *group = &APR_ARRAY_IDX(groups, i, mgb_group_t);
-
-        if (group->slot != GB_NO_INDEX) {
-            (void)rig_add(keeper, group->slot, group->has_hints ? &group->hints : NULL,
-                          group->balancer->conf);
-        }
-    }
-}
-
-/* A member that was added at run time: a machine of its own, without ladders. */
-static uint32_t rig_of_added(mgb_keeper_t *keeper, const mgb_balancer_t *b,
-                             uint32_t slot)
-{
-    mgb_member_t *member = &keeper->shared->members[slot];
-    const char *key =
-        apr_pstrcat(keeper->ptick, "member:", b->key, "|", member->name, NULL);
-    uint32_t machine;
-    bool is_new;
-
-    machine = mgb_shared_claim_machine(keeper->shared, key, member->name,
-                                       MGB_BOOT_DEFAULT_US, &is_new);
-    if (machine == GB_NO_INDEX) {
-        return GB_NO_INDEX;
-    }
-    keeper->shared->machines[machine].generation = keeper->ctx->generation;
-    member->machine = machine;
-    return rig_add(keeper, machine, NULL, b->conf);
-}
-
-static void door_add(mgb_keeper_t *keeper, const mgb_balancer_t *b,
-                     proxy_worker *worker)
-{
-    uint32_t slot = mgb_members_slot(keeper->ctx, b, worker), rig;
-    gb_door_t *door;
-
-    if (slot == GB_NO_INDEX || keeper->door_count >= dog.doors_room) {
-        return;
-    }
-    for (uint32_t i = 0; i < keeper->door_count; i++) {
-        if (keeper->doors[i].slot == slot) {
-            return;
-        }
-    }
-    rig = keeper->shared->members[slot].machine == GB_NO_INDEX
-              ? rig_of_added(keeper, b, slot)
-              : rig_index(keeper, keeper->shared->members[slot].machine);
-    if (rig == GB_NO_INDEX) {
-        return;
-    }
-    keeper->doors[keeper->door_count].slot = slot;
-    keeper->doors[keeper->door_count].rig = rig;
-    keeper->doors[keeper->door_count].balancer = b;
-    keeper->doors[keeper->door_count].worker = worker;
-    door = &dog.fleet.doors[keeper->door_count++];
-    door->machine = rig;
-    door->balancer = pool_index(b->index);
-    door->capacity = keeper->shared->members[slot].capacity;
-    dog.next_door[keeper->door_count - 1] = dog.first_door[rig];
-    dog.first_door[rig] = keeper->door_count - 1;
-    dog.fleet.door_count = keeper->door_count;
-}
-
-static void doors_create(mgb_keeper_t *keeper)
-{
-    dog.doors_room = keeper->shared->header->members_room;
-    keeper->doors = apr_pcalloc(keeper->pool, dog.doors_room * sizeof(mgb_door_t));
-    dog.fleet.doors = apr_pcalloc(keeper->pool, dog.doors_room * sizeof(gb_door_t));
-    dog.next_door = apr_pcalloc(keeper->pool, dog.doors_room * sizeof(uint32_t));
-    for (int i = 0; i < keeper->ctx->balancers->nelts; i++) {
-        const mgb_balancer_t *b =
-            &APR_ARRAY_IDX(keeper->ctx->balancers, i, mgb_balancer_t);
-
-        for (int k = 0; b->index != GB_NO_INDEX && k < b->balancer->workers->nelts;
-             k++) {
-            door_add(keeper, b, APR_ARRAY_IDX(b->balancer->workers, k, proxy_worker *));
-        }
-    }
-}
-
-/* A machine in several balancers obeys the strictest of each rule. */
-static void rules_join(gb_rules_t *into, const gb_rules_t *from, bool first)
-{
-    if (first) {
-        *into = *from;
-        return;
-    }
-#define LARGER(field)                                                                  \
-    into->field = into->field > from->field ? into->field : from->field
-    LARGER(drain_timeout_us);
-    LARGER(stop_timeout_us);
-    LARGER(wake_timeout_us);
-    LARGER(awake_dwell_us);
-    LARGER(asleep_dwell_us);
-    LARGER(packets);
-#undef LARGER
-    if (from->wake_retry_us < into->wake_retry_us) {
-        into->wake_retry_us = from->wake_retry_us;
-    }
-    if (from->cycles_per_day < into->cycles_per_day) {
-        into->cycles_per_day = from->cycles_per_day;
-    }
-}
-
-/* What the machine is able to do, from its keys and its balancers' modes. */
-static void rig_resolve(mgb_keeper_t *keeper, uint32_t i)
-{
-    mgb_rig_t *rig = &keeper->rigs[i];
-    gb_machine_t *machine = &dog.fleet.machines[i];
-    uint32_t kept = machine->flags & GB_MF_REMEMBERED;
-    bool on = false, observed = false, first = true;
-
-    for (uint32_t d = dog.first_door[i]; d != GB_NO_INDEX; d = dog.next_door[d]) {
-        const mgb_pool_conf_t *pool = keeper->doors[d].balancer->conf;
-
-        on = on || pool->mode == GB_MODE_ON;
-        observed = observed || pool->mode == GB_MODE_OBSERVE;
-        if (first || pool->mode == GB_MODE_ON) {
-            rules_join(&rig->rules, &pool->rules, first);
-            rig->pool = pool;
-            first = false;
-        }
-    }
-    if (keeper->shared->machines[rig->slot].owed) {
-        on = observed = false; /* until it is awake: then nobody switches it any more */
-    }
-    machine->rungs_wake = rig->hints ? rig->hints->wake_count : 0;
-    machine->rungs_sleep = rig->hints ? rig->hints->sleep_count : 0;
-    machine->flags = kept | (machine->rungs_wake ? GB_MF_CAN_WAKE : 0) |
-                     (machine->rungs_sleep ? GB_MF_CAN_SLEEP : 0) |
-                     (keeper->shared->machines[rig->slot].has_bmc ? GB_MF_HAS_BMC : 0) |
-                     (on || observed ? GB_MF_MANAGED : 0) |
-                     (observed && !on ? GB_MF_OBSERVED : 0);
-    if (rig->rules.stop_timeout_us <= 0) {
-        int64_t rungs = machine->rungs_sleep ? machine->rungs_sleep : 1;
-
-        rig->rules.stop_timeout_us =
-            rungs * rig->rules.wake_timeout_us + 30 * GB_US_PER_S;
-    }
-    dog.fleet.rules[i] = rig->rules;
-}
+mgb_watchdog_t mgb_dog;
 
 apr_status_t mgb_watchdog_create(mgb_keeper_t *keeper)
 {
-    memset(&dog, 0, sizeof(dog));
-    pools_create(keeper);
-    rigs_create(keeper);
-    doors_create(keeper);
-    for (uint32_t i = 0; i < keeper->rig_count; i++) {
-        rig_resolve(keeper, i);
-    }
-    dog.second_at_us = mgb_now_us() + GB_US_PER_S;
-    dog.checkpoint_at_us = mgb_now_us() + CHECKPOINT_EVERY_US;
+    memset(&mgb_dog, 0, sizeof(mgb_dog));
+    mgb_fleet_create(keeper);
+    mgb_dog.second_at_us = mgb_now_us() + GB_US_PER_S;
+    mgb_dog.checkpoint_at_us = mgb_now_us() + CHECKPOINT_EVERY_US;
     return APR_SUCCESS;
 }
 
@@ -276,7 +34,7 @@ apr_status_t mgb_watchdog_create(mgb_keeper_t *keeper)
  * asks before it orders where it can, and every order is idempotent. */
 static void ladder_resume(mgb_keeper_t *keeper, uint32_t i, int64_t now_us)
 {
-    const gb_machine_t *machine = &dog.fleet.machines[i];
+    const gb_machine_t *machine = &mgb_dog.fleet.machines[i];
     const mgb_machine_t *shared = &keeper->shared->machines[keeper->rigs[i].slot];
 
     if (shared->ladder.goal != GB_GOAL_NONE || (machine->flags & GB_MF_ADMIN_HELD)) {
@@ -287,7 +45,7 @@ static void ladder_resume(mgb_keeper_t *keeper, uint32_t i, int64_t now_us)
         mgb_waker_start(keeper, i, GB_GOAL_ON, now_us);
     }
     else if (machine->state == GB_ST_STOPPING && (machine->flags & GB_MF_CAN_SLEEP)) {
-        dog.off_pending[i] = true;
+        mgb_dog.off_pending[i] = true;
     }
 }
 
@@ -309,14 +67,15 @@ static void doors_sense(mgb_keeper_t *keeper)
         const mgb_member_t *member = &keeper->shared->members[door->slot];
         unsigned int status = door->worker->s->status;
 
-        dog.fleet.doors[i].in_flight = mgb_shared_in_flight(keeper->shared, door->slot);
-        dog.fleet.doors[i].capacity = member->capacity;
-        dog.fleet.doors[i].rank = member->position;
-        dog.fleet.doors[i].verdict = (gb_verdict_e)member->health.verdict;
-        dog.fleet.doors[i].counted = !(
+        mgb_dog.fleet.doors[i].in_flight =
+            mgb_shared_in_flight(keeper->shared, door->slot);
+        mgb_dog.fleet.doors[i].capacity = member->capacity;
+        mgb_dog.fleet.doors[i].rank = member->position;
+        mgb_dog.fleet.doors[i].verdict = (gb_verdict_e)member->health.verdict;
+        mgb_dog.fleet.doors[i].counted = !(
             status & (ADMIN_BITS | PROXY_WORKER_HOT_STANDBY | PROXY_WORKER_HOT_SPARE));
         if (status & ADMIN_BITS) {
-            dog.fleet.senses[door->rig].admin_held = true;
+            mgb_dog.fleet.senses[door->rig].admin_held = true;
         }
     }
 }
@@ -325,7 +84,7 @@ static void doors_sense(mgb_keeper_t *keeper)
 static void verdicts_sense(mgb_keeper_t *keeper)
 {
     for (uint32_t i = 0; i < keeper->door_count; i++) {
-        gb_sense_t *sense = &dog.fleet.senses[keeper->doors[i].rig];
+        gb_sense_t *sense = &mgb_dog.fleet.senses[keeper->doors[i].rig];
         gb_verdict_e verdict =
             keeper->shared->members[keeper->doors[i].slot].health.verdict;
 
@@ -352,9 +111,9 @@ static void removed_doors_sense(mgb_keeper_t *keeper)
             mgb_shared_in_flight(sh, i) == 0) {
             continue;
         }
-        rig = rig_index(keeper, member->machine);
+        rig = mgb_fleet_rig(keeper, member->machine);
         if (rig != GB_NO_INDEX) {
-            dog.fleet.senses[rig].objects = true;
+            mgb_dog.fleet.senses[rig].objects = true;
         }
     }
 }
@@ -362,12 +121,12 @@ static void removed_doors_sense(mgb_keeper_t *keeper)
 static void machines_sense(mgb_keeper_t *keeper)
 {
     for (uint32_t i = 0; i < keeper->rig_count; i++) {
-        gb_sense_t *sense = &dog.fleet.senses[i];
+        gb_sense_t *sense = &mgb_dog.fleet.senses[i];
 
         memset(sense, 0, sizeof(*sense));
         /* Bad unless a door says otherwise; nothing is known of one without doors. */
         sense->verdict =
-            dog.first_door[i] == GB_NO_INDEX ? GB_VERDICT_NONE : GB_VERDICT_BAD;
+            mgb_dog.first_door[i] == GB_NO_INDEX ? GB_VERDICT_NONE : GB_VERDICT_BAD;
         sense->proof = mgb_proofs_of(keeper, i);
         sense->unpowered = mgb_proofs_unpowered(keeper, i);
         sense->exhausted = keeper->rigs[i].exhausted;
@@ -384,7 +143,7 @@ static void machines_sense(mgb_keeper_t *keeper)
 static uint8_t gate_of(const mgb_keeper_t *keeper, uint32_t i, uint8_t now)
 {
     const mgb_door_t *door = &keeper->doors[i];
-    const gb_machine_t *machine = &dog.fleet.machines[door->rig];
+    const gb_machine_t *machine = &mgb_dog.fleet.machines[door->rig];
     const gb_health_t *health = &keeper->shared->members[door->slot].health;
 
     switch ((gb_state_e)machine->state) {
@@ -396,7 +155,7 @@ static uint8_t gate_of(const mgb_keeper_t *keeper, uint32_t i, uint8_t now)
         return GB_GATE_STICKY;
     case GB_ST_FAILED:
         if (door->balancer->conf->mode == GB_MODE_ON &&
-            !gb_fleet_panic_routes(&dog.fleet, i)) {
+            !gb_fleet_panic_routes(&mgb_dog.fleet, i)) {
             return GB_GATE_CLOSED;
         }
         return GB_GATE_OPEN;
@@ -411,7 +170,8 @@ static uint8_t gate_of(const mgb_keeper_t *keeper, uint32_t i, uint8_t now)
     if (health->verdict == GB_VERDICT_NONE) {
         return now; /* closed until it has proved itself, open until it has failed */
     }
-    if (health->verdict == GB_VERDICT_BAD && !gb_fleet_panic_routes(&dog.fleet, i)) {
+    if (health->verdict == GB_VERDICT_BAD &&
+        !gb_fleet_panic_routes(&mgb_dog.fleet, i)) {
         return GB_GATE_CLOSED;
     }
     return GB_GATE_OPEN;
@@ -445,10 +205,10 @@ static void gates_publish(mgb_keeper_t *keeper)
 static void states_publish(mgb_keeper_t *keeper)
 {
     for (uint32_t i = 0; i < keeper->rig_count; i++) {
-        keeper->shared->machines[keeper->rigs[i].slot].m = dog.fleet.machines[i];
+        keeper->shared->machines[keeper->rigs[i].slot].m = mgb_dog.fleet.machines[i];
     }
-    for (uint32_t i = 0; i < dog.fleet.pool_count; i++) {
-        keeper->shared->balancers[dog.pool_slots[i]].pool = dog.fleet.pools[i];
+    for (uint32_t i = 0; i < mgb_dog.fleet.pool_count; i++) {
+        keeper->shared->balancers[mgb_dog.pool_slots[i]].pool = mgb_dog.fleet.pools[i];
     }
 }
 
@@ -458,7 +218,8 @@ static uint32_t rig_in_flight(const mgb_keeper_t *keeper, uint32_t rig)
 {
     uint32_t sum = 0;
 
-    for (uint32_t i = dog.first_door[rig]; i != GB_NO_INDEX; i = dog.next_door[i]) {
+    for (uint32_t i = mgb_dog.first_door[rig]; i != GB_NO_INDEX;
+         i = mgb_dog.next_door[i]) {
         sum += mgb_shared_in_flight(keeper->shared, keeper->doors[i].slot);
     }
     return sum;
@@ -468,7 +229,7 @@ static void action_tell(mgb_keeper_t *keeper, const gb_action_t *action)
 {
     const mgb_machine_t *machine =
         &keeper->shared->machines[keeper->rigs[action->machine].slot];
-    uint32_t door = dog.first_door[action->machine];
+    uint32_t door = mgb_dog.first_door[action->machine];
     uint32_t member = door == GB_NO_INDEX ? GB_NO_INDEX : keeper->doors[door].slot;
 
     if (action->from != action->to || (action->acts & GB_ACT_TELL)) {
@@ -503,7 +264,8 @@ static void action_tell(mgb_keeper_t *keeper, const gb_action_t *action)
 /* httpd's own error mark, set when a request met a closed gate, ends with the wake. */
 static void errors_clear(mgb_keeper_t *keeper, uint32_t rig)
 {
-    for (uint32_t i = dog.first_door[rig]; i != GB_NO_INDEX; i = dog.next_door[i]) {
+    for (uint32_t i = mgb_dog.first_door[rig]; i != GB_NO_INDEX;
+         i = mgb_dog.next_door[i]) {
         proxy_worker *worker = keeper->doors[i].worker;
 
         if (worker->s->status & PROXY_WORKER_IN_ERROR) {
@@ -520,7 +282,7 @@ static void owed_settle(mgb_keeper_t *keeper, uint32_t rig)
 
     if (machine->owed) {
         machine->owed = 0;
-        rig_resolve(keeper, rig);
+        mgb_fleet_resolve(keeper, rig);
     }
 }
 
@@ -530,11 +292,11 @@ static void action_do(mgb_keeper_t *keeper, const gb_action_t *action, int64_t n
 
     action_tell(keeper, action);
     if (action->from != action->to) {
-        dog.changed = true;
-        dog.off_pending[rig] = false;
+        mgb_dog.changed = true;
+        mgb_dog.off_pending[rig] = false;
     }
     if (action->acts & GB_ACT_LEARN_BOOT) {
-        gb_machine_t *machine = &dog.fleet.machines[rig];
+        gb_machine_t *machine = &mgb_dog.fleet.machines[rig];
 
         gb_boot_learn(&machine->boot, now_us - machine->wake_at_us);
         machine->wake_at_us = 0;
@@ -543,7 +305,8 @@ static void action_do(mgb_keeper_t *keeper, const gb_action_t *action, int64_t n
         mgb_waker_stop(keeper, rig);
     }
     if (action->acts & GB_ACT_ORDER_OFF) {
-        dog.off_pending[rig] = true; /* not before the next tick has seen the counts */
+        mgb_dog.off_pending[rig] =
+            true; /* not before the next tick has seen the counts */
     }
     if (action->acts & GB_ACT_ORDER_ON) {
         mgb_waker_start(keeper, rig, GB_GOAL_ON, now_us);
@@ -557,7 +320,8 @@ static void action_do(mgb_keeper_t *keeper, const gb_action_t *action, int64_t n
 /* Not so when a predecessor was killed between publishing a state and its gates. */
 static bool gates_are_closed(const mgb_keeper_t *keeper, uint32_t rig)
 {
-    for (uint32_t i = dog.first_door[rig]; i != GB_NO_INDEX; i = dog.next_door[i]) {
+    for (uint32_t i = mgb_dog.first_door[rig]; i != GB_NO_INDEX;
+         i = mgb_dog.next_door[i]) {
         const mgb_member_t *member = &keeper->shared->members[keeper->doors[i].slot];
 
         if (member->position != GB_NO_INDEX &&
@@ -574,24 +338,24 @@ static bool gates_are_closed(const mgb_keeper_t *keeper, uint32_t rig)
 static void off_orders_give(mgb_keeper_t *keeper, int64_t now_us)
 {
     for (uint32_t i = 0; i < keeper->rig_count; i++) {
-        if (!dog.off_pending[i]) {
+        if (!mgb_dog.off_pending[i]) {
             continue;
         }
-        if (dog.fleet.machines[i].state != GB_ST_STOPPING) {
-            dog.off_pending[i] = false;
+        if (mgb_dog.fleet.machines[i].state != GB_ST_STOPPING) {
+            mgb_dog.off_pending[i] = false;
         }
-        else if ((dog.fleet.machines[i].flags & (GB_MF_MANAGED | GB_MF_OBSERVED)) !=
+        else if ((mgb_dog.fleet.machines[i].flags & (GB_MF_MANAGED | GB_MF_OBSERVED)) !=
                  GB_MF_MANAGED) {
             /* A configuration came between: as if the order had been tried in vain. */
-            dog.off_pending[i] = false;
+            mgb_dog.off_pending[i] = false;
             keeper->rigs[i].exhausted = true;
             apr_cpystrn(keeper->rigs[i].why, "no balancer manages it any more",
                         sizeof(keeper->rigs[i].why));
         }
-        else if (gates_are_closed(keeper, i) && !dog.fleet.paused &&
-                 !dog.fleet.senses[i].admin_held && !dog.fleet.senses[i].objects &&
-                 rig_in_flight(keeper, i) == 0) {
-            dog.off_pending[i] = false;
+        else if (gates_are_closed(keeper, i) && !mgb_dog.fleet.paused &&
+                 !mgb_dog.fleet.senses[i].admin_held &&
+                 !mgb_dog.fleet.senses[i].objects && rig_in_flight(keeper, i) == 0) {
+            mgb_dog.off_pending[i] = false;
             mgb_waker_start(keeper, i, GB_GOAL_OFF, now_us);
         }
     }
@@ -608,7 +372,7 @@ static bool is_superseded(const mgb_keeper_t *keeper)
 const char *mgb_watchdog_command(mgb_keeper_t *keeper, uint32_t member,
                                  gb_event_e event)
 {
-    uint32_t rig = rig_index(keeper, keeper->shared->members[member].machine);
+    uint32_t rig = mgb_fleet_rig(keeper, keeper->shared->members[member].machine);
     int64_t now_us = mgb_now_us();
     gb_action_t action;
 
@@ -618,7 +382,8 @@ const char *mgb_watchdog_command(mgb_keeper_t *keeper, uint32_t member,
     if (rig == GB_NO_INDEX) {
         return "it was added at run time and has no machine: it is never powered";
     }
-    action = gb_fleet_event(&dog.fleet, rig, event, now_us, "the operator's command");
+    action =
+        gb_fleet_event(&mgb_dog.fleet, rig, event, now_us, "the operator's command");
     states_publish(keeper);
     gates_publish(keeper);
     action_do(keeper, &action, now_us);
@@ -634,8 +399,9 @@ static uint32_t load_permille(uint32_t rig)
 {
     uint64_t in_flight = 0, capacity = 0;
 
-    for (uint32_t i = dog.first_door[rig]; i != GB_NO_INDEX; i = dog.next_door[i]) {
-        const gb_door_t *door = &dog.fleet.doors[i];
+    for (uint32_t i = mgb_dog.first_door[rig]; i != GB_NO_INDEX;
+         i = mgb_dog.next_door[i]) {
+        const gb_door_t *door = &mgb_dog.fleet.doors[i];
 
         in_flight += door->in_flight;
         /* Doors of one machine share its capacity. */
@@ -651,7 +417,7 @@ static void energy_account(mgb_keeper_t *keeper, int64_t now_us)
 {
     for (uint32_t i = 0; i < keeper->rig_count; i++) {
         mgb_machine_t *machine = &keeper->shared->machines[keeper->rigs[i].slot];
-        uint32_t door = dog.first_door[i], permille = load_permille(i);
+        uint32_t door = mgb_dog.first_door[i], permille = load_permille(i);
         const gb_curve_t *curve;
         double on_watts;
 
@@ -667,17 +433,6 @@ static void energy_account(mgb_keeper_t *keeper, int64_t now_us)
         gb_joules_add(&machine->energy, machine->watts, ENERGY_GAP_US, now_us);
         gb_joules_add(&machine->energy_always_on, on_watts, ENERGY_GAP_US, now_us);
     }
-}
-
-/* httpd changes a worker's status without atomics: a bit U that was lost, or that came
- * back when another process wrote the status at the same time, would stay so. */
-static void mirror_again(mgb_keeper_t *keeper)
-{
-    uint32_t serial =
-        __atomic_load_n(&keeper->shared->header->gates_serial, __ATOMIC_ACQUIRE);
-
-    __atomic_store_n(&keeper->ctx->gates_seen, serial - 1, __ATOMIC_RELAXED);
-    mgb_members_mirror(keeper->ctx);
 }
 
 /* Members that the administrator has added in balancer-manager. */
@@ -696,9 +451,9 @@ static void members_sync(mgb_keeper_t *keeper)
             proxy_worker *worker =
                 APR_ARRAY_IDX(b->balancer->workers, k, proxy_worker *);
 
-            door_add(keeper, b, worker);
+            mgb_fleet_door_add(keeper, b, worker);
             if (keeper->door_count) {
-                rig_resolve(keeper, keeper->doors[keeper->door_count - 1].rig);
+                mgb_fleet_resolve(keeper, keeper->doors[keeper->door_count - 1].rig);
             }
             ap_log_error(APLOG_MARK, APLOG_INFO, 0, keeper->server,
                          GBLOGNO(0405) "%s: %s was added: it is balanced and never "
@@ -713,20 +468,20 @@ static void checkpoint_keep(mgb_keeper_t *keeper, int64_t now_us)
     const char *dir = keeper->ctx->conf->state_dir;
     int error = mgb_checkpoint_error();
 
-    if (error != dog.checkpoint_error) {
+    if (error != mgb_dog.checkpoint_error) {
         ap_log_error(APLOG_MARK, error ? APLOG_ERR : APLOG_NOTICE, error,
                      keeper->server, GBLOGNO(0406) "%s: the checkpoint %s", dir,
                      error ? "cannot be written: states and learned times would not "
                              "survive a stop of httpd"
                            : "is written again");
-        dog.checkpoint_error = error;
+        mgb_dog.checkpoint_error = error;
     }
-    if (!dog.changed && now_us < dog.checkpoint_at_us) {
+    if (!mgb_dog.changed && now_us < mgb_dog.checkpoint_at_us) {
         return;
     }
     if (mgb_checkpoint_save_later(keeper->shared, dir) == APR_SUCCESS) {
-        dog.changed = false;
-        dog.checkpoint_at_us = now_us + CHECKPOINT_EVERY_US;
+        mgb_dog.changed = false;
+        mgb_dog.checkpoint_at_us = now_us + CHECKPOINT_EVERY_US;
     }
 }
 
@@ -742,11 +497,11 @@ void mgb_watchdog_tick(mgb_keeper_t *keeper, int64_t now_us)
     }
     mgb_meter_repair(keeper->shared, now_us);
     mgb_waker_tick(keeper, now_us);
-    dog.fleet.paused =
+    mgb_dog.fleet.paused =
         __atomic_load_n(&keeper->shared->header->paused, __ATOMIC_ACQUIRE);
     machines_sense(keeper);
     off_orders_give(keeper, now_us);
-    count = gb_fleet_tick(&dog.fleet, now_us, actions, ACTIONS_A_TICK);
+    count = gb_fleet_tick(&mgb_dog.fleet, now_us, actions, ACTIONS_A_TICK);
     states_publish(keeper);
     gates_publish(keeper);
     for (uint32_t i = 0; i < count; i++) {
@@ -754,10 +509,9 @@ void mgb_watchdog_tick(mgb_keeper_t *keeper, int64_t now_us)
     }
     mgb_checks_tick(keeper, now_us);
     mgb_proofs_tick(keeper, now_us);
-    if (now_us >= dog.second_at_us) {
-        dog.second_at_us = now_us + GB_US_PER_S;
+    if (now_us >= mgb_dog.second_at_us) {
+        mgb_dog.second_at_us = now_us + GB_US_PER_S;
         members_sync(keeper);
-        mirror_again(keeper);
         energy_account(keeper, now_us);
         mgb_meter_second(keeper->shared, now_us, mgb_wall_us());
     }

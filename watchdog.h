@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * watchdog.h - what watchdog.c and fleet.c share: the keeper's working copies.
+ *
+ * All of it belongs to the keeper's one thread.
+ */
+#ifndef MGB_WATCHDOG_H
+#define MGB_WATCHDOG_H
+
+#include "mod_greenbalance.h"
+
+typedef struct mgb_watchdog_t {
+    gb_fleet_t fleet;
+    const char **names;   /* [rig]: of the machine, for reasons */
+    uint32_t *pool_slots; /* fleet.pools[i] is the balancer of this slot */
+    bool *off_pending;    /* [rig]: gate closed, the order waits for its tick */
+    uint32_t *first_door; /* [rig]: its first door; GB_NO_INDEX: none */
+    uint32_t *next_door;  /* [door]: the next one of the same machine */
+    int64_t second_at_us; /* the next whole second's work */
+    int64_t checkpoint_at_us;
+    int checkpoint_error; /* the one that was told of */
+    bool changed;         /* a machine changed its state since the last checkpoint */
+    uint32_t doors_room;
+} mgb_watchdog_t;
+
+extern mgb_watchdog_t mgb_dog;
+
+/* Makes pools, machines and doors, from keeper->pool.  Once, before the first tick. */
+void mgb_fleet_create(mgb_keeper_t *keeper);
+
+/* Takes in a member that was added at run time; does nothing when it is known. */
+void mgb_fleet_door_add(mgb_keeper_t *keeper, const mgb_balancer_t *b,
+                        proxy_worker *worker);
+
+/* The index of the machine in a slot of the segment, or GB_NO_INDEX. */
+uint32_t mgb_fleet_rig(const mgb_keeper_t *keeper, uint32_t machine_slot);
+
+/* Works out anew what a machine is able to do and which rules it obeys. */
+void mgb_fleet_resolve(mgb_keeper_t *keeper, uint32_t rig);
+
+#endif /* MGB_WATCHDOG_H */
