@@ -435,6 +435,17 @@ static void energy_account(mgb_keeper_t *keeper, int64_t now_us)
     }
 }
 
+/* httpd changes a worker's status without atomics: a bit U that was lost, or that came
+ * back when another process wrote the status at the same time, would stay so. */
+static void mirror_again(mgb_keeper_t *keeper)
+{
+    uint32_t serial =
+        __atomic_load_n(&keeper->shared->header->gates_serial, __ATOMIC_ACQUIRE);
+
+    __atomic_store_n(&keeper->ctx->gates_seen, serial - 1, __ATOMIC_RELAXED);
+    mgb_members_mirror(keeper->ctx);
+}
+
 /* Members that the administrator has added in balancer-manager. */
 static void members_sync(mgb_keeper_t *keeper)
 {
@@ -512,6 +523,7 @@ void mgb_watchdog_tick(mgb_keeper_t *keeper, int64_t now_us)
     if (now_us >= mgb_dog.second_at_us) {
         mgb_dog.second_at_us = now_us + GB_US_PER_S;
         members_sync(keeper);
+        mirror_again(keeper);
         energy_account(keeper, now_us);
         mgb_meter_second(keeper->shared, now_us, mgb_wall_us());
     }
