@@ -100,7 +100,7 @@ static uint32_t rig_of_added(mgb_keeper_t *keeper, const mgb_balancer_t *b,
     mgb_member_t *member = &keeper->shared->members[slot];
     const char *key =
         apr_pstrcat(keeper->ptick, "member:", b->key, "|", member->name, NULL);
-    uint32_t machine;
+    uint32_t machine, rig;
     bool is_new;
 
     machine = mgb_shared_claim_machine(keeper->shared, key, member->name,
@@ -110,7 +110,11 @@ static uint32_t rig_of_added(mgb_keeper_t *keeper, const mgb_balancer_t *b,
     }
     keeper->shared->machines[machine].generation = keeper->ctx->generation;
     member->machine = machine;
-    return rig_add(keeper, machine, NULL, b->conf);
+    rig = rig_add(keeper, machine, NULL, b->conf);
+    if (rig != GB_NO_INDEX) {
+        keeper->rigs[rig].added = true;
+    }
+    return rig;
 }
 
 void mgb_fleet_door_add(mgb_keeper_t *keeper, const mgb_balancer_t *b,
@@ -128,8 +132,11 @@ void mgb_fleet_door_add(mgb_keeper_t *keeper, const mgb_balancer_t *b,
         }
     }
     rig = keeper->shared->members[slot].machine == GB_NO_INDEX
-              ? rig_of_added(keeper, b, slot)
+              ? GB_NO_INDEX
               : mgb_fleet_rig(keeper, keeper->shared->members[slot].machine);
+    if (rig == GB_NO_INDEX) {
+        rig = rig_of_added(keeper, b, slot); /* perhaps by a keeper before this one */
+    }
     if (rig == GB_NO_INDEX) {
         return;
     }

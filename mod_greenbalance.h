@@ -417,6 +417,7 @@ typedef struct mgb_rig_t {
     const mgb_pool_conf_t
         *pool; /* the strictest of its managing balancers, for rules */
     gb_rules_t rules;
+    bool added;     /* at run time: no configuration has it */
     bool exhausted; /* its ladder was used up in this tick */
     char why[GB_REASON_BYTES];
 } mgb_rig_t;

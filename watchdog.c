@@ -72,8 +72,12 @@ static void doors_sense(mgb_keeper_t *keeper)
         mgb_dog.fleet.doors[i].capacity = member->capacity;
         mgb_dog.fleet.doors[i].rank = member->position;
         mgb_dog.fleet.doors[i].verdict = (gb_verdict_e)member->health.verdict;
-        mgb_dog.fleet.doors[i].counted = !(
-            status & (ADMIN_BITS | PROXY_WORKER_HOT_STANDBY | PROXY_WORKER_HOT_SPARE));
+        /* One that was added at run time may be gone with the next restart: it serves,
+         * but no other sleeps on the strength of it. */
+        mgb_dog.fleet.doors[i].counted =
+            !keeper->rigs[door->rig].added &&
+            !(status &
+              (ADMIN_BITS | PROXY_WORKER_HOT_STANDBY | PROXY_WORKER_HOT_SPARE));
         if (status & ADMIN_BITS) {
             mgb_dog.fleet.senses[door->rig].admin_held = true;
         }
