@@ -328,6 +328,9 @@ static void keeper_gone(int reason, void *data, apr_wait_t status)
     if (reason != APR_OC_REASON_DEATH && reason != APR_OC_REASON_LOST) {
         return; /* RESTART, UNREGISTER, RUNNING: it lives on until the new one exists */
     }
+    /* APR leaves a record without a process in its list, and trips over it when the
+     * next other child ends, be it anybody's. */
+    apr_proc_other_child_unregister(ctx);
     ctx->shared->header->keeper_pid = 0;
     if (httpd_stops()) {
         handle->pid = 0;
@@ -355,6 +358,7 @@ static void old_keeper_gone(int reason, void *data, apr_wait_t status)
     pid_t *pid = data;
 
     if (reason == APR_OC_REASON_DEATH || reason == APR_OC_REASON_LOST) {
+        apr_proc_other_child_unregister(pid);
         *pid = 0;
     }
 }
