@@ -1,7 +1,10 @@
 """Fixtures: a room of machines and a proxy in front of it, both gone after the test."""
 
 import os
+import pathlib
+import shutil
 import sys
+import tempfile
 
 import pytest
 
@@ -25,12 +28,13 @@ QUICK = """
 
 
 @pytest.fixture
-def base(tmp_path_factory):
-    """A directory that httpd's children and the keeper's user may enter."""
-    path = tmp_path_factory.mktemp("gb")
-    for folder in (path, path.parent, path.parent.parent):
-        os.chmod(folder, 0o755)
-    return path
+def base():
+    """A directory that httpd's children and the keeper's user may enter: pytest's own
+    are closed to them."""
+    path = pathlib.Path(tempfile.mkdtemp(prefix="gb-test-"))
+    os.chmod(path, 0o755)
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
 
 
 @pytest.fixture
