@@ -481,11 +481,11 @@ def test_new_keeper_goes_on_where_the_old_one_was_killed(room, keeper, base):
     k = keeper(setup, r.secrets_text())
     r["web1"].fault("bmc_hangs")
     k.say("start web1 on")
-    wait(k.children, 2, "ipmipower")
+    wait(k.children, 10, "ipmipower")
     k.kill()
     r["web1"].heal("bmc_hangs")
     k = keeper(setup, r.secrets_text())
-    wait(r["web1"].serving, 8, "web1 serving")
+    wait(r["web1"].serving, 30, "web1 serving")
     assert orders_of(r["web1"]) == ["on"]
 
 
@@ -499,12 +499,12 @@ def test_power_driver_switches_a_machine(room, keeper):
                 f"machine web1 wake=room sleep=room url={url}"])
     assert k.ask("web1")[:2] == ("ok", False)
     k.say("start web1 on")
-    wait(r["web1"].serving, 5, "web1 serving")
+    wait(r["web1"].serving, 20, "web1 serving")
     assert k.ask("web1")[:2] == ("ok", True)
     assert k.ask("web1", "watts")[2] == r["web1"].watts()
     k.say("stop web1")
     k.say("start web1 off")
-    wait(lambda: not r["web1"].powered(), 5, "web1 off")
+    wait(lambda: not r["web1"].powered(), 20, "web1 off")
     assert k.ask("web1")[:2] == ("ok", False)
 
 
