@@ -269,6 +269,9 @@ static void command(char **words)
         ask_watts(find(words[1]));
     }
     else if (strcmp(words[0], "start") == 0) {
+        /* As the watchdog does: the state is there before its ladder begins. */
+        harness.shared.machines[find(words[1])].m.state =
+            strcmp(words[2], "on") == 0 ? GB_ST_WAKING : GB_ST_STOPPING;
         mgb_waker_start(&harness.keeper, find(words[1]),
                         strcmp(words[2], "on") == 0 ? GB_GOAL_ON : GB_GOAL_OFF, now_us);
     }
