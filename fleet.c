@@ -227,11 +227,11 @@ void mgb_fleet_resolve(mgb_keeper_t *keeper, uint32_t i)
                      (keeper->shared->machines[rig->slot].has_bmc ? GB_MF_HAS_BMC : 0) |
                      (on || observed ? GB_MF_MANAGED : 0) |
                      (observed && !on ? GB_MF_OBSERVED : 0);
-    if (rig->rules.stop_timeout_us <= 0) {
-        int64_t rungs = machine->rungs_sleep ? machine->rungs_sleep : 1;
-
-        rig->rules.stop_timeout_us =
-            rungs * rig->rules.wake_timeout_us + 30 * GB_US_PER_S;
+    /* The configuration's value is for one way off; each further one has its own time.
+     */
+    if (machine->rungs_sleep > 1 && !first) {
+        rig->rules.stop_timeout_us +=
+            (int64_t)(machine->rungs_sleep - 1) * rig->rules.wake_timeout_us;
     }
     mgb_dog.fleet.rules[i] = rig->rules;
 }
