@@ -148,7 +148,12 @@ def judge(result, balancer, room, drawn, always):
     """What the demo promises; a list of what did not hold."""
     wrong = []
     if result["failed"]:
-        wrong.append("%d requests failed" % result["failed"])
+        kinds = dict(result["errors"])
+        kinds.update({"status " + status: count for status, count
+                      in result["by_status"].items() if int(status) >= 400})
+        wrong.append("%d requests failed: %s (load average %.1f on %d processors)" % (
+            result["failed"], ", ".join("%s %d" % item for item in kinds.items() if item[1]),
+            os.getloadavg()[0], os.cpu_count()))
     for kind, how in (("wol", "magic packet"), ("ipmi", "IPMI")):
         cycled = [m["machine"] for m in balancer["members"]
                   if room[m["machine"]].spec.kind == kind and m["wakes"] and m["sleeps"]]
