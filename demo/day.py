@@ -24,6 +24,10 @@ BOOT_S = 4.0
 SHUTDOWN_S = 1.5
 PEAK_RATE = 330.0    # requests a second at noon: five of six servers at 80 %
 WATTS = "140:200"    # idle and peak, of the servers in the AutoScale paper (TOCS 2012)
+# Room for the requests that wait while servers boot: a child of httpd that is full closes
+# the connections that clients keep alive.
+WORKERS = ("StartServers 2\nServerLimit 2\nThreadLimit 512\nThreadsPerChild 512\n"
+           "MaxRequestWorkers 1024\nMinSpareThreads 1\nMaxSpareThreads 1024\n")
 BLOCKS = " ▁▂▃▄▅▆▇█"
 
 SETTINGS = """
@@ -70,7 +74,8 @@ def make_proxy(directory, room):
         members.append((host.url, "%s capacity=%d watts=%s offwatts=5 boot=%ds machine=%s"
                         % (keys, CAPACITY, WATTS, round(BOOT_S) + 2, host.spec.name)))
     return Proxy(directory, members=members, balancer=SETTINGS, balancer_name="app",
-                 secrets=room.secrets_text(), drivers={"room": room.powerdriver})
+                 mpm_conf=WORKERS, secrets=room.secrets_text(),
+                 drivers={"room": room.powerdriver})
 
 
 class Show:
