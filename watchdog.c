@@ -373,6 +373,24 @@ static bool is_superseded(const mgb_keeper_t *keeper)
            keeper->ctx->generation;
 }
 
+/* As it is now: a tick may not have seen it yet. */
+static bool is_admin_held(const mgb_keeper_t *keeper, uint32_t rig)
+{
+    for (uint32_t i = mgb_dog.first_door[rig]; i != GB_NO_INDEX;
+         i = mgb_dog.next_door[i]) {
+        if (keeper->doors[i].worker->s->status & ADMIN_BITS) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void pause_read(const mgb_keeper_t *keeper)
+{
+    mgb_dog.fleet.paused =
+        __atomic_load_n(&keeper->shared->header->paused, __ATOMIC_ACQUIRE);
+}
+
 const char *mgb_watchdog_command(mgb_keeper_t *keeper, uint32_t member,
                                  gb_event_e event)
 {
@@ -386,6 +404,12 @@ const char *mgb_watchdog_command(mgb_keeper_t *keeper, uint32_t member,
     if (rig == GB_NO_INDEX) {
         return "it was added at run time and has no machine: it is never powered";
     }
+    if (event != GB_EV_OPERATOR_AUTO && is_admin_held(keeper, rig)) {
+        return "a member of it is disabled, stopped or drained in balancer-manager: "
+               "take "
+               "that back first";
+    }
+    pause_read(keeper); /* a pause of a moment ago, which no tick has seen, holds */
     action =
         gb_fleet_event(&mgb_dog.fleet, rig, event, now_us, "the operator's command");
     states_publish(keeper);
@@ -512,8 +536,7 @@ void mgb_watchdog_tick(mgb_keeper_t *keeper, int64_t now_us)
     }
     mgb_meter_repair(keeper->shared, now_us);
     mgb_waker_tick(keeper, now_us);
-    mgb_dog.fleet.paused =
-        __atomic_load_n(&keeper->shared->header->paused, __ATOMIC_ACQUIRE);
+    pause_read(keeper);
     machines_sense(keeper);
     off_orders_give(keeper, now_us);
     count = gb_fleet_tick(&mgb_dog.fleet, now_us, actions, ACTIONS_A_TICK);

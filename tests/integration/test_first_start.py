@@ -85,7 +85,8 @@ def test_administrators_bits_win(site, bit):
     before = len(room["web3"].orders())
     for _ in range(4):
         assert proxy.get("/")[0] == 200
-    assert proxy.ctl("wake", urls[2]).returncode in (0, 1)
+    refused = proxy.ctl("wake", urls[2])
+    assert refused.returncode == 1 and "balancer-manager" in refused.stdout, refused
     time.sleep(3)
     assert len(room["web3"].orders()) == before, room["web3"].orders()
     _, page = proxy.get("/balancer-manager", headers={"Referer": proxy.url()})
@@ -137,3 +138,19 @@ def test_observe_wakes_what_it_finds_asleep_by_us(site):
     proxy.wait_state(urls[1], "on", 15)
     time.sleep(3)
     assert room["web2"].powered() and proxy.states()[urls[1]] == "on"
+
+
+def test_pause_holds_for_the_very_next_command(site):
+    room, proxy = site(specs(2))
+    url = list(room)[1].url
+    proxy.wait_state(url, "asleep", 30)
+    for _ in range(5):  # the keeper's tick comes between some of them
+        assert proxy.ctl("pause").returncode == 0
+        proxy.ctl("wake", url)
+        time.sleep(0.3)
+        assert not any(o["order"] == "on" for o in room["web2"].orders())
+        proxy.ctl("auto", url)
+        assert proxy.ctl("pause").returncode == 0
+    assert proxy.ctl("resume").returncode == 0
+    assert proxy.ctl("wake", url).returncode == 0
+    proxy.wait_state(url, "on", 15)
