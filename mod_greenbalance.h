@@ -20,6 +20,7 @@
 #include "apr_hash.h"
 #include "apr_tables.h"
 #include "apr_strings.h"
+#include "ap_expr.h"
 #include "mod_proxy.h"
 
 #include "core/gb_types.h"
@@ -44,7 +45,8 @@ APLOG_USE_MODULE(greenbalance);
 /* Log tags: unique, never reused, never AH.  Ranges, so that files do not collide:
  * 0001 mod/members, 0101 config, 0201 shared, 0301 keeper/control, 0401 watchdog,
  * 0501 health, 0601 reverse health, 0701 wake and drivers, 0801 picking and metering,
- * 0901 status. */
+ * 0901 status, 1001 holding, 1101 coming back (slow start, outliers, sessions, pooled
+ * connections), 1201 agents, 1301 Redfish, 1401 measured watts. */
 #define GBLOGNO(n) "GB" #n ": "
 
 /* ---------------------------------------------------------------- configuration */
@@ -52,7 +54,9 @@ APLOG_USE_MODULE(greenbalance);
 typedef enum mgb_way_e {
     MGB_WAY_WOL,
     MGB_WAY_IPMI,
-    MGB_WAY_EXEC /* a GreenPowerDriver */
+    MGB_WAY_REDFISH,
+    MGB_WAY_AGENT, /* green-agent on the machine itself: off only */
+    MGB_WAY_EXEC   /* a GreenPowerDriver */
 } mgb_way_e;
 
 /* GreenPowerDriver NAME COMMAND [ARG...] */
@@ -84,6 +88,7 @@ typedef struct mgb_hints_t {
     apr_port_t wol_port;   /* default 9 */
     const char *wol_iface; /* or NULL */
     const char *ipmi;      /* canonical HOST:PORT or [v6]:PORT, or NULL */
+    const char *redfish;   /* canonical URL, no slash at its end, or NULL */
     uint32_t capacity;     /* default MGB_CAPACITY_DEFAULT */
     gb_curve_t curve;      /* default 100:200 and 5, marked as assumed */
     int64_t boot_us;       /* default MGB_BOOT_DEFAULT_US */
@@ -102,7 +107,36 @@ typedef struct mgb_probe_conf_t {    /* GreenHealth */
 typedef struct mgb_reverse_conf_t { /* GreenReverseHealth */
     int64_t interval_us;            /* 30 s */
     uint32_t fall;                  /* 2 */
+    int64_t beat_us;                /* agents' heartbeats, one each: 15 s */
 } mgb_reverse_conf_t;
+
+/* GreenQueue: what happens with every server at its capacity. */
+typedef enum mgb_queue_e {
+    MGB_QUEUE_OFF = 0, /* on to the least loaded */
+    MGB_QUEUE_FIFO,
+    MGB_QUEUE_LATE_LAST
+} mgb_queue_e;
+
+typedef struct mgb_hold_conf_t { /* GreenHold, GreenQueue, GreenWakeIgnore */
+    uint32_t max;                /* over all children, as the MPM can carry it; 0: no
+                                    holding */
+    int64_t timeout_us;          /* 0: 1.5 times the learned 95 % boot time */
+    bool page;                   /* page=off: false */
+    const char *page_file;       /* page=PATH; NULL: the module's own */
+    mgb_queue_e queue;
+    int64_t late_us;        /* a response that takes longer is late */
+    ap_expr_info_t *ignore; /* requests that must not wake a server; NULL: none */
+} mgb_hold_conf_t;
+
+typedef struct mgb_return_conf_t { /* GreenSlowStart, GreenOutlier, GreenSticky */
+    int64_t slow_start_us;         /* 30 s; 0: none */
+    uint32_t outlier_errors;       /* 5; 0: no passive check */
+    int64_t outlier_within_us;     /* 10 s */
+    int64_t outlier_eject_us;      /* 30 s */
+    bool sticky_move;              /* sessions go on to another server */
+    int64_t sticky_wait_us;        /* else: a session has ended after so long without a
+                                      request; 10 min */
+} mgb_return_conf_t;
 
 /* The directives of one <Proxy "balancer://...">, resolved to values. */
 typedef struct mgb_pool_conf_t {
@@ -114,6 +148,9 @@ typedef struct mgb_pool_conf_t {
     gb_rules_t rules; /* GreenDwell, GreenDrain, GreenWake */
     mgb_probe_conf_t probe;
     mgb_reverse_conf_t reverse;
+    mgb_hold_conf_t hold;
+    mgb_return_conf_t comeback;
+    bool hard_off; /* GreenHardOff: a ladder may end in a power cut */
 } mgb_pool_conf_t;
 
 /* The main server's directives, resolved. */
@@ -122,6 +159,7 @@ typedef struct mgb_main_conf_t {
     const char *runtime_dir;  /* GreenRuntimeDir */
     const char *secrets_file; /* GreenSecrets, or NULL */
     const char *keeper_user;  /* GreenKeeperUser; NULL: nobody else to become */
+    const char *bmc_ca;       /* GreenBmcCA; NULL: the system's certificates */
     uint32_t members_room;    /* GreenMembers; 0: configured * 2, at least 64 */
     apr_hash_t *exec_drivers; /* name -> mgb_exec_t* */
 } mgb_main_conf_t;
@@ -157,7 +195,7 @@ apr_time_t mgb_wall_us(void);
 /* ---------------------------------------------------------------- shared segment */
 
 #define MGB_MAGIC     0x47424c31u /* "GBL1" */
-#define MGB_LAYOUT    2u          /* change it with every change of the layout */
+#define MGB_LAYOUT    3u          /* change it with every change of the layout */
 #define MGB_EVENTS    512
 #define MGB_KEY_BYTES 512
 
@@ -183,6 +221,9 @@ typedef struct mgb_member_t {
     gb_curve_t curve;
     char probe_error[GB_REASON_BYTES]; /* why the latest probe failed; "" when it passed
                                         */
+    uint32_t ejected;                  /* 1: taken out by the passive check */
+    uint32_t ejections;                /* in a row */
+    int64_t ejected_until_us;          /* with ejected */
 } mgb_member_t;
 
 /* How to wake a machine, kept for the restart at which its keys are gone while it
@@ -195,8 +236,19 @@ typedef struct mgb_ways_t {
     uint8_t mac[6];
     uint16_t wol_port;
     uint32_t has_mac;
-    char wol_host[256], wol_iface[32], ipmi[272];
+    char wol_host[256], wol_iface[32], ipmi[272], redfish[512];
 } mgb_ways_t;
+
+/* What an agent has told of its machine, by its latest signed heartbeat.  Keeper. */
+typedef struct mgb_beat_t {
+    int64_t at_us;                /* when it came; 0: none yet */
+    uint64_t session, seq;        /* of the latest that was accepted */
+    uint32_t load_permille;       /* of the machine's processors */
+    uint32_t work;                /* what its own counting says is running */
+    uint32_t veto;                /* 1: it must not go to sleep now */
+    double watts;                 /* negative: the host cannot tell */
+    char reason[GB_REASON_BYTES]; /* of the veto; printable */
+} mgb_beat_t;
 
 /* A machine and what is told of it beside its state.  Keeper, but for the key. */
 typedef struct mgb_machine_t {
@@ -211,6 +263,10 @@ typedef struct mgb_machine_t {
     gb_joules_t energy_always_on; /* what it would have drawn, never switched off */
     double watts;                 /* now */
     uint32_t watts_source;        /* 0 assumed, 1 curve, 2 measured */
+    double measured_watts;        /* the latest measurement, */
+    int64_t measured_at_us;       /* and when; 0: none */
+    char measured_by[16];         /* "ipmi", "redfish", "agent", "driver" */
+    mgb_beat_t beat;
     uint32_t has_bmc;
     uint32_t owed;   /* 1: we put it to sleep, and nobody manages it now: wake it */
     mgb_ways_t ways; /* parent */

@@ -55,7 +55,7 @@ static bool may_order_off(const gb_fleet_t *fleet, uint32_t m)
     const gb_sense_t *sense = &fleet->senses[m];
 
     return !fleet->paused && sense->in_flight == 0 && !sense->objects &&
-           !(sense->bits & NOTE_PANIC) &&
+           !sense->lingers && !(sense->bits & NOTE_PANIC) &&
            !(fleet->machines[m].flags & (GB_MF_ADMIN_HELD | GB_MF_OBSERVED));
 }
 
@@ -237,7 +237,7 @@ static bool has_drained(const gb_tick_t *t, uint32_t m)
 
     /* Its gate was closed after the tick in which it began to drain: what is counted
      * since then is all there is. */
-    return sense->in_flight == 0 && !sense->objects &&
+    return sense->in_flight == 0 && !sense->objects && !sense->lingers &&
            !(sense->bits & (NOTE_FRESH | NOTE_PANIC)) && !t->fleet->paused &&
            t->fleet->machines[m].entered_at_us < t->now_us;
 }
@@ -260,7 +260,9 @@ static void finish_machine(gb_tick_t *t, uint32_t m)
     }
     else if (t->now_us >= machine->deadline_at_us) {
         gb_fleet_apply(t, m, GB_EV_DEADLINE_PASSED,
-                       "work is still in flight: it goes on");
+                       sense->in_flight == 0 && sense->objection
+                           ? sense->objection
+                           : "work is still in flight: it goes on");
     }
 }
 

@@ -41,8 +41,10 @@ typedef struct gb_sense_t {
     bool unpowered;       /* it should be on, and its BMC says off, twice in a row */
     bool exhausted;       /* its ladder has just been used up */
     bool admin_held;      /* the administrator's bits stand on one of its members */
-    bool objects;    /* something keeps it awake: an agent's veto, a journal's lag */
-    const char *why; /* for exhausted: the reason, or NULL */
+    bool objects; /* something keeps it awake: an agent's veto, a journal's lag */
+    bool lingers; /* sessions of it have not ended: it may drain, and is not off yet */
+    const char *objection; /* with objects or lingers: who and why, or NULL */
+    const char *why;       /* for exhausted: the reason, or NULL */
     /* the tick's own: */
     uint32_t bits;
     uint32_t first_door; /* 1 + the index; 0: none */
