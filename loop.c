@@ -14,6 +14,13 @@
 
 #define LOOP_EVENTS_MOST 256
 
+/* The longest wait for a descriptor: a timer that is due later is looked at again. */
+#ifdef MGB_TEST_CLOCK
+#define WAIT_MOST_US (50 * GB_US_PER_MS) /* a test may set the clock in it */
+#else
+#define WAIT_MOST_US GB_US_PER_S
+#endif
+
 typedef struct watch_t {
     mgb_io_fn *fn; /* NULL: no watch on this descriptor */
     void *baton;
@@ -242,8 +249,8 @@ static int wait_ms(const mgb_loop_t *loop, int64_t until_us, int64_t now_us)
     if (next_us <= now_us) {
         return 0;
     }
-    if (next_us - now_us > GB_US_PER_S) {
-        return 1000;
+    if (next_us - now_us > WAIT_MOST_US) {
+        return (int)(WAIT_MOST_US / GB_US_PER_MS);
     }
     return (int)((next_us - now_us + GB_US_PER_MS - 1) / GB_US_PER_MS);
 }

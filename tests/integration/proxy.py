@@ -7,7 +7,9 @@ Every warning or error in httpd's log that a test has not declared by allow() fa
 test: check_log() is called when the proxy is closed.
 """
 
+import ctypes
 import json
+import mmap
 import os
 import re
 import shutil
@@ -63,6 +65,31 @@ def environment():
     return env
 
 
+def has_test_clock():
+    """Can the module's clocks be set? (timer.c; builds with SANITIZE or TEST_CLOCK=1)"""
+    with open(module_file(), "rb") as f:
+        return b"GREENBALANCE_TEST_CLOCK" in f.read()
+
+
+class TestClock:
+    """What the module adds to its monotonic and its wall clock, in a file that it maps."""
+
+    __test__ = False  # not for pytest
+
+    def __init__(self, path):
+        self.path = path
+        with open(path, "w+b") as f:
+            f.write(bytes(16))
+            f.flush()
+            self.offsets = (ctypes.c_int64 * 2).from_buffer(mmap.mmap(f.fileno(), 16))
+
+    def add(self, monotonic_s=0.0, wall_s=0.0):
+        assert has_test_clock(), "the build in %s has no clock that can be set: " \
+            "make -f Makefile.apxs TEST_CLOCK=1" % os.path.dirname(module_file())
+        self.offsets[0] += int(monotonic_s * 1e6)
+        self.offsets[1] += int(wall_s * 1e6)
+
+
 def greenctl_file():
     return os.path.join(os.path.dirname(module_file()), "greenctl")
 
@@ -114,6 +141,7 @@ class Proxy:
         os.chmod(self.dir, 0o755)
         for name in ("state", "run", "log"):
             os.makedirs(self.path(name), exist_ok=True)
+        self.clock = TestClock(self.path("clock"))
 
     # ------------------------------------------------------------ configuration
 
@@ -184,7 +212,9 @@ class Proxy:
     def httpd(self, *arguments, check=True):
         done = subprocess.run([HTTPD, "-f", self.path("httpd.conf"), *arguments],
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                              timeout=60, env=environment())
+                              timeout=60, env=dict(
+                                  environment(),
+                                  GREENBALANCE_TEST_CLOCK=self.clock.path))
         if check and done.returncode:
             raise AssertionError("httpd %s: %s\n%s" % (arguments, done.stdout, self.log()))
         return done
@@ -210,6 +240,14 @@ class Proxy:
                 return True
         except OSError:
             return False
+
+    def advance(self, seconds):
+        """So much time passes for the module, at once; also its wall clock goes on."""
+        self.clock.add(monotonic_s=seconds, wall_s=seconds)
+
+    def set_back_wall(self, seconds):
+        """Somebody sets the module's wall clock back."""
+        self.clock.add(wall_s=-seconds)
 
     def pid(self):
         try:
