@@ -433,3 +433,140 @@ bool gb_parse_path(const char *text)
     }
     return true;
 }
+
+/* -------------------------------------------------------------------------- URLs */
+
+typedef struct scheme_t {
+    const char *name;
+    uint16_t port;
+} scheme_t;
+
+/* The schemes of mod_proxy's workers, with the ports that mod_proxy takes. */
+static const scheme_t schemes[] = {
+    {"http", 80},   {"https", 443},  {"ajp", 8009}, {"fcgi", 8000},
+    {"scgi", 4000}, {"uwsgi", 3031}, {"h2c", 80},   {"h2", 443},
+    {"ws", 80},     {"wss", 443},    {"ftp", 21},
+};
+
+/* Reads "scheme://" and returns what stands after it, or NULL. */
+static const char *read_scheme(const char *text, const scheme_t **scheme)
+{
+    for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
+        size_t length = strlen(schemes[i].name);
+        size_t same = 0;
+
+        while (same < length && to_lower(text[same]) == schemes[i].name[same]) {
+            same++;
+        }
+        if (same == length && strncmp(text + same, "://", 3) == 0) {
+            *scheme = &schemes[i];
+            return text + same + 3;
+        }
+    }
+    return NULL;
+}
+
+/* Reads HOST[:PORT] up to the path and returns where that begins, or NULL. */
+static const char *read_authority(const char *text, uint16_t default_port,
+                                  gb_address_t *address)
+{
+    const size_t length = strcspn(text, "/");
+    char authority[GB_ADDRESS_BYTES];
+
+    if (length >= sizeof authority) {
+        return NULL;
+    }
+    memcpy(authority, text, length);
+    authority[length] = '\0';
+    return gb_parse_address(authority, default_port, address) ? text + length : NULL;
+}
+
+/* A character of a path's segment (RFC 3986, 3.3), but for '%'. */
+static bool is_segment_character(char c)
+{
+    return is_letter(c) || is_digit(c) || (c && strchr("-._~!$&'()*+,;=:@", c));
+}
+
+/* Is it a path of segments that are neither empty nor "." nor ".."?  One slash at the
+ * end is allowed. */
+static bool is_plain_path(const char *path)
+{
+    while (*path == '/' && path[1]) {
+        const char *segment = ++path;
+
+        while (is_segment_character(*path) ||
+               (*path == '%' && hex_value(path[1]) >= 0 && hex_value(path[2]) >= 0)) {
+            path += *path == '%' ? 3 : 1;
+        }
+        if (path == segment || (path - segment == 1 && segment[0] == '.') ||
+            (path - segment == 2 && segment[0] == '.' && segment[1] == '.')) {
+            return false;
+        }
+    }
+    return *path == '\0' || (path[0] == '/' && path[1] == '\0');
+}
+
+bool gb_parse_url(const char *text, char url[GB_URL_BYTES])
+{
+    char written[GB_URL_BYTES], host[GB_ADDRESS_BYTES];
+    const scheme_t *scheme = NULL;
+    gb_address_t address;
+    size_t path;
+    int length;
+
+    text = text ? read_scheme(text, &scheme) : NULL;
+    if (!text ||
+        (strcmp(scheme->name, "http") != 0 && strcmp(scheme->name, "https") != 0)) {
+        return false;
+    }
+    text = read_authority(text, scheme->port, &address);
+    if (!text || !is_plain_path(text)) {
+        return false;
+    }
+    gb_parse_write_address(&address, host);
+    if (address.port == scheme->port) {
+        *strrchr(host, ':') = '\0';
+    }
+    path = strlen(text);
+    if (path && text[path - 1] == '/') {
+        path--;
+    }
+    if (path >= sizeof written) {
+        return false;
+    }
+    length = snprintf(written, sizeof written, "%s://%s%.*s", scheme->name, host,
+                      (int)path, text);
+    if (length < 0 || (size_t)length >= sizeof written) {
+        return false;
+    }
+    memcpy(url, written, (size_t)length + 1);
+    return true;
+}
+
+bool gb_parse_origin(const char *text, char origin[GB_ORIGIN_BYTES])
+{
+    const scheme_t *scheme = NULL;
+    char host[GB_ADDRESS_BYTES];
+    gb_address_t address;
+
+    text = text ? read_scheme(text, &scheme) : NULL;
+    text = text ? read_authority(text, scheme->port, &address) : NULL;
+    if (!text || (*text && !gb_parse_path(text))) {
+        return false;
+    }
+    gb_parse_write_address(&address, host);
+    snprintf(origin, GB_ORIGIN_BYTES, "%s://%s", scheme->name, host);
+    return true;
+}
+
+bool gb_parse_printable(const char *text, size_t least, size_t most)
+{
+    size_t length = 0;
+
+    for (; text && text[length]; length++) {
+        if (length == most || text[length] < ' ' || text[length] > '~') {
+            return false;
+        }
+    }
+    return text && length >= least;
+}

@@ -16,6 +16,9 @@
 #define GB_ADDRESS_BYTES 272 /* "[HOST]:PORT" and the end */
 #define GB_WORD_MOST     63  /* characters of a name */
 #define GB_PATH_MOST     1024
+#define GB_URL_BYTES     500 /* a URL and the end */
+#define GB_ORIGIN_BYTES  (GB_ADDRESS_BYTES + GB_SCHEME_MOST + 3)
+#define GB_SCHEME_MOST   16
 #define GB_WATTS_MOST    100000
 
 #define GB_PORT_IPMI 623
@@ -76,5 +79,19 @@ bool gb_parse_watts(const char *text, double watts[11]);
 /* A URL's path with an optional query: begins with '/', printable ASCII without space,
  * '#', '"', '<', '>' or '\', at most GB_PATH_MOST characters. */
 bool gb_parse_path(const char *text);
+
+/* The URL of a Redfish service or of something in it, in the form in which they are
+ * compared: scheme (http or https) and host in lower case, no default port, no slash at
+ * the end.  User, query, fragment, empty and dot segments are refused, and so is what
+ * would be longer than GB_URL_BYTES - 1. */
+bool gb_parse_url(const char *text, char url[GB_URL_BYTES]);
+
+/* A server's URL, as on BalancerMember: "scheme://host:port" of it, the port written
+ * out even if it is the scheme's own; a path after it is left out.  The scheme is one
+ * that mod_proxy knows. */
+bool gb_parse_origin(const char *text, char origin[GB_ORIGIN_BYTES]);
+
+/* A secret word: `least`..`most` printable ASCII characters, spaces among them. */
+bool gb_parse_printable(const char *text, size_t least, size_t most);
 
 #endif /* GB_PARSE_H */

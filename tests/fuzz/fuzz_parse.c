@@ -68,6 +68,30 @@ static void try_address(const char *text)
     require(strcmp(once, twice) == 0);
 }
 
+static void try_urls(const char *text)
+{
+    char url[GB_URL_BYTES] = "-", again[GB_URL_BYTES];
+    char origin[GB_ORIGIN_BYTES] = "-", origin_again[GB_ORIGIN_BYTES];
+
+    if (gb_parse_url(text, url)) {
+        require(strlen(url) < sizeof url && gb_parse_url(url, again));
+        require(strcmp(url, again) == 0 && url[strlen(url) - 1] != '/');
+        require(gb_parse_origin(url, origin));
+    }
+    else {
+        require(strcmp(url, "-") == 0);
+    }
+    if (gb_parse_origin(text, origin)) {
+        require(gb_parse_origin(origin, origin_again));
+        require(strcmp(origin, origin_again) == 0);
+    }
+    else {
+        require(strcmp(origin, "-") == 0);
+    }
+    require(!gb_parse_printable(text, 2, 9) ||
+            (strlen(text) >= 2 && strlen(text) <= 9));
+}
+
 static void try_words(const char *text)
 {
     unsigned char mac[6] = {1};
@@ -92,6 +116,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     try_numbers(text);
     try_watts(text);
     try_address(text);
+    try_urls(text);
     try_words(text);
     free(text);
     return 0;

@@ -370,6 +370,128 @@ START_TEST(names_ifaces_and_paths_hold_no_surprises)
 }
 END_TEST
 
+START_TEST(urls_that_mean_the_same_are_written_the_same)
+{
+    static const char *const good[][2] = {
+        {"https://10.0.0.1", "https://10.0.0.1"},
+        {"HTTPS://BMC-7.Example.NET:443/", "https://bmc-7.example.net"},
+        {"http://h:80", "http://h"},
+        {"http://h:443/", "http://h:443"},
+        {"https://h:8443/redfish/v1/Systems/1/", "https://h:8443/redfish/v1/Systems/1"},
+        {"https://[2001:DB8:0::1]:443/A", "https://[2001:db8::1]/A"},
+        {"https://[::1]:80", "https://[::1]:80"},
+        {"https://h/a.b/...;c=(d),e@f:%2F%aF~!$&'*+_-",
+         "https://h/a.b/...;c=(d),e@f:%2F%aF~!$&'*+_-"},
+    };
+    char url[GB_URL_BYTES], again[GB_URL_BYTES];
+
+    for (size_t i = 0; i < COUNT_OF(good); i++) {
+        ck_assert_msg(gb_parse_url(good[i][0], url), "%s", good[i][0]);
+        ck_assert_str_eq(url, good[i][1]);
+        ck_assert(gb_parse_url(url, again));
+        ck_assert_str_eq(again, url);
+    }
+}
+END_TEST
+
+START_TEST(url_refuses_what_could_mean_two_things)
+{
+    static const char *const bad[] = {"",
+                                      "h",
+                                      "https:",
+                                      "https:/h",
+                                      "https://",
+                                      "https:///",
+                                      "https://h:",
+                                      "https://h:0",
+                                      "https://h:65536",
+                                      "ftp://h",
+                                      "httpsx://h",
+                                      " https://h",
+                                      "https://h ",
+                                      "https://a@h",
+                                      "https://a:b@h",
+                                      "https://h?a",
+                                      "https://h/a?b",
+                                      "https://h/a#b",
+                                      "https://h//a",
+                                      "https://h/a//",
+                                      "https://h/./a",
+                                      "https://h/..",
+                                      "https://h/a/../b",
+                                      "https://h/a b",
+                                      "https://h/a%2",
+                                      "https://h/a%zz",
+                                      "https://h/a\\b",
+                                      "https://h/a\"",
+                                      "https://h/a\nb",
+                                      "https://h/\xc3\xa4",
+                                      "https://::1",
+                                      "https://1.2.3",
+                                      "https://0x7f.1/",
+                                      "https://h/[a]"};
+    char url[GB_URL_BYTES] = "untouched", text[GB_URL_BYTES + 2];
+
+    for (size_t i = 0; i < COUNT_OF(bad); i++) {
+        ck_assert_msg(!gb_parse_url(bad[i], url), "%s", bad[i]);
+    }
+    ck_assert(!gb_parse_url(NULL, url));
+    memset(text, 'a', sizeof text);
+    memcpy(text, "https://h/", 10);
+    text[GB_URL_BYTES] = '\0';
+    ck_assert(!gb_parse_url(text, url));
+    ck_assert_str_eq(url, "untouched");
+    text[GB_URL_BYTES - 1] = '\0';
+    ck_assert(gb_parse_url(text, url));
+    ck_assert_str_eq(url, text);
+}
+END_TEST
+
+START_TEST(origin_has_its_port_written_out_and_no_path)
+{
+    static const char *const good[][2] = {
+        {"http://10.0.0.1", "http://10.0.0.1:80"},
+        {"HTTPS://Web1:8443/app/x?y=z", "https://web1:8443"},
+        {"ajp://h/", "ajp://h:8009"},
+        {"fcgi://h", "fcgi://h:8000"},
+        {"h2c://[::1]", "h2c://[::1]:80"},
+        {"h2://h", "h2://h:443"},
+        {"wss://h:1", "wss://h:1"},
+    };
+    static const char *const bad[] = {
+        "",           "h:80",       "gopher://h",  "http://",
+        "http://h:",  "http://a@h", "http://h/ x", "unix:/a",
+        "http://h?a", "h2cc://h",   "http://h\n"};
+    char origin[GB_ORIGIN_BYTES], again[GB_ORIGIN_BYTES];
+
+    for (size_t i = 0; i < COUNT_OF(good); i++) {
+        ck_assert_msg(gb_parse_origin(good[i][0], origin), "%s", good[i][0]);
+        ck_assert_str_eq(origin, good[i][1]);
+        ck_assert(gb_parse_origin(origin, again));
+        ck_assert_str_eq(again, origin);
+    }
+    for (size_t i = 0; i < COUNT_OF(bad); i++) {
+        ck_assert_msg(!gb_parse_origin(bad[i], again), "%s", bad[i]);
+    }
+    ck_assert(!gb_parse_origin(NULL, again));
+    ck_assert_str_eq(again, origin);
+}
+END_TEST
+
+START_TEST(printable_keeps_its_length_and_its_characters)
+{
+    ck_assert(gb_parse_printable("a b~", 1, 4));
+    ck_assert(gb_parse_printable("", 0, 4));
+    ck_assert(!gb_parse_printable("", 1, 4));
+    ck_assert(!gb_parse_printable("abcde", 1, 4));
+    ck_assert(!gb_parse_printable("abc", 4, 8));
+    ck_assert(!gb_parse_printable("a\tb", 1, 4));
+    ck_assert(!gb_parse_printable("a\x7f", 1, 4));
+    ck_assert(!gb_parse_printable("\xc3\xa4", 1, 4));
+    ck_assert(!gb_parse_printable(NULL, 0, 4));
+}
+END_TEST
+
 Suite *gb_parse_suite(void)
 {
     Suite *suite = suite_create("gb_parse");
@@ -387,6 +509,10 @@ Suite *gb_parse_suite(void)
     tcase_add_test(words, decimal_has_no_sign_exponent_or_special_word);
     tcase_add_test(words, watts_are_a_line_or_eleven_points);
     tcase_add_test(words, names_ifaces_and_paths_hold_no_surprises);
+    tcase_add_test(words, urls_that_mean_the_same_are_written_the_same);
+    tcase_add_test(words, url_refuses_what_could_mean_two_things);
+    tcase_add_test(words, origin_has_its_port_written_out_and_no_path);
+    tcase_add_test(words, printable_keeps_its_length_and_its_characters);
     suite_add_tcase(suite, words);
     return suite;
 }
