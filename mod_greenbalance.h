@@ -255,7 +255,7 @@ typedef struct mgb_machine_t {
     uint32_t used; /* mgb_slot_e */
     uint32_t generation;
     char key[MGB_KEY_BYTES];  /* identity over restarts: "name:web1", "ipmi:...",
-                                 "mac:..." */
+                                 "redfish:...", "mac:..." */
     char name[GB_NAME_BYTES]; /* for people */
     gb_machine_t m;
     gb_ladder_t ladder;
@@ -573,6 +573,15 @@ bool mgb_secrets_ipmi(const mgb_secrets_t *secrets, const char *bmc, const char 
                       const char **password);
 bool mgb_secrets_secureon(const mgb_secrets_t *secrets, const unsigned char mac[6],
                           unsigned char password[6]);
+/* Credentials for a URL of a Redfish service (in the form of gb_parse_url()): of the
+ * line whose URL is the longest one that `url` begins with, whole segments only, so
+ * that a service's line serves its systems. */
+bool mgb_secrets_redfish(const mgb_secrets_t *secrets, const char *url,
+                         const char **user, const char **password);
+/* The key that a server's agent signs with; `member_url` as on BalancerMember, its path
+ * does not matter. */
+bool mgb_secrets_agent(const mgb_secrets_t *secrets, const char *member_url,
+                       const char **key);
 
 /* keeper.c: parent's side, in post_config.  start forks a keeper, which replaces the
  * old one; stop ends it, when nothing needs one any more. */

@@ -22,7 +22,10 @@
 struct mgb_secrets_t {
     gb_secret_t *all; /* in the mapping */
     size_t count, mapped_bytes;
-    apr_hash_t *by_bmc; /* "HOST:PORT" -> gb_secret_t*; keys are in the mapping */
+    /* -> gb_secret_t*; the keys are in the mapping */
+    apr_hash_t *by_bmc;    /* "HOST:PORT" */
+    apr_hash_t *by_url;    /* "https://HOST/PATH" */
+    apr_hash_t *by_server; /* "http://HOST:PORT" */
     apr_hash_t *by_mac;
 };
 
@@ -115,13 +118,19 @@ static ssize_t read_all(int fd, char *text, size_t room)
 static const char *keep(mgb_secrets_t *secrets, gb_secret_t *secret)
 {
     apr_hash_t *table = secrets->by_bmc;
-    const void *key = secret->bmc;
+    const void *key = secret->bmc; /* as url and server do, it begins the union */
     apr_ssize_t length = APR_HASH_KEY_STRING;
 
     if (secret->kind == GB_SECRET_SECUREON) {
         table = secrets->by_mac;
         key = secret->mac;
         length = sizeof secret->mac;
+    }
+    else if (secret->kind == GB_SECRET_REDFISH) {
+        table = secrets->by_url;
+    }
+    else if (secret->kind == GB_SECRET_AGENT) {
+        table = secrets->by_server;
     }
     if (apr_hash_get(table, key, length)) {
         return "there is an earlier line for the same machine";
@@ -228,6 +237,8 @@ apr_status_t mgb_secrets_read(mgb_secrets_t **secrets, const char *file, apr_poo
         return rv;
     }
     made->by_bmc = apr_hash_make(p);
+    made->by_url = apr_hash_make(p);
+    made->by_server = apr_hash_make(p);
     made->by_mac = apr_hash_make(p);
     apr_pool_cleanup_register(p, made, secrets_cleanup, apr_pool_cleanup_null);
     rv = read_file(made, fd, p, error);
@@ -251,6 +262,51 @@ bool mgb_secrets_ipmi(const mgb_secrets_t *secrets, const char *bmc, const char 
     }
     *user = secret->user;
     *password = secret->password;
+    return true;
+}
+
+/* The lines are few and their URLs short: what is asked for is shortened segment by
+ * segment until one is found. */
+bool mgb_secrets_redfish(const mgb_secrets_t *secrets, const char *url,
+                         const char **user, const char **password)
+{
+    const gb_secret_t *secret = NULL;
+    const char *path = url ? strstr(url, "://") : NULL;
+    size_t length;
+
+    if (!secrets || !path) {
+        return false;
+    }
+    path += 3 + strcspn(path + 3, "/"); /* the authority is never shortened */
+    length = strlen(url);
+    while (!(secret = apr_hash_get(secrets->by_url, url, (apr_ssize_t)length)) &&
+           url + length > path) {
+        do {
+            length--;
+        } while (url[length] != '/');
+    }
+    if (!secret) {
+        return false;
+    }
+    *user = secret->user;
+    *password = secret->password;
+    return true;
+}
+
+bool mgb_secrets_agent(const mgb_secrets_t *secrets, const char *member_url,
+                       const char **key)
+{
+    char server[GB_ORIGIN_BYTES];
+    const gb_secret_t *secret;
+
+    if (!secrets || !gb_parse_origin(member_url, server)) {
+        return false;
+    }
+    secret = apr_hash_get(secrets->by_server, server, APR_HASH_KEY_STRING);
+    if (!secret) {
+        return false;
+    }
+    *key = secret->password;
     return true;
 }
 

@@ -81,7 +81,6 @@ static bool is_printable(const char *line, size_t length)
 static const char *read_ipmi(const words_t *words, gb_secret_t *secret)
 {
     gb_address_t address;
-    size_t user, password;
 
     if (words->count != 4) {
         return "it has to be: ipmi HOST[:PORT] USER PASSWORD";
@@ -89,18 +88,56 @@ static const char *read_ipmi(const words_t *words, gb_secret_t *secret)
     if (!gb_parse_address(words->word[1], GB_PORT_IPMI, &address)) {
         return "the second word has to be HOST, HOST:PORT or [IPv6]:PORT";
     }
-    user = strlen(words->word[2]);
-    password = strlen(words->word[3]);
-    if (user < 1 || user > GB_SECRET_USER_MOST) {
+    if (!gb_parse_printable(words->word[2], 1, GB_SECRET_IPMI_USER_MOST)) {
         return "an IPMI user name has 1 to 16 characters";
     }
-    if (password < 1 || password > GB_SECRET_PASSWORD_MOST) {
+    if (!gb_parse_printable(words->word[3], 1, GB_SECRET_IPMI_PASSWORD_MOST)) {
         return "an IPMI password has 1 to 20 characters";
     }
     secret->kind = GB_SECRET_IPMI;
     gb_parse_write_address(&address, secret->bmc);
-    memcpy(secret->user, words->word[2], user);
-    memcpy(secret->password, words->word[3], password);
+    memcpy(secret->user, words->word[2], strlen(words->word[2]));
+    memcpy(secret->password, words->word[3], strlen(words->word[3]));
+    return NULL;
+}
+
+static const char *read_redfish(const words_t *words, gb_secret_t *secret)
+{
+    if (words->count != 4) {
+        return "it has to be: redfish URL USER PASSWORD";
+    }
+    if (!gb_parse_url(words->word[1], secret->url)) {
+        return "the second word has to be a URL like https://10.0.1.11, without user, "
+               "query or fragment";
+    }
+    if (!gb_parse_printable(words->word[2], 1, GB_SECRET_USER_MOST)) {
+        return "a Redfish user name has 1 to 64 characters";
+    }
+    if (!gb_parse_printable(words->word[3], 1, GB_SECRET_PASSWORD_MOST)) {
+        return "a Redfish password has 1 to 128 characters";
+    }
+    secret->kind = GB_SECRET_REDFISH;
+    memcpy(secret->user, words->word[2], strlen(words->word[2]));
+    memcpy(secret->password, words->word[3], strlen(words->word[3]));
+    return NULL;
+}
+
+static const char *read_agent(const words_t *words, gb_secret_t *secret)
+{
+    if (words->count != 3) {
+        return "it has to be: agent SERVER-URL KEY";
+    }
+    if (!gb_parse_origin(words->word[1], secret->server)) {
+        return "the second word has to be a server's URL as on its BalancerMember, "
+               "like "
+               "http://10.0.0.11:8080";
+    }
+    if (!gb_parse_printable(words->word[2], GB_SECRET_KEY_LEAST,
+                            GB_SECRET_PASSWORD_MOST)) {
+        return "an agent's key has 16 to 128 characters";
+    }
+    secret->kind = GB_SECRET_AGENT;
+    memcpy(secret->password, words->word[2], strlen(words->word[2]));
     return NULL;
 }
 
@@ -130,7 +167,14 @@ static const char *read_words(const words_t *words, gb_secret_t *secret)
     if (strcmp(words->word[0], "secureon") == 0) {
         return read_secureon(words, secret);
     }
-    return "unknown kind of secret: a line begins with ipmi or secureon";
+    if (strcmp(words->word[0], "redfish") == 0) {
+        return read_redfish(words, secret);
+    }
+    if (strcmp(words->word[0], "agent") == 0) {
+        return read_agent(words, secret);
+    }
+    return "unknown kind of secret: a line begins with ipmi, redfish, secureon or "
+           "agent";
 }
 
 const char *gb_secrets_read_line(const char *line, size_t length, gb_secret_t *secret)

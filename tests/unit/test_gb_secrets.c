@@ -5,6 +5,7 @@
 #include "core/gb_secrets.h"
 
 #include <check.h>
+#include <stdio.h>
 #include <string.h>
 
 static const char *read_text(const char *text, gb_secret_t *secret)
@@ -51,6 +52,53 @@ START_TEST(ipmi_line_is_read)
 }
 END_TEST
 
+START_TEST(redfish_line_is_read)
+{
+    gb_secret_t secret;
+
+    ck_assert_ptr_null(
+        read_text("redfish HTTPS://BMC:443/redfish/v1/ \"a user\" p\"w", &secret));
+    ck_assert_uint_eq(secret.kind, GB_SECRET_REDFISH);
+    ck_assert_str_eq(secret.url, "https://bmc/redfish/v1");
+    ck_assert_str_eq(secret.user, "a user");
+    ck_assert_str_eq(secret.password, "p\"w");
+}
+END_TEST
+
+START_TEST(agent_line_is_read)
+{
+    gb_secret_t secret;
+
+    ck_assert_ptr_null(read_text("agent http://Web1/app 0123456789abcdef", &secret));
+    ck_assert_uint_eq(secret.kind, GB_SECRET_AGENT);
+    ck_assert_str_eq(secret.server, "http://web1:80");
+    ck_assert_str_eq(secret.password, "0123456789abcdef");
+}
+END_TEST
+
+START_TEST(longest_words_fit_and_longer_ones_are_refused)
+{
+    char user[GB_SECRET_USER_MOST + 2], password[GB_SECRET_PASSWORD_MOST + 2];
+    char line[GB_SECRET_LINE_MOST];
+    gb_secret_t secret;
+
+    for (size_t i = 0; i < 4; i++) {
+        const size_t users = GB_SECRET_USER_MOST + (i & 1);
+        const size_t passwords = GB_SECRET_PASSWORD_MOST + (i >> 1);
+
+        memset(user, 'u', sizeof user);
+        memset(password, 'p', sizeof password);
+        user[users] = password[passwords] = '\0';
+        snprintf(line, sizeof line, "redfish https://h %s %s", user, password);
+        ck_assert_int_eq(read_text(line, &secret) == NULL, i == 0);
+        ck_assert(i > 0 || strcmp(secret.user, user) == 0);
+        ck_assert(i > 0 || strcmp(secret.password, password) == 0);
+        snprintf(line, sizeof line, "agent http://h %s", password);
+        ck_assert_int_eq(read_text(line, &secret) == NULL, i < 2);
+    }
+}
+END_TEST
+
 START_TEST(secureon_line_is_read)
 {
     static const unsigned char mac[6] = {0x52, 0x54, 0, 0x12, 0x34, 0x56};
@@ -69,7 +117,17 @@ END_TEST
 static const struct {
     const char *line, *about;
 } bad[] = {
-    {"redfish https://hunter2/ a b", "unknown kind"},
+    {"redfish https://hunter2/ a", "redfish URL"},
+    {"redfish https://h a b hunter2", "redfish URL"},
+    {"redfish h a hunter2", "second word"},
+    {"redfish https://a:hunter2@h a b", "second word"},
+    {"redfish https://h \"\" hunter2", "user name"},
+    {"redfish https://hunter2 a \"\"", "password"},
+    {"agent http://h", "agent SERVER-URL"},
+    {"agent http://h 0123456789abcdef hunter2", "agent SERVER-URL"},
+    {"agent hunter2 0123456789abcdef", "second word"},
+    {"agent http://h hunter2hunter2x", "16 to 128"},
+    {"Agent http://h hunter2hunter2hunter2", "unknown kind"},
     {"IPMI h a hunter2", "unknown kind"},
     {"hunter2", "unknown kind"},
     {"\"ipmi\"h a hunter2", "quoted"},
@@ -143,6 +201,9 @@ Suite *gb_secrets_suite(void)
     tcase_add_test(tcase, empty_lines_and_comments_are_nothing);
     tcase_add_loop_test(tcase, ipmi_line_is_read, 0,
                         (int)(sizeof good / sizeof good[0]));
+    tcase_add_test(tcase, redfish_line_is_read);
+    tcase_add_test(tcase, agent_line_is_read);
+    tcase_add_test(tcase, longest_words_fit_and_longer_ones_are_refused);
     tcase_add_test(tcase, secureon_line_is_read);
     tcase_add_loop_test(tcase, faulty_line_is_refused_without_being_quoted, 0,
                         (int)(sizeof bad / sizeof bad[0]));
