@@ -3,9 +3,10 @@
  * config.c - the table of directives, and those of the main server.
  *
  * Beside this file, config_pool.c has what stands in <Proxy "balancer://...">,
- * config_member.c the keys of BalancerMember, config_machine.c what they say of
- * machines, and config_check.c the checks.  A setter reads strictly and stores; what
- * concerns several directives is checked when all is read.  All of it runs in the
+ * config_resolve.c what holds for a balancer in the end, config_member.c the keys of
+ * BalancerMember, config_machine.c what they say of machines, and config_check.c and
+ * config_balancer.c the checks.  A setter reads strictly and stores; what concerns
+ * several directives is checked when all is read.  All of it runs in the
  * parent, single-threaded; the accessors only read after check_config.
  */
 #include "config_private.h"
@@ -145,10 +146,24 @@ const command_rec mgb_commands[] = {
     KEYS("GreenHealth",
          "uri=PATH interval= timeout= rise= fall= expect=FROM-TO host=NAME "
          "verify=on|off"),
-    KEYS("GreenReverseHealth", "interval=DURATION fall=N: proof that a server is off"),
+    KEYS("GreenReverseHealth",
+         "interval=DURATION fall=N beat=DURATION: proof that a server is off"),
     KEYS("GreenWake", "timeout=DURATION retry=DURATION packets=N atonce=N"),
     KEYS("GreenDrain",
          "timeout=DURATION: how long a server may take to finish its work"),
+    KEYS("GreenHold",
+         "max=N timeout=DURATION page=on|off|PATH: requests that wait for a server"),
+    AP_INIT_TAKE_ARGV("GreenQueue", mgb_config_set_queue, NULL, IN_BALANCER,
+                      "off, fifo or late-last, late=DURATION: with every server full"),
+    AP_INIT_TAKE1("GreenSlowStart", mgb_config_set_value, NULL, IN_BALANCER,
+                  "DURATION over which the share of a server that comes back grows"),
+    KEYS("GreenOutlier", "errors=N within=DURATION eject=DURATION"),
+    AP_INIT_TAKE1("GreenSticky", mgb_config_set_sticky, NULL, IN_BALANCER,
+                  "wait=DURATION or move: sessions of a server that is to sleep"),
+    AP_INIT_TAKE1("GreenHardOff", mgb_config_set_value, NULL, IN_BALANCER,
+                  "on or off: whether a ladder may end in a power cut"),
+    AP_INIT_TAKE1("GreenWakeIgnore", mgb_config_set_wake_ignore, NULL, IN_BALANCER,
+                  "an expression: requests that must not wake a server"),
     PATH("GreenStateDir", MGB_MAIN_STATE_DIR, "directory of what outlives a stop"),
     PATH("GreenRuntimeDir", MGB_MAIN_RUNTIME_DIR, "directory of sockets and locks"),
     PATH("GreenSecrets", MGB_MAIN_SECRETS,
@@ -159,6 +174,8 @@ const command_rec mgb_commands[] = {
                       "NAME COMMAND [ARG...]: a way of your own to switch servers"),
     AP_INIT_TAKE1("GreenMembers", set_members, NULL, RSRC_CONF,
                   "room for members in the shared segment"),
+    PATH("GreenBmcCA", MGB_MAIN_BMC_CA,
+         "certificates that Redfish services are verified against"),
     {NULL, {NULL}, NULL, 0, RAW_ARGS, NULL}};
 
 /* ------------------------------------------------------------ create, merge, look up
@@ -219,6 +236,7 @@ const mgb_main_conf_t *mgb_config_main(server_rec *main_server)
     resolved->runtime_dir = conf->text[MGB_MAIN_RUNTIME_DIR]
                                 ? conf->text[MGB_MAIN_RUNTIME_DIR]
                                 : ap_runtime_dir_relative(p, "greenbalance");
+    resolved->bmc_ca = conf->text[MGB_MAIN_BMC_CA];
     resolved->secrets_file = conf->text[MGB_MAIN_SECRETS];
     resolved->keeper_user = resolve_keeper_user(p, conf->text[MGB_MAIN_KEEPER_USER]);
     if (conf->text[MGB_MAIN_MEMBERS]) {

@@ -9,9 +9,11 @@
 #include "config_private.h"
 
 #include "apr_uri.h"
+#include "ap_provider.h"
 #include "unixd.h"
 
 #include <errno.h>
+#include <grp.h>
 #include <linux/magic.h>
 #include <pwd.h>
 #include <stdarg.h>
@@ -19,41 +21,37 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-void mgb_config_report(mgb_findings_t *found, const ap_directive_t *where,
-                       const char *format, ...)
+static void tell(mgb_findings_t *found, int level, const ap_directive_t *where,
+                 const char *format, va_list args)
 {
-    const char *text;
-    va_list args;
+    const char *text = apr_pvsprintf(found->p, format, args);
 
-    va_start(args, format);
-    text = apr_pvsprintf(found->p, format, args);
-    va_end(args);
     if (where) {
         text = apr_psprintf(found->p, "%s (line %d of %s)", text, where->line_num,
                             where->filename);
     }
-    ap_log_error(APLOG_MARK, APLOG_EMERG, 0, found->main_server, "%s", text);
+    ap_log_error(APLOG_MARK, level, 0, found->main_server, "%s", text);
+}
+
+void mgb_config_report(mgb_findings_t *found, const ap_directive_t *where,
+                       const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    tell(found, APLOG_EMERG, where, format, args);
+    va_end(args);
     found->errors++;
 }
 
-static proxy_server_conf *proxy_conf_of(const server_rec *s)
+void mgb_config_warn(mgb_findings_t *found, const ap_directive_t *where,
+                     const char *format, ...)
 {
-    return ap_get_module_config(s->module_config, &proxy_module);
-}
+    va_list args;
 
-/* The next balancer of that name (any name when NULL) from *i on, or NULL. */
-static proxy_balancer *next_balancer(const server_rec *s, const char *name, int *i)
-{
-    const apr_array_header_t *balancers = proxy_conf_of(s)->balancers;
-
-    while (*i < balancers->nelts) {
-        proxy_balancer *balancer = &APR_ARRAY_IDX(balancers, (*i)++, proxy_balancer);
-
-        if (!name || strcasecmp(balancer->s->name, name) == 0) {
-            return balancer;
-        }
-    }
-    return NULL;
+    va_start(args, format);
+    tell(found, APLOG_WARNING, where, format, args);
+    va_end(args);
 }
 
 /* ------------------------------------------------------- where members are written */
@@ -161,7 +159,7 @@ static void check_members(mgb_findings_t *found)
         const mgb_keys_t *keys = APR_ARRAY_IDX(members, i, const mgb_keys_t *);
         int at = 0;
         const proxy_balancer *balancer =
-            next_balancer(keys->server, keys->balancer, &at);
+            mgb_config_next_balancer(keys->server, keys->balancer, &at);
 
         if (!balancer || !has_worker(balancer, keys->hints.worker)) {
             mgb_config_report(
@@ -192,57 +190,6 @@ static void find_members(mgb_findings_t *found)
 
 /* ------------------------------------------------------------------- balancers */
 
-static bool balancer_exists(const mgb_findings_t *found, const char *name)
-{
-    for (const server_rec *s = found->main_server; s; s = s->next) {
-        int i = 0;
-
-        if (next_balancer(s, name, &i)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void check_pool(mgb_findings_t *found, const mgb_raw_pool_t *pool)
-{
-    const ap_directive_t *set_at = pool->set_at[MGB_SET_THRESHOLD_SLEEP];
-    const int64_t wake = mgb_config_value(pool, MGB_SET_THRESHOLD_WAKE);
-    const int64_t sleep = mgb_config_value(pool, MGB_SET_THRESHOLD_SLEEP);
-
-    if (!balancer_exists(found, pool->name)) {
-        mgb_config_report(found, pool->where,
-                          GBLOGNO(0106) "%s: no balancer of this name has a member",
-                          pool->name);
-    }
-    if (sleep >= wake) {
-        mgb_config_report(
-            found, set_at ? set_at : pool->set_at[MGB_SET_THRESHOLD_WAKE],
-            GBLOGNO(0107) "%s: GreenThreshold sleep=%g%% must be less than "
-                          "wake=%g%%",
-            pool->name, (double)sleep / 10, (double)wake / 10);
-    }
-    if (mgb_config_value(pool, MGB_SET_MODE) != GB_MODE_OFF) {
-        found->managed = true;
-    }
-}
-
-/* Each section once: a virtual host without one of its own has the main server's. */
-static void check_pools(mgb_findings_t *found)
-{
-    for (const server_rec *s = found->main_server; s; s = s->next) {
-        for (apr_hash_index_t *hi = apr_hash_first(found->p, mgb_config_of(s)->pools);
-             hi; hi = apr_hash_next(hi)) {
-            const mgb_raw_pool_t *pool = apr_hash_this_val(hi);
-
-            if (s == found->main_server || apr_hash_get(found->raw->pools, pool->name,
-                                                        APR_HASH_KEY_STRING) != pool) {
-                check_pool(found, pool);
-            }
-        }
-    }
-}
-
 /* Members that will get a slot in the segment: those of balancers that are ours in any
  * way, each once. */
 static uint32_t count_members(const mgb_findings_t *found)
@@ -253,7 +200,7 @@ static uint32_t count_members(const mgb_findings_t *found)
         const proxy_balancer *balancer;
         int i = 0;
 
-        while ((balancer = next_balancer(s, NULL, &i))) {
+        while ((balancer = mgb_config_next_balancer(s, NULL, &i))) {
             if (strcmp(balancer->s->lbpname, "bypower") != 0 &&
                 !mgb_config_pool_named(s, balancer->s->name)) {
                 continue;
@@ -371,6 +318,78 @@ static void check_keeper_user(mgb_findings_t *found)
     }
 }
 
+/* May this user read it, as far as its mode tells? */
+static bool may_read(const struct stat *st, const struct passwd *user)
+{
+    gid_t groups[64];
+    int count = sizeof groups / sizeof groups[0];
+
+    if (user->pw_uid == 0) {
+        return true;
+    }
+    if (st->st_uid == user->pw_uid) {
+        return st->st_mode & S_IRUSR;
+    }
+    if (getgrouplist(user->pw_name, user->pw_gid, groups, &count) >= 0) {
+        for (int i = 0; i < count; i++) {
+            if (groups[i] == st->st_gid) {
+                return st->st_mode & S_IRGRP;
+            }
+        }
+    }
+    return st->st_mode & S_IROTH;
+}
+
+/* The keeper opens it at each connection, when it has become its own user. */
+static void check_bmc_ca(mgb_findings_t *found)
+{
+    const ap_directive_t *where = found->raw->where[MGB_MAIN_BMC_CA];
+    const char *file = found->conf->bmc_ca, *name = found->conf->keeper_user;
+    const struct passwd *user = name ? getpwnam(name) : NULL;
+    struct stat st;
+
+    if (stat(file, &st) != 0 || access(file, R_OK) != 0) {
+        const int error = errno;
+
+        mgb_config_report(found, where,
+                          GBLOGNO(0125) "GreenBmcCA %s: %s: name a file of "
+                                        "certificates (PEM), or a directory of them",
+                          file, strerror(error));
+    }
+    else if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)) {
+        mgb_config_report(found, where,
+                          GBLOGNO(0126) "GreenBmcCA %s: must be a file of certificates "
+                                        "(PEM), or a directory of them",
+                          file);
+    }
+    else if (user && !may_read(&st, user)) {
+        mgb_config_report(found, where,
+                          GBLOGNO(0127) "GreenBmcCA %s: the keeper, who runs as %s, "
+                                        "cannot read it: chmod o+r %s",
+                          file, name, file);
+    }
+}
+
+/* mod_proxy makes every balancer with this method first, whatever its lbmethod is, and
+ * says so at the start only. */
+static void check_byrequests(mgb_findings_t *found)
+{
+    for (const server_rec *s = found->main_server; s; s = s->next) {
+        int i = 0;
+
+        if (mgb_config_next_balancer(s, NULL, &i) &&
+            !ap_lookup_provider(PROXY_LBMETHOD, "byrequests", "0")) {
+            mgb_config_report(
+                found, NULL,
+                GBLOGNO(0128) "mod_lbmethod_byrequests is not loaded: mod_proxy needs "
+                              "it for every balancer, whatever its lbmethod is, and "
+                              "would not start; load it, as with \"a2enmod "
+                              "lbmethod_byrequests\"");
+            return;
+        }
+    }
+}
+
 static void check_drivers(mgb_findings_t *found)
 {
     for (apr_hash_index_t *hi = apr_hash_first(found->p, found->raw->drivers); hi;
@@ -402,8 +421,16 @@ static bool is_used(const server_rec *main_server)
         }
     }
     for (const server_rec *s = main_server; s; s = s->next) {
+        const proxy_balancer *balancer;
+        int i = 0;
+
         if (apr_hash_count(mgb_config_of(s)->pools) > 0) {
             return true;
+        }
+        while ((balancer = mgb_config_next_balancer(s, NULL, &i))) {
+            if (strcmp(balancer->s->lbpname, "bypower") == 0) {
+                return true;
+            }
         }
     }
     return apr_hash_count(conf->drivers) > 0 || mgb_config_members()->nelts > 0;
@@ -427,9 +454,10 @@ int mgb_config_check(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
     }
     found.raw = mgb_config_of(s);
     found.conf = mgb_config_main(s);
+    check_byrequests(&found);
     find_members(&found);
     check_members(&found);
-    check_pools(&found);
+    mgb_config_check_pools(&found);
     mgb_config_check_machines(&found, mgb_config_members());
     check_room(&found);
     if (found.managed) {
@@ -437,6 +465,9 @@ int mgb_config_check(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
     }
     if (found.conf->secrets_file) {
         check_secrets(&found);
+    }
+    if (found.conf->bmc_ca) {
+        check_bmc_ca(&found);
     }
     check_keeper_user(&found);
     check_drivers(&found);

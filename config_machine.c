@@ -3,11 +3,13 @@
  * config_machine.c - joins members to machines, and checks what they say of them.
  *
  * Power belongs to a machine; members are its doors.  Members that give the same
- * machine=, mac= or ipmi=, in any balancer of any virtual host, are one machine.  What
- * they say of it must not contradict; what one of them says holds for all, so that
- * after the check every member carries the whole of its machine's hints.
+ * machine=, mac=, ipmi= or redfish=, in any balancer of any virtual host, are one
+ * machine.  What they say of it must not contradict; what one of them says holds for
+ * all, so that after the check every member carries the whole of its machine's hints.
  */
 #include "config_private.h"
+
+#include "core/gb_parse.h"
 
 typedef enum hint_e {
     HINT_MACHINE,
@@ -17,6 +19,7 @@ typedef enum hint_e {
     HINT_WOLTO,
     HINT_WOLIF,
     HINT_IPMI,
+    HINT_REDFISH,
     HINT_WATTS,
     HINT_OFFWATTS,
     HINT_BOOT,
@@ -24,10 +27,10 @@ typedef enum hint_e {
 } hint_e;
 
 static const char *const hint_names[HINT_COUNT] = {
-    [HINT_MACHINE] = "machine", [HINT_MAC] = "mac",     [HINT_WAKE] = "wake",
-    [HINT_SLEEP] = "sleep",     [HINT_WOLTO] = "wolto", [HINT_WOLIF] = "wolif",
-    [HINT_IPMI] = "ipmi",       [HINT_WATTS] = "watts", [HINT_OFFWATTS] = "offwatts",
-    [HINT_BOOT] = "boot"};
+    [HINT_MACHINE] = "machine",   [HINT_MAC] = "mac",         [HINT_WAKE] = "wake",
+    [HINT_SLEEP] = "sleep",       [HINT_WOLTO] = "wolto",     [HINT_WOLIF] = "wolif",
+    [HINT_IPMI] = "ipmi",         [HINT_REDFISH] = "redfish", [HINT_WATTS] = "watts",
+    [HINT_OFFWATTS] = "offwatts", [HINT_BOOT] = "boot"};
 
 /* Members joined to one machine, and what they say of it together. */
 typedef struct mgb_joined_t {
@@ -82,6 +85,8 @@ static const char *show_hint(apr_pool_t *p, const mgb_hints_t *hints, hint_e hin
         return hints->wol_iface;
     case HINT_IPMI:
         return hints->ipmi;
+    case HINT_REDFISH:
+        return hints->redfish;
     case HINT_WATTS:
         return show_curve(p, &hints->curve);
     case HINT_OFFWATTS:
@@ -138,6 +143,9 @@ static void copy_hints(mgb_hints_t *to, const mgb_hints_t *from)
     if (!to->ipmi) {
         to->ipmi = from->ipmi;
     }
+    if (!to->redfish) {
+        to->redfish = from->redfish;
+    }
     if (!to->boot_us) {
         to->boot_us = from->boot_us;
     }
@@ -155,7 +163,7 @@ static mgb_keys_t *root_of(mgb_keys_t *keys)
 /* Members that give the same name or address are one machine. */
 static void join_members(mgb_findings_t *found, const apr_array_header_t *members)
 {
-    static const hint_e joining[] = {HINT_MACHINE, HINT_MAC, HINT_IPMI};
+    static const hint_e joining[] = {HINT_MACHINE, HINT_MAC, HINT_IPMI, HINT_REDFISH};
     apr_hash_t *first_of = apr_hash_make(found->p);
 
     for (int i = 0; i < members->nelts; i++) {
@@ -233,27 +241,18 @@ static void resolve_ladder(mgb_findings_t *found, mgb_rung_t *rungs, uint32_t co
             mgb_config_report(
                 found, giver->where,
                 GBLOGNO(0102) "BalancerMember %s: %s=%s: no GreenPowerDriver of that "
-                              "name; allowed are %sipmi and the names of "
+                              "name; allowed are %s, ipmi, redfish and the names of "
                               "GreenPowerDriver lines",
                 giver->hints.member_url, key, rungs[i].name,
-                *key == 's' ? "" : "wol, ");
+                *key == 's' ? "agent" : "wol");
         }
     }
 }
 
-/* Has a machine what its ladders need? */
-static void check_machine(mgb_findings_t *found, joined_t *machine)
+static void check_ipmi(mgb_findings_t *found, const joined_t *machine)
 {
-    const mgb_keys_t *wol = asks_for(machine, MGB_WAY_WOL);
     const mgb_keys_t *ipmi = asks_for(machine, MGB_WAY_IPMI);
 
-    if (wol && !machine->hints.has_mac) {
-        mgb_config_report(
-            found, wol->where,
-            GBLOGNO(0103) "BalancerMember %s: wake=wol needs mac=, the address of the "
-                          "machine's network card",
-            wol->hints.member_url);
-    }
     if (ipmi && !machine->hints.ipmi) {
         mgb_config_report(
             found, ipmi->where,
@@ -269,6 +268,114 @@ static void check_machine(mgb_findings_t *found, joined_t *machine)
                           "GreenSecrets",
             ipmi->hints.member_url, machine->hints.ipmi ? machine->hints.ipmi : "HOST");
     }
+}
+
+static void check_redfish(mgb_findings_t *found, const joined_t *machine)
+{
+    const mgb_keys_t *redfish = asks_for(machine, MGB_WAY_REDFISH);
+    const char *url = machine->hints.redfish;
+
+    if (redfish && !url) {
+        mgb_config_report(
+            found, redfish->where,
+            GBLOGNO(0129) "BalancerMember %s: the way redfish needs redfish=URL, the "
+                          "machine's management controller",
+            redfish->hints.member_url);
+    }
+    if (redfish && !found->conf->secrets_file) {
+        mgb_config_report(
+            found, redfish->where,
+            GBLOGNO(0130) "BalancerMember %s: the way redfish needs a password: add a "
+                          "line \"redfish %s USER PASSWORD\" to a file, and name it "
+                          "with GreenSecrets",
+            redfish->hints.member_url, url ? url : "URL");
+    }
+}
+
+static void check_agent(mgb_findings_t *found, const joined_t *machine)
+{
+    const mgb_keys_t *agent = asks_for(machine, MGB_WAY_AGENT);
+    char server[GB_ORIGIN_BYTES];
+
+    if (agent && !found->conf->secrets_file) {
+        mgb_config_report(
+            found, agent->where,
+            GBLOGNO(0131) "BalancerMember %s: sleep=agent needs the agent's key: add a "
+                          "line \"agent %s KEY\" to a file, and name it with "
+                          "GreenSecrets",
+            agent->hints.member_url,
+            gb_parse_origin(agent->hints.member_url, server) ? server : "SERVER-URL");
+    }
+}
+
+/* Passwords that anyone on the way can read: allowed, but told, all in one message. */
+static void check_clear_text(mgb_findings_t *found, const apr_array_header_t *members)
+{
+    const joined_t *first = NULL;
+    uint32_t count = 0;
+
+    for (int i = 0; i < members->nelts; i++) {
+        const joined_t *machine = APR_ARRAY_IDX(members, i, mgb_keys_t *)->machine;
+
+        if (machine && machine->hints.redfish &&
+            strncmp(machine->hints.redfish, "http:", 5) == 0) {
+            first = first ? first : machine;
+            count++;
+        }
+    }
+    if (first) {
+        mgb_config_warn(
+            found, first->giver[HINT_REDFISH]->where,
+            GBLOGNO(0132) "BalancerMember %s: redfish=%s: passwords go in the clear by "
+                          "http, here and in %u more machines: use https",
+            first->giver[HINT_REDFISH]->hints.member_url, first->hints.redfish,
+            count - 1);
+    }
+}
+
+/* Requests that give up before the server can be there: told once for a balancer. */
+static void check_hold_times(mgb_findings_t *found, const apr_array_header_t *members)
+{
+    apr_hash_t *told = apr_hash_make(found->p);
+
+    for (int i = 0; i < members->nelts; i++) {
+        mgb_keys_t *keys = APR_ARRAY_IDX(members, i, mgb_keys_t *);
+        const mgb_hints_t *hints = &root_of(keys)->machine->hints;
+        const mgb_raw_pool_t *pool =
+            mgb_config_find_pool(found->p, keys->server, keys->balancer);
+        const int64_t timeout_us = mgb_config_value(pool, MGB_SET_HOLD_TIMEOUT);
+
+        if (!pool || timeout_us == 0 || hints->boot_us <= timeout_us ||
+            hints->wake_count == 0 || mgb_config_value(pool, MGB_SET_HOLD_MAX) == 0 ||
+            apr_hash_get(told, &pool, sizeof(mgb_raw_pool_t *))) {
+            continue;
+        }
+        apr_hash_set(told, apr_pmemdup(found->p, &pool, sizeof(mgb_raw_pool_t *)),
+                     sizeof(mgb_raw_pool_t *), pool);
+        mgb_config_warn(
+            found, pool->set_at[MGB_SET_HOLD_TIMEOUT],
+            GBLOGNO(0133) "%s: GreenHold timeout=%s is shorter than boot=%s of "
+                          "BalancerMember %s: requests give up before it is there",
+            pool->name, pool->text[MGB_SET_HOLD_TIMEOUT],
+            show_hint(found->p, hints, HINT_BOOT), keys->hints.member_url);
+    }
+}
+
+/* Has a machine what its ladders need? */
+static void check_machine(mgb_findings_t *found, joined_t *machine)
+{
+    const mgb_keys_t *wol = asks_for(machine, MGB_WAY_WOL);
+
+    if (wol && !machine->hints.has_mac) {
+        mgb_config_report(
+            found, wol->where,
+            GBLOGNO(0103) "BalancerMember %s: wake=wol needs mac=, the address of the "
+                          "machine's network card",
+            wol->hints.member_url);
+    }
+    check_ipmi(found, machine);
+    check_redfish(found, machine);
+    check_agent(found, machine);
     resolve_ladder(found, machine->hints.wake, machine->hints.wake_count,
                    machine->giver[HINT_WAKE], "wake");
     resolve_ladder(found, machine->hints.sleep, machine->hints.sleep_count,
@@ -299,6 +406,8 @@ void mgb_config_check_machines(mgb_findings_t *found, const apr_array_header_t *
             check_machine(found, keys->machine);
         }
     }
+    check_clear_text(found, members);
+    check_hold_times(found, members);
     for (int i = 0; i < members->nelts; i++) {
         mgb_keys_t *keys = APR_ARRAY_IDX(members, i, mgb_keys_t *);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * config_member.c - the keys of BalancerMember: wake= sleep= machine= mac= wolto=
- * wolif= ipmi= capacity= watts= offwatts= boot=.
+ * wolif= ipmi= redfish= capacity= watts= offwatts= boot=.
  *
  * mod_proxy gives the keys that it does not know to the optional function
  * set_worker_hc_param of mod_proxy_hcheck, which it looks up in its pre_config.  We put
@@ -15,6 +15,8 @@
 #include "apr_uri.h"
 
 #include "core/gb_parse.h"
+
+#define UNKNOWN_KEY "unknown Worker parameter" /* mod_proxy's, mod_proxy_hcheck's */
 
 #define BOOT_LEAST_US (100 * GB_US_PER_MS)
 #define BOOT_MOST_US  (24 * 3600 * GB_US_PER_S)
@@ -45,8 +47,24 @@ const mgb_hints_t *mgb_config_hints(const proxy_worker *worker)
  */
 typedef const char *setter_fn(apr_pool_t *p, mgb_keys_t *keys, const char *value);
 
-#define WAKE_WAYS  "wol, ipmi and the names of GreenPowerDriver lines"
-#define SLEEP_WAYS "ipmi and the names of GreenPowerDriver lines"
+#define WAKE_WAYS  "wol, ipmi, redfish and the names of GreenPowerDriver lines"
+#define SLEEP_WAYS "agent, ipmi, redfish and the names of GreenPowerDriver lines"
+
+/* The ways that are built in; `refused` says why not, where one goes one way only. */
+static const struct {
+    const char *name;
+    mgb_way_e way;
+    const char *wake_refused, *sleep_refused;
+} ways[] = {
+    {"wol", MGB_WAY_WOL, NULL, "wol can wake a machine only; allowed are " SLEEP_WAYS},
+    {"ipmi", MGB_WAY_IPMI, NULL, NULL},
+    {"redfish", MGB_WAY_REDFISH, NULL, NULL},
+    {"agent", MGB_WAY_AGENT,
+     "agent can put a machine to sleep only, for it runs on the machine and sleeps "
+     "with "
+     "it; allowed are " WAKE_WAYS,
+     NULL},
+};
 
 /* One way of a ladder.  Drivers may be defined further down in the configuration, so
  * their names are looked up by check_config. */
@@ -55,18 +73,14 @@ static const char *read_rung(mgb_rung_t *rung, const char *word, bool waking)
     rung->name = word;
     rung->exec = NULL;
     rung->way = MGB_WAY_EXEC;
-    if (strcasecmp(word, "ipmi") == 0) {
-        rung->way = MGB_WAY_IPMI;
-        rung->name = "ipmi";
-        return NULL;
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+        if (strcasecmp(word, ways[i].name) == 0) {
+            rung->way = ways[i].way;
+            rung->name = ways[i].name;
+            return waking ? ways[i].wake_refused : ways[i].sleep_refused;
+        }
     }
-    if (strcasecmp(word, "wol") == 0) {
-        rung->way = MGB_WAY_WOL;
-        rung->name = "wol";
-        return waking ? NULL : "wol can wake a machine only; allowed are " SLEEP_WAYS;
-    }
-    if (strcasecmp(word, "redfish") == 0 || strcasecmp(word, "agent") == 0 ||
-        !gb_parse_name(word)) {
+    if (!gb_parse_name(word)) {
         return waking ? "allowed are " WAKE_WAYS ", separated by commas"
                       : "allowed are " SLEEP_WAYS ", separated by commas";
     }
@@ -172,6 +186,20 @@ static const char *set_ipmi(apr_pool_t *p, mgb_keys_t *keys, const char *value)
     return NULL;
 }
 
+static const char *set_redfish(apr_pool_t *p, mgb_keys_t *keys, const char *value)
+{
+    char url[GB_URL_BYTES];
+
+    if (!gb_parse_url(value, url)) {
+        return "must be the URL of a computer system or of its Redfish service, such "
+               "as "
+               "https://10.0.1.7 or https://bmc7.example.net/redfish/v1/Systems/1, "
+               "without user, query or fragment";
+    }
+    keys->hints.redfish = apr_pstrdup(p, url);
+    return NULL;
+}
+
 static const char *set_capacity(apr_pool_t *p, mgb_keys_t *keys, const char *value)
 {
     if (!gb_parse_count(value, 1, UINT16_MAX, &keys->hints.capacity)) {
@@ -215,10 +243,10 @@ static const struct {
     const char *name;
     setter_fn *set;
 } member_keys[] = {
-    {"wake", set_wake},         {"sleep", set_sleep},       {"machine", set_machine},
-    {"mac", set_mac},           {"wolto", set_wolto},       {"wolif", set_wolif},
-    {"ipmi", set_ipmi},         {"capacity", set_capacity}, {"watts", set_watts},
-    {"offwatts", set_offwatts}, {"boot", set_boot},
+    {"wake", set_wake},   {"sleep", set_sleep},       {"machine", set_machine},
+    {"mac", set_mac},     {"wolto", set_wolto},       {"wolif", set_wolif},
+    {"ipmi", set_ipmi},   {"redfish", set_redfish},   {"capacity", set_capacity},
+    {"watts", set_watts}, {"offwatts", set_offwatts}, {"boot", set_boot},
 };
 
 /* httpd keeps the password of a member's URL in the worker's name; ours goes into logs
@@ -255,14 +283,67 @@ static mgb_keys_t *keys_for(apr_pool_t *p, server_rec *s, proxy_worker *worker)
     return keys;
 }
 
+#define KEY_MOST 15
+
+/* How many letters have to be added, left out, replaced, or swapped with their
+ * neighbour, to make one word of the other (optimal string alignment). */
+static int misspellings(const char *a, const char *b)
+{
+    const int length_a = (int)strlen(a), length_b = (int)strlen(b);
+    int d[KEY_MOST + 1][KEY_MOST + 1];
+
+    if (length_a > KEY_MOST || length_b > KEY_MOST) {
+        return KEY_MOST;
+    }
+    for (int i = 0; i <= length_a; i++) {
+        for (int j = 0; j <= length_b; j++) {
+            int least;
+
+            if (i == 0 || j == 0) {
+                d[i][j] = i + j;
+                continue;
+            }
+            least = d[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
+            least = least <= d[i - 1][j] ? least : d[i - 1][j] + 1;
+            least = least <= d[i][j - 1] ? least : d[i][j - 1] + 1;
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+                d[i - 2][j - 2] < least) {
+                least = d[i - 2][j - 2] + 1;
+            }
+            d[i][j] = least;
+        }
+    }
+    return d[length_a][length_b];
+}
+
+/* mod_proxy's own sentence does not say which key it is that nobody knows. */
+static const char *name_unknown_key(apr_pool_t *p, const char *key)
+{
+    const char *nearest = NULL;
+    char *lower = apr_pstrdup(p, key);
+    int least = strlen(key) > 4 ? 3 : 2; /* one slip in a short word, two in others */
+
+    ap_str_tolower(lower);
+    for (size_t i = 0; i < sizeof member_keys / sizeof member_keys[0]; i++) {
+        const int wrong = misspellings(lower, member_keys[i].name);
+
+        if (wrong < least) {
+            least = wrong;
+            nearest = member_keys[i].name;
+        }
+    }
+    return nearest ? apr_psprintf(p, UNKNOWN_KEY " %s=; is %s= meant?", key, nearest)
+                   : apr_psprintf(p, UNKNOWN_KEY " %s=", key);
+}
+
 /* In place of set_worker_hc_param: parent, while it reads the configuration.  `p` is
  * pconf.  mod_proxy puts the directive's name before what is returned. */
 static const char *take_key(apr_pool_t *p, server_rec *s, proxy_worker *worker,
                             const char *key, const char *value, void *baton)
 {
-    for (size_t i = 0; worker && i < sizeof member_keys / sizeof member_keys[0]; i++) {
-        const char *error;
+    const char *error = UNKNOWN_KEY;
 
+    for (size_t i = 0; worker && i < sizeof member_keys / sizeof member_keys[0]; i++) {
         if (strcasecmp(key, member_keys[i].name) != 0) {
             continue;
         }
@@ -275,8 +356,10 @@ static const char *take_key(apr_pool_t *p, server_rec *s, proxy_worker *worker,
         return error ? apr_psprintf(p, "%s=%s: %s", member_keys[i].name, value, error)
                      : NULL;
     }
-    return pass_on ? pass_on(p, s, worker, key, value, baton)
-                   : "unknown Worker parameter";
+    if (pass_on) {
+        error = pass_on(p, s, worker, key, value, baton);
+    }
+    return error && strcmp(error, UNKNOWN_KEY) == 0 ? name_unknown_key(p, key) : error;
 }
 
 void mgb_config_member_default(mgb_hints_t *hints)

@@ -25,7 +25,8 @@ typedef enum kind_e {
     KIND_SWITCH,
     KIND_STATUSES, /* from * 1000 + to */
     KIND_PATH,
-    KIND_HOST
+    KIND_HOST,
+    KIND_PAGE /* mgb_page_e */
 } kind_e;
 
 /* A line for each setting: where it is written, what is allowed, the default. */
@@ -39,7 +40,7 @@ static const struct setting_t {
     [MGB_SET_THRESHOLD_WAKE] = {"GreenThreshold", "wake", KIND_PERCENT, 10, 1000, 800},
     [MGB_SET_THRESHOLD_SLEEP] = {"GreenThreshold", "sleep", KIND_PERCENT, 10, 1000,
                                  500},
-    [MGB_SET_AWAKE_MIN] = {"GreenAwake", "min", KIND_COUNT, 1, GB_MEMBERS_MAX, 1},
+    [MGB_SET_AWAKE_MIN] = {"GreenAwake", "min", KIND_COUNT, 0, GB_MEMBERS_MAX, 1},
     [MGB_SET_AWAKE_SPARE] = {"GreenAwake", "spare", KIND_COUNT, 0, GB_MEMBERS_MAX, 0},
     [MGB_SET_DWELL_AWAKE] = {"GreenDwell", "awake", KIND_DURATION, 0, 30 * DAY,
                              300 * SEC},
@@ -60,6 +61,8 @@ static const struct setting_t {
     [MGB_SET_REVERSE_INTERVAL] = {"GreenReverseHealth", "interval", KIND_DURATION,
                                   100 * MS, DAY, 30 * SEC},
     [MGB_SET_REVERSE_FALL] = {"GreenReverseHealth", "fall", KIND_COUNT, 1, 100, 2},
+    [MGB_SET_REVERSE_BEAT] = {"GreenReverseHealth", "beat", KIND_DURATION, 100 * MS,
+                              3600 * SEC, 15 * SEC},
     [MGB_SET_WAKE_TIMEOUT] = {"GreenWake", "timeout", KIND_DURATION, 100 * MS, DAY,
                               300 * SEC},
     [MGB_SET_WAKE_RETRY] = {"GreenWake", "retry", KIND_DURATION, 100 * MS, 3600 * SEC,
@@ -68,6 +71,24 @@ static const struct setting_t {
     [MGB_SET_WAKE_ATONCE] = {"GreenWake", "atonce", KIND_COUNT, 1, GB_MEMBERS_MAX, 8},
     [MGB_SET_DRAIN_TIMEOUT] = {"GreenDrain", "timeout", KIND_DURATION, 100 * MS,
                                30 * DAY, 600 * SEC},
+    [MGB_SET_HOLD_MAX] = {"GreenHold", "max", KIND_COUNT, 0, 100000, 100},
+    [MGB_SET_HOLD_TIMEOUT] = {"GreenHold", "timeout", KIND_DURATION, 0, DAY, 0},
+    [MGB_SET_HOLD_PAGE] = {"GreenHold", "page", KIND_PAGE, MGB_PAGE_OFF, MGB_PAGE_FILE,
+                           MGB_PAGE_ON},
+    [MGB_SET_QUEUE] = {"GreenQueue", "", KIND_WORD, 0, 0, MGB_QUEUE_OFF},
+    [MGB_SET_QUEUE_LATE] = {"GreenQueue", "late", KIND_DURATION, 1 * MS, 3600 * SEC,
+                            500 * MS},
+    [MGB_SET_SLOW_START] = {"GreenSlowStart", "", KIND_DURATION, 0, DAY, 30 * SEC},
+    [MGB_SET_OUTLIER_ERRORS] = {"GreenOutlier", "errors", KIND_COUNT, 0, 10000, 5},
+    [MGB_SET_OUTLIER_WITHIN] = {"GreenOutlier", "within", KIND_DURATION, 100 * MS, DAY,
+                                10 * SEC},
+    [MGB_SET_OUTLIER_EJECT] = {"GreenOutlier", "eject", KIND_DURATION, 100 * MS, DAY,
+                               30 * SEC},
+    [MGB_SET_STICKY_MOVE] = {"GreenSticky", "", KIND_WORD, 0, 0, 0},
+    [MGB_SET_STICKY_WAIT] = {"GreenSticky", "wait", KIND_DURATION, 100 * MS, 30 * DAY,
+                             600 * SEC},
+    [MGB_SET_HARD_OFF] = {"GreenHardOff", "", KIND_SWITCH, 0, 1, 0},
+    [MGB_SET_WAKE_IGNORE] = {"GreenWakeIgnore", "", KIND_WORD, 0, 0, 0},
 };
 
 int64_t mgb_config_value(const mgb_raw_pool_t *raw, mgb_setting_e setting)
@@ -118,6 +139,8 @@ static const char *show_allowed(apr_pool_t *p, const struct setting_t *setting)
         return "a path that begins with / and has no space, such as /health";
     case KIND_HOST:
         return "a host's name, with a port if need be";
+    case KIND_PAGE:
+        return "on, off or the path of a file";
     case KIND_WORD:
         break;
     }
@@ -162,6 +185,13 @@ static bool read_value(const struct setting_t *setting, const char *text,
     case KIND_HOST:
         *value = 0;
         return gb_parse_address(text, 1, &address);
+    case KIND_PAGE:
+        if (gb_parse_switch(text, &on)) {
+            *value = on ? MGB_PAGE_ON : MGB_PAGE_OFF;
+            return true;
+        }
+        *value = MGB_PAGE_FILE;
+        return *text != '\0';
     case KIND_WORD:
         break;
     }
@@ -300,7 +330,7 @@ static const char *show_keys(apr_pool_t *p, const char *directive)
     const char *keys = "";
 
     for (size_t i = 0; i < MGB_SET_COUNT; i++) {
-        if (strcasecmp(settings[i].directive, directive) == 0) {
+        if (*settings[i].key && strcasecmp(settings[i].directive, directive) == 0) {
             keys = apr_pstrcat(p, keys, *keys ? ", " : "", settings[i].key, "=", NULL);
         }
     }
@@ -331,10 +361,6 @@ static const char *set_key(cmd_parms *cmd, mgb_raw_pool_t *pool, const char *arg
                             settings[i].key);
     }
     *seen |= UINT64_C(1) << i;
-    if (i == MGB_SET_AWAKE_MIN && strcmp(equals + 1, "0") == 0) {
-        return "GreenAwake min=0: a balancer with nobody awake needs GreenHold, which "
-               "this version does not have; the least is min=1";
-    }
     if (!read_value(&settings[i], equals + 1, &value)) {
         return apr_psprintf(cmd->pool, "%s %s: must be %s", directive, arg,
                             show_allowed(cmd->pool, &settings[i]));
@@ -364,104 +390,94 @@ const char *mgb_config_set_keys(cmd_parms *cmd, void *dummy, int argc,
 }
 _Static_assert(MGB_SET_COUNT <= 64, "mgb_config_set_keys has a bit for each setting");
 
-/* ------------------------------------------------------------ inherit, look up */
-
-void *mgb_config_merge_pool(apr_pool_t *p, const void *key, apr_ssize_t length,
-                            const void *over, const void *base, const void *baton)
+/* GreenSlowStart, GreenHardOff: a directive with one value. */
+const char *mgb_config_set_value(cmd_parms *cmd, void *dummy, const char *arg)
 {
-    const mgb_raw_pool_t *above = over, *below = base;
-    mgb_raw_pool_t *pool = apr_pmemdup(p, above, sizeof *above);
+    mgb_raw_pool_t *pool = NULL;
+    const char *error = enclosing_pool(cmd, &pool);
+    int64_t value = 0;
+    size_t i = 0;
 
-    for (size_t i = 0; i < MGB_SET_COUNT; i++) {
-        if (pool->value[i] == MGB_UNSET) {
-            pool->value[i] = below->value[i];
-            pool->text[i] = below->text[i];
-            pool->set_at[i] = below->set_at[i];
-        }
+    if (!pool) {
+        return error;
     }
-    return pool;
-}
-
-static const mgb_raw_pool_t *find_pool(apr_pool_t *p, const server_rec *s,
-                                       const char *name)
-{
-    const mgb_server_conf_t *conf = mgb_config_of(s);
-    const char *canonical = mgb_config_pool_name(p, name);
-
-    return conf && canonical ? apr_hash_get(conf->pools, canonical, APR_HASH_KEY_STRING)
-                             : NULL;
-}
-
-static void resolve_rules(gb_rules_t *rules, const mgb_raw_pool_t *raw)
-{
-    rules->drain_timeout_us = mgb_config_value(raw, MGB_SET_DRAIN_TIMEOUT);
-    rules->wake_timeout_us = mgb_config_value(raw, MGB_SET_WAKE_TIMEOUT);
-    rules->wake_retry_us = mgb_config_value(raw, MGB_SET_WAKE_RETRY);
-    rules->awake_dwell_us = mgb_config_value(raw, MGB_SET_DWELL_AWAKE);
-    rules->asleep_dwell_us = mgb_config_value(raw, MGB_SET_DWELL_ASLEEP);
-    rules->cycles_per_day = (uint32_t)mgb_config_value(raw, MGB_SET_DWELL_CYCLES);
-    rules->packets = (uint32_t)mgb_config_value(raw, MGB_SET_WAKE_PACKETS);
-    /* A server that stops has as long as a rung has, and then the time that the proof
-     * of its being off takes: a deadline before that would wake every one again. */
-    rules->stop_timeout_us =
-        rules->wake_timeout_us + mgb_config_value(raw, MGB_SET_REVERSE_INTERVAL) *
-                                     (mgb_config_value(raw, MGB_SET_REVERSE_FALL) + 1);
-}
-
-static void resolve_probe(mgb_probe_conf_t *probe, const mgb_raw_pool_t *raw)
-{
-    const int64_t statuses = mgb_config_value(raw, MGB_SET_HEALTH_EXPECT);
-
-    probe->uri =
-        raw && raw->text[MGB_SET_HEALTH_URI] ? raw->text[MGB_SET_HEALTH_URI] : "/";
-    probe->host = raw ? raw->text[MGB_SET_HEALTH_HOST] : NULL;
-    probe->interval_us = mgb_config_value(raw, MGB_SET_HEALTH_INTERVAL);
-    probe->timeout_us = mgb_config_value(raw, MGB_SET_HEALTH_TIMEOUT);
-    probe->rise = (uint32_t)mgb_config_value(raw, MGB_SET_HEALTH_RISE);
-    probe->fall = (uint32_t)mgb_config_value(raw, MGB_SET_HEALTH_FALL);
-    probe->expect_from = (uint32_t)(statuses / 1000);
-    probe->expect_to = (uint32_t)(statuses % 1000);
-    probe->verify = mgb_config_value(raw, MGB_SET_HEALTH_VERIFY) != 0;
-}
-
-const mgb_pool_conf_t *mgb_config_pool(apr_pool_t *p, server_rec *s, const char *name)
-{
-    const mgb_raw_pool_t *raw = find_pool(p, s, name);
-    mgb_pool_conf_t *pool = apr_pcalloc(p, sizeof *pool);
-
-    pool->name = raw ? raw->name : apr_pstrdup(p, name);
-    pool->mode = (gb_mode_e)mgb_config_value(raw, MGB_SET_MODE);
-    pool->threshold.wake_permille =
-        (uint32_t)mgb_config_value(raw, MGB_SET_THRESHOLD_WAKE);
-    pool->threshold.sleep_permille =
-        (uint32_t)mgb_config_value(raw, MGB_SET_THRESHOLD_SLEEP);
-    pool->min_awake = (uint32_t)mgb_config_value(raw, MGB_SET_AWAKE_MIN);
-    pool->spare = (uint32_t)mgb_config_value(raw, MGB_SET_AWAKE_SPARE);
-    pool->wakes_at_once = (uint32_t)mgb_config_value(raw, MGB_SET_WAKE_ATONCE);
-    resolve_rules(&pool->rules, raw);
-    resolve_probe(&pool->probe, raw);
-    pool->reverse.interval_us = mgb_config_value(raw, MGB_SET_REVERSE_INTERVAL);
-    pool->reverse.fall = (uint32_t)mgb_config_value(raw, MGB_SET_REVERSE_FALL);
-    return pool;
-}
-
-bool mgb_config_pool_named(server_rec *s, const char *name)
-{
-    const apr_array_header_t *members = mgb_config_members();
-    apr_pool_t *p = s->process->pconf;
-
-    if (find_pool(p, s, name)) {
-        return true;
+    while (i < MGB_SET_COUNT - 1 &&
+           strcasecmp(settings[i].directive, cmd->cmd->name) != 0) {
+        i++;
     }
-    name = mgb_config_pool_name(p, name);
-    for (int i = 0; name && members && i < members->nelts; i++) {
-        const mgb_keys_t *keys = APR_ARRAY_IDX(members, i, const mgb_keys_t *);
-
-        /* The main server's balancers are every virtual host's. */
-        if ((keys->server == s || !keys->server->is_virtual) && keys->balancer &&
-            strcmp(keys->balancer, name) == 0) {
-            return true;
-        }
+    if (!read_value(&settings[i], arg, &value)) {
+        return apr_psprintf(cmd->pool, "%s %s: must be %s", cmd->cmd->name, arg,
+                            show_allowed(cmd->pool, &settings[i]));
     }
-    return false;
+    store(pool, (mgb_setting_e)i, cmd, value, NULL);
+    return NULL;
+}
+
+const char *mgb_config_set_queue(cmd_parms *cmd, void *dummy, int argc,
+                                 char *const argv[])
+{
+    static const char *const orders[] = {[MGB_QUEUE_OFF] = "off",
+                                         [MGB_QUEUE_FIFO] = "fifo",
+                                         [MGB_QUEUE_LATE_LAST] = "late-last"};
+    mgb_raw_pool_t *pool = NULL;
+    const char *error = enclosing_pool(cmd, &pool);
+    uint64_t seen = 0;
+    size_t order = 0;
+
+    if (!pool) {
+        return error;
+    }
+    while (argc > 0 && order < sizeof orders / sizeof orders[0] &&
+           strcasecmp(argv[0], orders[order]) != 0) {
+        order++;
+    }
+    if (argc < 1 || order == sizeof orders / sizeof orders[0]) {
+        return apr_psprintf(cmd->pool,
+                            "GreenQueue %s: must be off, fifo or late-last, and then "
+                            "late=DURATION if need be",
+                            argc < 1 ? "" : argv[0]);
+    }
+    store(pool, MGB_SET_QUEUE, cmd, (int64_t)order, NULL);
+    for (int i = 1; !error && i < argc; i++) {
+        error = set_key(cmd, pool, argv[i], &seen);
+    }
+    return error;
+}
+
+const char *mgb_config_set_sticky(cmd_parms *cmd, void *dummy, const char *arg)
+{
+    mgb_raw_pool_t *pool = NULL;
+    const char *error = enclosing_pool(cmd, &pool);
+    const bool move = strcasecmp(arg, "move") == 0;
+    uint64_t seen = 0;
+
+    if (!pool) {
+        return error;
+    }
+    if (!move && strncasecmp(arg, "wait=", 5) != 0) {
+        return apr_psprintf(cmd->pool, "GreenSticky %s: must be move or wait=DURATION",
+                            arg);
+    }
+    store(pool, MGB_SET_STICKY_MOVE, cmd, move, NULL);
+    return move ? NULL : set_key(cmd, pool, arg, &seen);
+}
+
+const char *mgb_config_set_wake_ignore(cmd_parms *cmd, void *dummy, const char *arg)
+{
+    mgb_raw_pool_t *pool = NULL;
+    const char *error = enclosing_pool(cmd, &pool), *wrong = NULL;
+    ap_expr_info_t *expr;
+
+    if (!pool) {
+        return error;
+    }
+    /* It decides whether a server is woken, not what a response contains: a Vary that
+     * speaks of it would only spoil caches. */
+    expr = ap_expr_parse_cmd(cmd, arg, AP_EXPR_FLAG_DONT_VARY, &wrong, NULL);
+    if (wrong) {
+        return apr_psprintf(cmd->pool, "GreenWakeIgnore \"%s\": %s", arg, wrong);
+    }
+    store(pool, MGB_SET_WAKE_IGNORE, cmd, 1, NULL);
+    pool->wake_ignore = expr;
+    return NULL;
 }

@@ -35,13 +35,32 @@ typedef enum mgb_setting_e {
     MGB_SET_HEALTH_VERIFY,
     MGB_SET_REVERSE_INTERVAL,
     MGB_SET_REVERSE_FALL,
+    MGB_SET_REVERSE_BEAT,
     MGB_SET_WAKE_TIMEOUT,
     MGB_SET_WAKE_RETRY,
     MGB_SET_WAKE_PACKETS,
     MGB_SET_WAKE_ATONCE,
     MGB_SET_DRAIN_TIMEOUT,
+    MGB_SET_HOLD_MAX,
+    MGB_SET_HOLD_TIMEOUT,
+    MGB_SET_HOLD_PAGE, /* mgb_page_e */
+    MGB_SET_QUEUE,     /* mgb_queue_e */
+    MGB_SET_QUEUE_LATE,
+    MGB_SET_SLOW_START,
+    MGB_SET_OUTLIER_ERRORS,
+    MGB_SET_OUTLIER_WITHIN,
+    MGB_SET_OUTLIER_EJECT,
+    MGB_SET_STICKY_MOVE,
+    MGB_SET_STICKY_WAIT,
+    MGB_SET_HARD_OFF,
+    MGB_SET_WAKE_IGNORE, /* the expression stands in mgb_raw_pool_t */
     MGB_SET_COUNT
 } mgb_setting_e;
+
+/* GreenHold page=: with MGB_PAGE_FILE, the text is the path as written. */
+typedef enum mgb_page_e { MGB_PAGE_OFF = 0, MGB_PAGE_ON, MGB_PAGE_FILE } mgb_page_e;
+
+#define MGB_PAGE_BYTES_MOST (256 * 1024)
 
 /* One <Proxy "balancer://..."> of one server, as written. */
 typedef struct mgb_raw_pool_t {
@@ -50,6 +69,7 @@ typedef struct mgb_raw_pool_t {
     int64_t value[MGB_SET_COUNT];    /* MGB_UNSET: not written here */
     const char *text[MGB_SET_COUNT]; /* for words; NULL: not written here */
     const ap_directive_t *set_at[MGB_SET_COUNT];
+    ap_expr_info_t *wake_ignore; /* of MGB_SET_WAKE_IGNORE */
 } mgb_raw_pool_t;
 
 /* A GreenPowerDriver line. */
@@ -64,6 +84,7 @@ typedef enum mgb_main_e {
     MGB_MAIN_SECRETS,
     MGB_MAIN_KEEPER_USER,
     MGB_MAIN_MEMBERS,
+    MGB_MAIN_BMC_CA,
     MGB_MAIN_COUNT
 } mgb_main_e;
 
@@ -96,9 +117,11 @@ const char *mgb_config_set_policy(cmd_parms *cmd, void *dummy, int argc,
                                   char *const argv[]);
 const char *mgb_config_set_keys(cmd_parms *cmd, void *dummy, int argc,
                                 char *const argv[]);
-/* For apr_hash_merge(): a virtual host's settings over the main server's. */
-void *mgb_config_merge_pool(apr_pool_t *p, const void *key, apr_ssize_t length,
-                            const void *over, const void *base, const void *baton);
+const char *mgb_config_set_value(cmd_parms *cmd, void *dummy, const char *arg);
+const char *mgb_config_set_queue(cmd_parms *cmd, void *dummy, int argc,
+                                 char *const argv[]);
+const char *mgb_config_set_sticky(cmd_parms *cmd, void *dummy, const char *arg);
+const char *mgb_config_set_wake_ignore(cmd_parms *cmd, void *dummy, const char *arg);
 /* "Balancer://App/path" -> "balancer://app"; NULL when it names no balancer. */
 const char *mgb_config_pool_name(apr_pool_t *p, const char *text);
 /* The balancer that a <Proxy ...> section names, or NULL. */
@@ -106,6 +129,19 @@ const char *mgb_config_section_name(apr_pool_t *p, const ap_directive_t *section
 /* The value in force: as written for the balancer, else the default; `raw` may be NULL.
  */
 int64_t mgb_config_value(const mgb_raw_pool_t *raw, mgb_setting_e setting);
+
+/* config_resolve.c */
+/* For apr_hash_merge(): a virtual host's settings over the main server's. */
+void *mgb_config_merge_pool(apr_pool_t *p, const void *key, apr_ssize_t length,
+                            const void *over, const void *base, const void *baton);
+/* What is written for a balancer as server `s` sees it, or NULL. */
+const mgb_raw_pool_t *mgb_config_find_pool(apr_pool_t *p, const server_rec *s,
+                                           const char *name);
+/* GreenHold's page=PATH, relative to ServerRoot; NULL when it names none. */
+const char *mgb_config_page_file(apr_pool_t *p, const mgb_raw_pool_t *raw);
+/* The next balancer of that name (any name when NULL) that server `s` has, from *i on,
+ * or NULL. */
+proxy_balancer *mgb_config_next_balancer(const server_rec *s, const char *name, int *i);
 
 /* config_member.c */
 void mgb_config_member_register_hooks(apr_pool_t *p);
@@ -132,10 +168,16 @@ typedef struct mgb_findings_t {
 void mgb_config_check_machines(mgb_findings_t *found,
                                const apr_array_header_t *members);
 
+/* config_balancer.c: checks what is said of balancers. */
+void mgb_config_check_pools(mgb_findings_t *found);
+
 /* config_check.c */
 /* Logs an error with its file and line, and counts it. */
 void mgb_config_report(mgb_findings_t *found, const ap_directive_t *where,
                        const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* The same for what httpd can start with: a warning, which is not counted. */
+void mgb_config_warn(mgb_findings_t *found, const ap_directive_t *where,
+                     const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* The hook check_config. */
 int mgb_config_check(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
                      server_rec *s);

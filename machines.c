@@ -2,14 +2,15 @@
  *
  * machines.c - which members are one machine, and what is known of it.
  *
- * Members that share machine=, ipmi= or mac= are one machine: one state, one ladder,
- * counted once.  A member with none of these is a machine of its own.  Runs in the
- * parent, in post_config.
+ * Members that share machine=, ipmi=, redfish= or mac= are one machine: one state, one
+ * ladder, counted once.  A member with none of these is a machine of its own.  Runs in
+ * the parent, in post_config.
  */
 #include "mod_greenbalance.h"
 
-/* Members that share machine=, ipmi= or mac= are one machine: a union over identities.
- */
+#define IDENTITIES_MOST 4 /* of one member: machine=, ipmi=, redfish=, mac= */
+
+/* Members that share one of these are one machine: a union over identities. */
 typedef struct joining_t {
     apr_pool_t *p;
     apr_hash_t *identities;      /* "ipmi:host:623" -> group, stored as index + 1 */
@@ -53,7 +54,7 @@ static const char *mac_text(apr_pool_t *p, const unsigned char mac[6])
 /* The identities of a member, the best name first; at least one. */
 static int identities_of(apr_pool_t *p, const mgb_balancer_t *b,
                          const proxy_worker *worker, const mgb_hints_t *hints,
-                         const char *out[3])
+                         const char *out[IDENTITIES_MOST])
 {
     int n = 0;
 
@@ -62,6 +63,9 @@ static int identities_of(apr_pool_t *p, const mgb_balancer_t *b,
     }
     if (hints && hints->ipmi) {
         out[n++] = apr_pstrcat(p, "ipmi:", hints->ipmi, NULL);
+    }
+    if (hints && hints->redfish) {
+        out[n++] = apr_pstrcat(p, "redfish:", hints->redfish, NULL);
     }
     if (hints && hints->has_mac) {
         out[n++] = apr_pstrcat(p, "mac:", mac_text(p, hints->mac), NULL);
@@ -75,7 +79,7 @@ static int identities_of(apr_pool_t *p, const mgb_balancer_t *b,
 static uint32_t group_of(joining_t *j, const mgb_balancer_t *b,
                          const proxy_worker *worker, const mgb_hints_t *hints)
 {
-    const char *identities[3];
+    const char *identities[IDENTITIES_MOST];
     int n = identities_of(j->p, b, worker, hints, identities);
     uint32_t group = (uint32_t)j->parents->nelts;
 
@@ -109,6 +113,9 @@ static void hints_merge(mgb_hints_t *into, const mgb_hints_t *from)
     }
     if (!into->ipmi) {
         into->ipmi = from->ipmi;
+    }
+    if (!into->redfish) {
+        into->redfish = from->redfish;
     }
     if (into->curve.assumed && !from->curve.assumed) {
         into->curve = from->curve;
@@ -178,6 +185,8 @@ static void ways_save(mgb_ways_t *ways, const mgb_hints_t *hints)
     apr_cpystrn(ways->wol_iface, hints->wol_iface ? hints->wol_iface : "",
                 sizeof(ways->wol_iface));
     apr_cpystrn(ways->ipmi, hints->ipmi ? hints->ipmi : "", sizeof(ways->ipmi));
+    apr_cpystrn(ways->redfish, hints->redfish ? hints->redfish : "",
+                sizeof(ways->redfish));
 }
 
 static void ways_restore(apr_pool_t *p, mgb_hints_t *hints, const mgb_ways_t *ways)
@@ -198,6 +207,7 @@ static void ways_restore(apr_pool_t *p, mgb_hints_t *hints, const mgb_ways_t *wa
     hints->wol_port = ways->wol_port;
     hints->wol_iface = ways->wol_iface[0] ? apr_pstrdup(p, ways->wol_iface) : NULL;
     hints->ipmi = ways->ipmi[0] ? apr_pstrdup(p, ways->ipmi) : hints->ipmi;
+    hints->redfish = ways->redfish[0] ? apr_pstrdup(p, ways->redfish) : hints->redfish;
 }
 
 static bool sleeps(const mgb_machine_t *machine)
@@ -245,7 +255,7 @@ static bool group_owed(mgb_context_t *ctx, mgb_group_t *group)
 static void group_claim(mgb_context_t *ctx, mgb_group_t *group, const mgb_balancer_t *b,
                         const proxy_worker *worker, apr_pool_t *ptemp)
 {
-    const char *identities[3];
+    const char *identities[IDENTITIES_MOST];
     const mgb_hints_t *hints = group->has_hints ? &group->hints : NULL;
     int64_t boot_us = hints ? hints->boot_us : MGB_BOOT_DEFAULT_US;
     mgb_machine_t *machine;
@@ -263,7 +273,7 @@ static void group_claim(mgb_context_t *ctx, mgb_group_t *group, const mgb_balanc
     }
     machine = &ctx->shared->machines[group->slot];
     machine->generation = ctx->generation;
-    machine->has_bmc = hints && hints->ipmi;
+    machine->has_bmc = hints && (hints->ipmi || hints->redfish);
     if (hints && hints->wake_count) {
         ways_save(&machine->ways, hints);
     }

@@ -16,6 +16,8 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="users matter to root onl
 
 # What stands in examples -> what stands in for it here.
 STAND_INS = {"/etc/apache2/greenbalance.secrets": "secrets",
+             "/etc/apache2/waiting.html": "page.html",
+             "/etc/apache2/bmc-ca.pem": "page.html",
              "/usr/local/sbin/rackpdu": "driver",
              "/usr/local/sbin/suspend-by-ssh": "driver"}
 
@@ -28,6 +30,8 @@ class Config:
         os.chmod(self.dir, 0o755)
         os.mkdir(self.path("state"))
         self.file("secrets", "ipmi 10.0.1.11 admin secret\n", 0o600)
+        self.file("page.html", "x" * (256 * 1024))
+        self.file("large.html", "x" * (256 * 1024 + 1))
         self.file("driver", "#!/bin/sh\n", 0o755)
 
     def path(self, name):
@@ -114,17 +118,15 @@ SYNTAX = [
      "host=, verify="),
     ("no-equals", balancer("@GreenAwake 3"), "GreenAwake 3: allowed are min=, spare="),
     ("key-twice", balancer("@GreenAwake min=2 min=3"), "GreenAwake: min= is given twice"),
-    ("later-key", balancer("@GreenReverseHealth beat=15s"),
-     "GreenReverseHealth beat=15s: allowed are interval=, fall="),
+    ("reverse-key", balancer("@GreenReverseHealth every=15s"),
+     "GreenReverseHealth every=15s: allowed are interval=, fall=, beat="),
     # values and their ranges
     ("threshold-plain", balancer("@GreenThreshold wake=0.8"),
      "GreenThreshold wake=0.8: must be a percentage from 1% to 100%"),
     ("threshold-low", balancer("@GreenThreshold sleep=0.9%"), "must be a percentage from 1%"),
     ("threshold-high", balancer("@GreenThreshold wake=101%"), "must be a percentage from 1%"),
-    ("min-zero", balancer("@GreenAwake min=0"),
-     "GreenAwake min=0: a balancer with nobody awake needs GreenHold"),
     ("min-many", balancer("@GreenAwake min=4097"),
-     "GreenAwake min=4097: must be a number from 1 to 4096"),
+     "GreenAwake min=4097: must be a number from 0 to 4096"),
     ("spare", balancer("@GreenAwake spare=-1"), "must be a number from 0 to 4096"),
     ("dwell", balancer("@GreenDwell awake=31d"),
      "GreenDwell awake=31d: must be a duration from 0 to 30d"),
@@ -151,17 +153,67 @@ SYNTAX = [
      "GreenWake packets=21: must be a number from 1 to 20"),
     ("atonce", balancer("@GreenWake atonce=0"), "must be a number from 1 to 4096"),
     ("retry", balancer("@GreenWake retry=0"), "must be a duration from 100ms to 1h"),
+    ("beat", balancer("@GreenReverseHealth beat=0"),
+     "GreenReverseHealth beat=0: must be a duration from 100ms to 1h"),
+    # GreenHold, GreenQueue, GreenWakeIgnore
+    ("hold", balancer("@GreenHold 100"), "GreenHold 100: allowed are max=, timeout=, page="),
+    ("hold-max", balancer("@GreenHold max=100001"),
+     "GreenHold max=100001: must be a number from 0 to 100000"),
+    ("hold-timeout", balancer("@GreenHold timeout=25h"),
+     "GreenHold timeout=25h: must be a duration from 0 to 1d"),
+    ("hold-page", balancer("@GreenHold page="),
+     "GreenHold page=: must be on, off or the path of a file"),
+    ("hold-outside", "@GreenHold max=5\n", "GreenHold belongs into a section <Proxy"),
+    ("queue", balancer("@GreenQueue lifo"), "GreenQueue lifo: must be off, fifo or late-last"),
+    ("queue-none", balancer("@GreenQueue"), "GreenQueue : must be off, fifo or late-last"),
+    ("queue-late-alone", balancer("@GreenQueue late=1s"),
+     "GreenQueue late=1s: must be off, fifo or late-last"),
+    ("queue-late", balancer("@GreenQueue fifo late=0"),
+     "GreenQueue late=0: must be a duration from 1ms to 1h"),
+    ("queue-key", balancer("@GreenQueue fifo max=3"), "GreenQueue max=3: allowed are late="),
+    ("queue-late-twice", balancer("@GreenQueue fifo late=1s late=2s"),
+     "GreenQueue: late= is given twice"),
+    ("queue-outside", "@GreenQueue fifo\n", "GreenQueue belongs into a section <Proxy"),
+    ("ignore", balancer('@GreenWakeIgnore "%{REQUEST_URI} =="'),
+     'GreenWakeIgnore "%{REQUEST_URI} ==": syntax error'),
+    ("ignore-function", balancer("@GreenWakeIgnore \"nosuch('x') == 'y'\""),
+     "Function 'nosuch' does not exist"),
+    ("ignore-pattern", balancer("@GreenWakeIgnore \"%{REQUEST_URI} =~ m#(#\""),
+     "GreenWakeIgnore \"%{REQUEST_URI} =~ m#(#\": "),
+    ("ignore-outside", '@GreenWakeIgnore "true"\n',
+     "GreenWakeIgnore belongs into a section <Proxy"),
+    # GreenSlowStart, GreenOutlier, GreenSticky, GreenHardOff
+    ("slow-start", balancer("@GreenSlowStart fast"),
+     "GreenSlowStart fast: must be a duration from 0 to 1d"),
+    ("slow-start-two", balancer("@GreenSlowStart 1 2"), "GreenSlowStart takes one argument"),
+    ("slow-start-outside", "@GreenSlowStart 1\n", "GreenSlowStart belongs into a section"),
+    ("outlier", balancer("@GreenOutlier off"),
+     "GreenOutlier off: allowed are errors=, within=, eject="),
+    ("outlier-errors", balancer("@GreenOutlier errors=10001"),
+     "GreenOutlier errors=10001: must be a number from 0 to 10000"),
+    ("outlier-within", balancer("@GreenOutlier within=0"),
+     "GreenOutlier within=0: must be a duration from 100ms to 1d"),
+    ("outlier-eject", balancer("@GreenOutlier eject=2d"), "GreenOutlier eject=2d: must be"),
+    ("outlier-outside", "@GreenOutlier errors=1\n", "GreenOutlier belongs into a section"),
+    ("sticky", balancer("@GreenSticky stay"),
+     "GreenSticky stay: must be move or wait=DURATION"),
+    ("sticky-wait", balancer("@GreenSticky wait=0"),
+     "GreenSticky wait=0: must be a duration from 100ms to 30d"),
+    ("sticky-both", balancer("@GreenSticky move wait=1m"), "GreenSticky takes one argument"),
+    ("sticky-outside", "@GreenSticky move\n", "GreenSticky belongs into a section"),
+    ("hard-off", balancer("@GreenHardOff maybe"), "GreenHardOff maybe: must be on or off"),
+    ("hard-off-outside", "@GreenHardOff on\n", "GreenHardOff belongs into a section"),
     # keys of members
-    ("wake-redfish", member("wake=redfish"),
-     "BalancerMember wake=redfish: allowed are wol, ipmi and the names of GreenPowerDriver"),
-    ("wake-agent", member("wake=agent"), "wake=agent: allowed are wol, ipmi and the names"),
-    ("wake-empty", member("wake="), "wake=: allowed are wol, ipmi"),
+    ("wake-agent", member("wake=agent"),
+     "BalancerMember wake=agent: agent can put a machine to sleep only, for it runs on the "
+     "machine and sleeps with it; allowed are wol, ipmi, redfish and the names of"),
+    ("wake-empty", member("wake="), "wake=: allowed are wol, ipmi, redfish and the names"),
     ("wake-comma", member("wake=wol,,ipmi"), "wake=wol,,ipmi: allowed are wol, ipmi"),
     ("wake-twice", member("wake=ipmi,wol,ipmi"), "wake=ipmi,wol,ipmi: ipmi is named twice"),
     ("wake-many", member("wake=a,b,c,d,e"), "wake=a,b,c,d,e: a ladder has at most 4 ways"),
     ("sleep-wol", member("sleep=wol"),
-     "sleep=wol: wol can wake a machine only; allowed are ipmi and the names of"),
-    ("sleep-redfish", member("sleep=redfish"), "sleep=redfish: allowed are ipmi and the names"),
+     "sleep=wol: wol can wake a machine only; allowed are agent, ipmi, redfish and the"),
+    ("sleep-comma", member("sleep=redfish,"), "sleep=redfish,: allowed are agent, ipmi, "),
     ("machine", member("machine=a/b"), "machine=a/b: must be a name of at most 63"),
     ("mac", member("mac=52:54:00:12:34"), "mac=52:54:00:12:34: must be a network card's"),
     ("mac-group", member("mac=ff:ff:ff:ff:ff:ff"), "not multicast or broadcast"),
@@ -169,6 +221,12 @@ SYNTAX = [
     ("wolif", member("wolif=a/b"), "wolif=a/b: must be the name of a network interface"),
     ("ipmi", member("ipmi=::1"), "ipmi=::1: must be HOST or HOST:PORT of a management"),
     ("ipmi-port", member("ipmi=10.0.1.1:0"), "ipmi=10.0.1.1:0: must be HOST or HOST:PORT"),
+    ("redfish", member("redfish=10.0.1.1"),
+     "redfish=10.0.1.1: must be the URL of a computer system or of its Redfish service"),
+    ("redfish-scheme", member("redfish=ftp://h"), "redfish=ftp://h: must be the URL"),
+    ("redfish-user", member("redfish=https://a:b@h"), "without user, query or fragment"),
+    ("redfish-query", member("redfish=https://h/x?y=z"), "without user, query or fragment"),
+    ("redfish-dots", member("redfish=https://h/a/../b"), "must be the URL of a computer"),
     ("capacity", member("capacity=0"), "capacity=0: must be a number of concurrent requests"),
     ("capacity-many", member("capacity=65536"), "from 1 to 65535"),
     ("watts", member("watts=100"), "watts=100: must be IDLE:PEAK"),
@@ -176,7 +234,14 @@ SYNTAX = [
     ("watts-ten", member("watts=1,2,3,4,5,6,7,8,9,10"), "or 11 watts separated by commas"),
     ("offwatts", member("offwatts=-5"), "offwatts=-5: must be watts from 0 to 100000"),
     ("boot", member("boot=0"), "boot=0: must be a duration from 100ms to 1d"),
-    ("unknown-member-key", member("domain=rack1"), "unknown Worker parameter"),
+    ("unknown-member-key", member("colour=green"),
+     "BalancerMember unknown Worker parameter colour="),
+    ("misspelt-key", member("capcity=3"),
+     "unknown Worker parameter capcity=; is capacity= meant?"),
+    ("misspelt-short-key", member("WAEK=wol"),
+     "unknown Worker parameter WAEK=; is wake= meant?"),
+    ("misspelt-in-proxy-pass", '@ProxyPass "/" "http://10.0.0.1/" offwats=5\n',
+     "unknown Worker parameter offwats=; is offwatts= meant?"),
     ("not-a-balancer", '@ProxyPass "/" "http://10.0.0.1/" wake=wol\n',
      "wake= is a key for members of a balancer"),
     # the main server
@@ -192,6 +257,8 @@ SYNTAX = [
      "GreenPowerDriver cannot occur within <VirtualHost> section"),
     ("members-in-host", "<VirtualHost *:1>\n@GreenMembers 9\n</VirtualHost>\n",
      "GreenMembers cannot occur within <VirtualHost> section"),
+    ("bmc-ca-in-host", "<VirtualHost *:1>\n@GreenBmcCA /x\n</VirtualHost>\n",
+     "GreenBmcCA cannot occur within <VirtualHost> section"),
     ("members-in-proxy", balancer("@GreenMembers 9"), "GreenMembers not allowed in <Proxy> context"),
     ("members", "@GreenMembers 4097\n", "GreenMembers 4097: must be a number from 1 to 4096"),
     ("driver-alone", "@GreenPowerDriver pdu\n", "GreenPowerDriver needs a NAME and a COMMAND"),
@@ -213,7 +280,33 @@ CHECKS = [
      'needs a password: add a line "ipmi 10.0.1.1:623 USER PASSWORD"'),
     ("no-such-driver", member("wake=pdu"), "wake=pdu: no GreenPowerDriver of that name"),
     ("no-such-sleep-driver", member("sleep=pdu"),
-     "sleep=pdu: no GreenPowerDriver of that name; allowed are ipmi and"),
+     "sleep=pdu: no GreenPowerDriver of that name; allowed are agent, ipmi, redfish and"),
+    ("redfish-without-url", SECRETS + member("wake=redfish"),
+     "http://10.0.0.1: the way redfish needs redfish=URL"),
+    ("redfish-without-secrets", member("sleep=redfish redfish=https://BMC:443/"),
+     'needs a password: add a line "redfish https://bmc USER PASSWORD"'),
+    ("agent-without-secrets", member("wake=wol sleep=agent mac=52:54:00:12:34:56"),
+     'sleep=agent needs the agent\'s key: add a line "agent http://10.0.0.1:80 KEY"'),
+    ("page-missing", balancer("@GreenHold page=none.html"),
+     "balancer://app: GreenHold page=none.html: DIR/none.html: No such file or directory"),
+    ("page-a-directory", balancer("@GreenHold page=DIR"),
+     "balancer://app: GreenHold page=DIR: DIR is no regular file"),
+    ("page-large", balancer("@GreenHold page=large.html"),
+     "DIR/large.html has 262145 bytes; at most 262144 are allowed"),
+    ("move-without-failover",
+     balancer("ProxySet stickysession=ID nofailover=On", "@GreenSticky move"),
+     "balancer://app: GreenSticky move does not go with nofailover=On"),
+    ("move-without-failover-in-host",
+     '<Proxy "balancer://app">\n@GreenSticky move\n</Proxy>\n<VirtualHost *:1>\n' +
+     balancer("ProxySet nofailover=On") + "</VirtualHost>\n",
+     "balancer://app: GreenSticky move does not go with nofailover=On"),
+    ("queue-by-another-method", balancer("@GreenQueue fifo"),
+     "balancer://app: GreenQueue needs the method that knows the servers' capacity, and the "
+     "balancer's is byrequests"),
+    ("queue-in-host", balancer() + '<VirtualHost *:1>\n<Proxy "balancer://app">\n'
+     "@GreenQueue late-last\n</Proxy>\n</VirtualHost>\n", "GreenQueue needs the method"),
+    ("bmc-ca", "@GreenBmcCA none.pem\n", "GreenBmcCA DIR/none.pem: No such file or directory"),
+    ("bmc-ca-special", "@GreenBmcCA /dev/null\n", "GreenBmcCA /dev/null: must be a file of"),
     ("default-port-and-case", member("wake=wol", url="http://Web1.Example.NET:80/x"),
      "http://web1.example.net/x: wake=wol needs mac="),
     ("unix-socket", member("wake=wol", url="unix:/run/app.sock|http://app"),
@@ -276,6 +369,10 @@ CONTRADICTIONS = [
     ("mac", "machine=a mac=" + MAC1, "machine=a mac=" + MAC2, "mac=: %s and %s" % (MAC1, MAC2)),
     ("ipmi", "machine=a ipmi=10.0.1.1", "machine=a ipmi=10.0.1.1:6230",
      "ipmi=: 10.0.1.1:623 and 10.0.1.1:6230"),
+    ("redfish", "machine=a redfish=https://h", "machine=a redfish=https://h:8443/",
+     "redfish=: https://h and https://h:8443"),
+    ("joined-by-redfish", "redfish=https://h/a boot=2m", "redfish=HTTPS://H:443/a/ boot=3m",
+     "boot=: 120000ms and 180000ms"),
     ("wake", "machine=a wake=pdu", "machine=a wake=pdu,ssh", "wake=: pdu and pdu,ssh"),
     ("sleep", "mac=%s sleep=pdu" % MAC1, "mac=%s sleep=ssh" % MAC1, "sleep=: pdu and ssh"),
     ("wolto", "mac=%s wolto=10.0.0.255" % MAC1, "mac=%s wolto=10.0.0.255:7" % MAC1,
@@ -296,8 +393,35 @@ GOOD = [
         "GreenHealth interval=100ms timeout=5m rise=100 fall=1 expect=204 verify=ON",
         "GreenDwell awake=0 asleep=30d cycles=64/day", "GreenDrain timeout=100ms",
         "GreenWake timeout=1d retry=100ms packets=20 atonce=4096",
-        "GreenAwake min=4096 spare=4096", "GreenReverseHealth interval=100ms fall=100",
+        "GreenAwake min=4096 spare=4096",
+        "GreenReverseHealth interval=100ms fall=100 beat=100ms",
+        "GreenHold max=100000 timeout=1d page=OFF", "GreenQueue OFF late=1h",
+        "GreenSlowStart 0", "GreenOutlier errors=0 within=100ms eject=1d",
+        "GreenSticky MOVE", "GreenHardOff ON", "GreenWakeIgnore false",
         "GreenThreshold wake=1.1% sleep=1%")),
+    ("scale-to-zero", balancer("ProxySet lbmethod=bypower", "GreenBalance on",
+                               "GreenAwake min=0")),
+    ("scale-to-zero-without-waiting", balancer(
+        "ProxySet lbmethod=bypower", "GreenBalance on", "GreenAwake min=0",
+        "GreenHold max=0 page=off")),
+    ("page-of-the-largest-size", balancer("GreenHold page=page.html")),
+    ("page-turned-off-in-host", '<Proxy "balancer://app">\nGreenHold page=page.html\n'
+     '</Proxy>\n<VirtualHost *:1>\n' + balancer("GreenHold page=off") + "</VirtualHost>\n"),
+    ("later-sticky-wins", balancer("ProxySet stickysession=ID nofailover=On",
+                                   "GreenSticky move", "GreenSticky wait=5m")),
+    ("move", balancer("ProxySet stickysession=ID", "GreenSticky move")),
+    ("queue-by-power", balancer("GreenQueue late-last late=300ms",
+                                "ProxySet lbmethod=bypower")),
+    ("hold-without-timeout", balancer(
+        "BalancerMember http://10.0.0.2 wake=pdu boot=3m", "GreenHold max=5") +
+     "GreenPowerDriver pdu /bin/true\n"),
+    ("ignore-in-host", balancer('GreenWakeIgnore "%{HTTP_USER_AGENT} =~ /bot/"') +
+     '<VirtualHost *:1>\n<Proxy "balancer://app">\nGreenWakeIgnore "-R \'10.0.0.0/8\'"\n'
+     "</Proxy>\n</VirtualHost>\n"),
+    ("every-way", SECRETS + member("wake=WOL,Redfish,ipmi sleep=Agent,redfish,ipmi mac=%s "
+                                   "ipmi=h redfish=https://h/redfish/v1" % "52:54:00:12:34:01")),
+    ("bmc-ca-file", "GreenBmcCA page.html\n"),
+    ("bmc-ca-directory", "GreenBmcCA DIR\n"),
     ("members-fit", "GreenMembers 2\n" + balancer("BalancerMember http://10.0.0.2",
                                                   "GreenBalance on")),
     ("members-elsewhere", "GreenMembers 1\n" + balancer("GreenBalance on") +
@@ -373,6 +497,43 @@ def test_members_of_one_machine_must_not_contradict(config, name, first, second,
 def test_a_good_configuration_passes(config, name, text):
     status, output, _ = config.test(text.replace("@", ""))
     assert status == 0 and output == "Syntax OK\n"
+
+
+WARNINGS = [
+    ("redfish-in-the-clear", SECRETS + member("wake=redfish redfish=http://10.0.1.1:80/"),
+     "GB0132: BalancerMember http://10.0.0.1: redfish=http://10.0.1.1: passwords go in the "
+     "clear by http, here and in 0 more machines"),
+    ("hold-shorter-than-boot", "GreenPowerDriver pdu /bin/true\n" + balancer(
+        "BalancerMember http://10.0.0.2 wake=pdu boot=3m", "@GreenHold timeout=2m",
+        "BalancerMember http://10.0.0.3 wake=pdu boot=3m"),
+     "GB0133: balancer://app: GreenHold timeout=2m is shorter than boot=180000ms of "
+     "BalancerMember http://10.0.0.2"),
+]
+
+
+@pytest.mark.parametrize("name,text,message", WARNINGS, ids=ids(WARNINGS))
+def test_what_is_unwise_is_told_once_and_passes(config, name, text, message):
+    text, at = marked(text)
+    status, output, first = config.test(text)
+    assert status == 0
+    lines = output.splitlines()
+    assert len(lines) == 2 and lines[1] == "Syntax OK", output
+    assert "[greenbalance:warn]" in lines[0] and message in lines[0]
+    assert "(line %d of %s)" % (first + at, config.path("httpd.conf")) in lines[0]
+
+
+def test_mod_lbmethod_byrequests_is_asked_for(config):
+    loaded = [name for name in LOADED if name != "lbmethod_byrequests"]
+    status, output, _ = config.test(balancer("ProxySet lbmethod=bypower"), loaded=loaded)
+    assert status != 0
+    assert output.count("GB0128: mod_lbmethod_byrequests is not loaded: ") == 1
+
+
+@as_root
+def test_the_keeper_must_be_able_to_read_the_certificates(config):
+    os.chmod(config.path("page.html"), 0o640)
+    assert_found(config, "@GreenBmcCA page.html\n",
+                 "the keeper, who runs as daemon, cannot read it: chmod o+r")
 
 
 def test_all_errors_are_told_at_once(config):
@@ -499,10 +660,10 @@ def test_the_manual_has_each_directive_and_key_with_an_example(config):
     listing = subprocess.run([HTTPD, "-L", "-f", conf], text=True, timeout=60,
                              stdout=subprocess.PIPE, env=environment()).stdout
     directives = set(re.findall(r"^(Green\w+) \(", listing, flags=re.M))
-    keys = {"wake", "sleep", "machine", "mac", "wolto", "wolif", "ipmi", "capacity", "watts",
-            "offwatts", "boot"}
+    keys = {"wake", "sleep", "machine", "mac", "wolto", "wolif", "ipmi", "redfish", "capacity",
+            "watts", "offwatts", "boot"}
     shown = {section for section, text in examples() if section in text}
-    assert len(directives) == 15
+    assert len(directives) == 23
     assert directives | keys <= shown
     for name in directives | keys:
         part = re.search(r"^### %s\n(.*?)(?=^##|\Z)" % name, manual(), flags=re.M | re.S)[1]

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * config_balancer.c - checks of what is said of balancers, when all is read.
+ *
+ * A section's own settings are checked once; what depends on mod_proxy's settings, for
+ * each balancer that the section is about.  Runs in the parent, in check_config.
+ */
+#include "config_private.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static bool balancer_exists(const mgb_findings_t *found, const char *name)
+{
+    for (const server_rec *s = found->main_server; s; s = s->next) {
+        int i = 0;
+
+        if (mgb_config_next_balancer(s, name, &i)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* It is read in the parent, as whoever starts httpd. */
+static void check_page(mgb_findings_t *found, const mgb_raw_pool_t *pool)
+{
+    const ap_directive_t *where = pool->set_at[MGB_SET_HOLD_PAGE];
+    const char *file = mgb_config_page_file(found->p, pool);
+    struct stat st;
+
+    if (mgb_config_value(pool, MGB_SET_HOLD_PAGE) != MGB_PAGE_FILE) {
+        return;
+    }
+    if (!file || stat(file, &st) != 0 || access(file, R_OK) != 0) {
+        const int error = file ? errno : EINVAL;
+
+        mgb_config_report(found, where,
+                          GBLOGNO(0120) "%s: GreenHold page=%s: %s: %s; name a file "
+                                        "that can be read, or say page=on or page=off",
+                          pool->name, pool->text[MGB_SET_HOLD_PAGE], file ? file : "",
+                          strerror(error));
+    }
+    else if (!S_ISREG(st.st_mode)) {
+        mgb_config_report(
+            found, where,
+            GBLOGNO(0121) "%s: GreenHold page=%s: %s is no regular file; name a file, "
+                          "or say page=on or page=off",
+            pool->name, pool->text[MGB_SET_HOLD_PAGE], file);
+    }
+    else if (st.st_size > MGB_PAGE_BYTES_MOST) {
+        mgb_config_report(
+            found, where,
+            GBLOGNO(0122) "%s: GreenHold page=%s: %s has %" APR_INT64_T_FMT " bytes; "
+                          "at most %d are allowed: make it smaller, for it is kept in "
+                          "memory and sent whole",
+            pool->name, pool->text[MGB_SET_HOLD_PAGE], file, (apr_int64_t)st.st_size,
+            MGB_PAGE_BYTES_MOST);
+    }
+}
+
+static void check_pool(mgb_findings_t *found, const mgb_raw_pool_t *pool)
+{
+    const ap_directive_t *set_at = pool->set_at[MGB_SET_THRESHOLD_SLEEP];
+    const int64_t wake = mgb_config_value(pool, MGB_SET_THRESHOLD_WAKE);
+    const int64_t sleep = mgb_config_value(pool, MGB_SET_THRESHOLD_SLEEP);
+
+    if (!balancer_exists(found, pool->name)) {
+        mgb_config_report(found, pool->where,
+                          GBLOGNO(0106) "%s: no balancer of this name has a member",
+                          pool->name);
+    }
+    if (sleep >= wake) {
+        mgb_config_report(
+            found, set_at ? set_at : pool->set_at[MGB_SET_THRESHOLD_WAKE],
+            GBLOGNO(0107) "%s: GreenThreshold sleep=%g%% must be less than "
+                          "wake=%g%%",
+            pool->name, (double)sleep / 10, (double)wake / 10);
+    }
+    check_page(found, pool);
+    if (mgb_config_value(pool, MGB_SET_MODE) != GB_MODE_OFF) {
+        found->managed = true;
+    }
+}
+
+/* What does not go together with mod_proxy's own settings of the balancer. */
+static void check_balancer(mgb_findings_t *found, const mgb_raw_pool_t *pool,
+                           const proxy_balancer *balancer)
+{
+    if (mgb_config_value(pool, MGB_SET_STICKY_MOVE) && balancer->s->sticky_force) {
+        mgb_config_report(
+            found, pool->set_at[MGB_SET_STICKY_MOVE],
+            GBLOGNO(0123) "%s: GreenSticky move does not go with nofailover=On, which "
+                          "refuses the sessions that are to move: say GreenSticky "
+                          "wait=DURATION, or nofailover=Off",
+            pool->name);
+    }
+    if (mgb_config_value(pool, MGB_SET_QUEUE) != MGB_QUEUE_OFF &&
+        strcmp(balancer->s->lbpname, "bypower") != 0) {
+        mgb_config_report(
+            found, pool->set_at[MGB_SET_QUEUE],
+            GBLOGNO(0124) "%s: GreenQueue needs the method that knows the servers' "
+                          "capacity, and the balancer's is %s: add \"ProxySet "
+                          "lbmethod=bypower\", or say GreenQueue off",
+            pool->name, balancer->s->lbpname);
+    }
+}
+
+/* A section may be about balancers of several servers, and a virtual host has the main
+ * server's balancers as well: each pair once. */
+static void check_balancers(mgb_findings_t *found)
+{
+    apr_hash_t *seen = apr_hash_make(found->p);
+
+    for (const server_rec *s = found->main_server; s; s = s->next) {
+        const proxy_balancer *balancer;
+        int i = 0;
+
+        while ((balancer = mgb_config_next_balancer(s, NULL, &i))) {
+            const mgb_raw_pool_t *pool =
+                mgb_config_find_pool(found->p, s, balancer->s->name);
+            const char *pair = apr_psprintf(found->p, "%pp %pp", (const void *)pool,
+                                            (const void *)balancer->s);
+
+            if (pool && !apr_hash_get(seen, pair, APR_HASH_KEY_STRING)) {
+                apr_hash_set(seen, pair, APR_HASH_KEY_STRING, pool);
+                check_balancer(found, pool, balancer);
+            }
+        }
+    }
+}
+
+/* Each section once: a virtual host without one of its own has the main server's. */
+void mgb_config_check_pools(mgb_findings_t *found)
+{
+    for (const server_rec *s = found->main_server; s; s = s->next) {
+        for (apr_hash_index_t *hi = apr_hash_first(found->p, mgb_config_of(s)->pools);
+             hi; hi = apr_hash_next(hi)) {
+            const mgb_raw_pool_t *pool = apr_hash_this_val(hi);
+
+            if (s == found->main_server || apr_hash_get(found->raw->pools, pool->name,
+                                                        APR_HASH_KEY_STRING) != pool) {
+                check_pool(found, pool);
+            }
+        }
+    }
+    check_balancers(found);
+}
