@@ -180,6 +180,7 @@ static bool parts_create(mgb_keeper_t *keeper)
 {
     return mgb_watchdog_create(keeper) == APR_SUCCESS &&
            mgb_waker_create(keeper) == APR_SUCCESS &&
+           mgb_watts_create(keeper) == APR_SUCCESS &&
            mgb_checks_create(keeper) == APR_SUCCESS &&
            mgb_proofs_create(keeper) == APR_SUCCESS;
 }

@@ -502,6 +502,7 @@ typedef struct mgb_keeper_t {
     struct mgb_checks_t *checks;   /* health_check.c */
     struct mgb_proofs_t *proofs;   /* reverse_health.c */
     struct mgb_waker_t *waker;     /* wake.c */
+    struct mgb_meters_t *meters;   /* watts.c */
     struct mgb_control_t *control; /* control.c */
 } mgb_keeper_t;
 
@@ -546,6 +547,18 @@ void mgb_waker_start(mgb_keeper_t *keeper, uint32_t rig, gb_ladder_goal_e goal,
                      int64_t now_us);
 void mgb_waker_stop(mgb_keeper_t *keeper, uint32_t rig);
 void mgb_waker_tick(mgb_keeper_t *keeper, int64_t now_us);
+
+/* watts.c: asks machines what they draw; readings stand in machines[].measured_*.
+ * create: after the waker.  tick: once a second; asks whom it is due.  since: when the
+ * present phase of the machine's power began: readings from before say nothing of it.
+ * note: takes in a reading, from whatever source `by` ("agent", ...): false, and it is
+ * told once, when it cannot be; a fresh one of a BMC or driver is not replaced by an
+ * agent's, which sees a part of the machine only. */
+apr_status_t mgb_watts_create(mgb_keeper_t *keeper);
+void mgb_watts_tick(mgb_keeper_t *keeper, int64_t now_us);
+int64_t mgb_watts_since_us(const mgb_keeper_t *keeper, uint32_t rig);
+bool mgb_watts_note(mgb_keeper_t *keeper, uint32_t rig, double watts, const char *by,
+                    int64_t now_us);
 
 /* control.c: greenctl's socket.  listen: before privileges are dropped; a descriptor,
  * or -1: errno.  create takes the descriptor over, closes it on failure, and sets

@@ -169,6 +169,10 @@ static void take_machine(apr_pool_t *p, mgb_member_report_t *member,
     member->power.joules = finite_or_zero(machine->energy.joules);
     member->power.joules_always_on = finite_or_zero(machine->energy_always_on.joules);
     member->power.source = machine->watts_source;
+    if (machine->watts_source == GB_WATTS_MEASURED) {
+        member->measured_by =
+            copy_text(p, machine->measured_by, sizeof(machine->measured_by));
+    }
     take_boot(member, &m->boot);
     member->wakes = m->wakes;
     member->sleeps = m->sleeps;

@@ -39,6 +39,7 @@ typedef struct mgb_member_report_t {
     gb_curve_t curve;
     uint64_t requests, errors; /* errors: 5xx of the server's own or for its failure */
     mgb_power_report_t power;
+    const char *measured_by; /* "ipmi", "agent" ...; NULL: its watts are computed */
     int64_t boot_guess_us, boot_p50_us, boot_p95_us;
     uint32_t boot_count;  /* boot times measured in all */
     uint32_t boot_kept;   /* those that p50 and p95 are of ... */

@@ -239,9 +239,11 @@ static void add_member(apr_array_header_t *text, const mgb_member_report_t *memb
         "<td class=\"n\" data-label=\"In flight\">%u of %u</td>"
         "<td class=\"n\" data-label=\"Requests\">%" PRIu64 "<small>%" PRIu64
         " errors</small></td>"
-        "<td class=\"n\" data-label=\"Watts\">%.1f<small>%s, %s</small></td>",
+        "<td class=\"n\" data-label=\"Watts\">%.1f<small>%s%s%s, %s</small></td>",
         member->in_flight, member->capacity, member->requests, member->errors,
         member->power.watts, mgb_report_source(member->power.source),
+        member->measured_by ? " by " : "",
+        member->measured_by ? html(p, member->measured_by) : "",
         energy(p, member->power.joules));
     mgb_report_add(text,
                    "<td class=\"n\" data-label=\"Boot p50 / p95\">%.1f / %.1f s"
@@ -268,14 +270,14 @@ static void add_facts(apr_array_header_t *text, const mgb_balancer_report_t *bal
                    balancer->in_flight, balancer->capacity_awake,
                    balancer->arrivals_per_s, balancer->p50_us / 1000.0,
                    balancer->p99_us / 1000.0);
-    mgb_report_add(text,
-                   "<div><dt>Power</dt><dd>%.1f W</dd></div>"
-                   "<div><dt>Energy</dt><dd>%s, always on %s</dd></div>"
-                   "<div><dt>Saved</dt><dd>%s (%.0f %%)</dd></div></dl>\n",
-                   power->watts, energy(p, power->joules),
-                   energy(p, power->joules_always_on), energy(p, saved),
-                   power->joules_always_on > 0 ? 100 * saved / power->joules_always_on
-                                               : 0);
+    mgb_report_add(
+        text,
+        "<div><dt>Power</dt><dd>%.1f W <small>%s</small></dd></div>"
+        "<div><dt>Energy</dt><dd>%s, always on %s</dd></div>"
+        "<div><dt>Saved</dt><dd>%s (%.0f %%)</dd></div></dl>\n",
+        power->watts, mgb_report_source(power->source), energy(p, power->joules),
+        energy(p, power->joules_always_on), energy(p, saved),
+        power->joules_always_on > 0 ? 100 * saved / power->joules_always_on : 0);
 }
 
 static void add_balancer(apr_array_header_t *text, const mgb_report_t *report,
@@ -417,11 +419,12 @@ const char *mgb_render_page(apr_pool_t *p, const mgb_report_t *report,
         html(p, ap_os_escape_path(p, base, 1)), html(p, ap_os_escape_path(p, base, 1)));
     add_warnings(text, report);
     if (report->balancer_count > 1) {
-        mgb_report_add(text,
-                       "<p>The whole fleet, each machine counted once: %.1f W, %s, "
-                       "always on %s.</p>\n",
-                       report->power.watts, energy(p, report->power.joules),
-                       energy(p, report->power.joules_always_on));
+        mgb_report_add(
+            text,
+            "<p>The whole fleet, each machine counted once: %.1f W (%s), %s, "
+            "always on %s.</p>\n",
+            report->power.watts, mgb_report_source(report->power.source),
+            energy(p, report->power.joules), energy(p, report->power.joules_always_on));
     }
     if (!report->balancer_count) {
         mgb_report_add(text,
@@ -454,9 +457,11 @@ static void section_brief(apr_array_header_t *text, const mgb_report_t *report)
             text,
             "GreenBalance[%u]Name: %s\nGreenBalance[%u]ServersOn: %u\n"
             "GreenBalance[%u]Servers: %u\nGreenBalance[%u]ServersWanted: %u\n"
-            "GreenBalance[%u]InFlight: %u\nGreenBalance[%u]Watts: %.1f\n",
+            "GreenBalance[%u]InFlight: %u\nGreenBalance[%u]Watts: %.1f\n"
+            "GreenBalance[%u]WattsSource: %s\n",
             i, balancer->label, i, balancer->servers_on, i, balancer->servers, i,
-            balancer->wanted_awake, i, balancer->in_flight, i, balancer->power.watts);
+            balancer->wanted_awake, i, balancer->in_flight, i, balancer->power.watts, i,
+            mgb_report_source(balancer->power.source));
     }
 }
 
@@ -485,10 +490,11 @@ const char *mgb_render_section(apr_pool_t *p, const mgb_report_t *report, bool b
 
             mgb_report_add(text,
                            "<tr><td>%s</td><td>%s</td><td>%s</td><td>%u</td><td>%u</td>"
-                           "<td>%.1f</td></tr>\n",
+                           "<td>%.1f (%s)</td></tr>\n",
                            html(p, balancer->label), html(p, member->url),
                            gb_state_name(member->state), member->in_flight,
-                           member->capacity, member->power.watts);
+                           member->capacity, member->power.watts,
+                           mgb_report_source(member->power.source));
         }
     }
     mgb_report_add(text, "</table>\n");

@@ -70,6 +70,7 @@ static void json_member(gb_json_t *json, const mgb_member_report_t *member)
     json_count(json, "errors", member->errors);
     json_number(json, "watts", member->power.watts, 1);
     json_text(json, "watts_source", mgb_report_source(member->power.source));
+    json_text(json, "watts_by", member->measured_by);
     json_number(json, "joules", member->power.joules, 1);
     json_number(json, "joules_always_on", member->power.joules_always_on, 1);
     json_boot(json, member);
@@ -520,6 +521,10 @@ static void metrics_fleet(apr_array_header_t *text, const mgb_report_t *report)
     mgb_report_add(text, "greenbalance_paused %d\n", report->paused);
     head(text, "fleet_watts", "gauge", "Power of all machines, each counted once.");
     mgb_report_add(text, "greenbalance_fleet_watts %.1f\n", report->power.watts);
+    head(text, "fleet_watts_info", "gauge",
+         "The weakest source of the machines' watts: measured, curve or assumed.");
+    mgb_report_add(text, "greenbalance_fleet_watts_info{source=\"%s\"} 1\n",
+                   mgb_report_source(report->power.source));
     head(text, "fleet_energy_joules_total", "counter",
          "Energy drawn by all machines, each counted once.");
     mgb_report_add(text, "greenbalance_fleet_energy_joules_total %.1f\n",

@@ -445,9 +445,10 @@ static void energy_account(mgb_keeper_t *keeper, int64_t now_us)
 {
     for (uint32_t i = 0; i < keeper->rig_count; i++) {
         mgb_machine_t *machine = &keeper->shared->machines[keeper->rigs[i].slot];
-        uint32_t door = mgb_dog.first_door[i], permille = load_permille(i);
+        gb_reading_t reading = {machine->measured_watts, machine->measured_at_us};
+        uint32_t door = mgb_dog.first_door[i];
         const gb_curve_t *curve;
-        double on_watts;
+        gb_draw_t draw;
 
         if (door == GB_NO_INDEX) {
             continue;
@@ -455,11 +456,13 @@ static void energy_account(mgb_keeper_t *keeper, int64_t now_us)
         curve = keeper->rigs[i].hints
                     ? &keeper->rigs[i].hints->curve
                     : &keeper->shared->members[keeper->doors[door].slot].curve;
-        on_watts = gb_curve_watts(curve, permille);
-        machine->watts = machine->m.state == GB_ST_ASLEEP ? curve->off_watts : on_watts;
-        machine->watts_source = curve->assumed ? 0 : 1;
-        gb_joules_add(&machine->energy, machine->watts, ENERGY_GAP_US, now_us);
-        gb_joules_add(&machine->energy_always_on, on_watts, ENERGY_GAP_US, now_us);
+        draw = gb_energy_draw(curve, &reading, mgb_watts_since_us(keeper, i),
+                              machine->m.state, load_permille(i), now_us);
+        machine->watts = draw.watts;
+        machine->watts_source = draw.source;
+        gb_joules_add(&machine->energy, draw.watts, ENERGY_GAP_US, now_us);
+        gb_joules_add(&machine->energy_always_on, draw.watts_always_on, ENERGY_GAP_US,
+                      now_us);
     }
 }
 
@@ -551,6 +554,7 @@ void mgb_watchdog_tick(mgb_keeper_t *keeper, int64_t now_us)
         mgb_dog.second_at_us = now_us + GB_US_PER_S;
         members_sync(keeper);
         mirror_again(keeper);
+        mgb_watts_tick(keeper, now_us);
         energy_account(keeper, now_us);
         mgb_meter_second(keeper->shared, now_us, mgb_wall_us());
     }

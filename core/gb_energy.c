@@ -59,3 +59,48 @@ double gb_curve_watts_per_request(const gb_curve_t *curve, uint32_t capacity)
 {
     return curve->watts[STEPS] / (capacity ? capacity : 1);
 }
+
+bool gb_watts_plausible(double watts, bool is_up)
+{
+    return watts >= 0.0 && watts <= GB_READING_MOST_WATTS && !(is_up && watts == 0.0);
+}
+
+gb_phase_e gb_phase_of(uint32_t state)
+{
+    return state == GB_ST_ASLEEP   ? GB_PHASE_OFF
+           : state == GB_ST_WAKING ? GB_PHASE_BOOTING
+                                   : GB_PHASE_UP;
+}
+
+bool gb_reading_counts(const gb_reading_t *reading, int64_t since_us, int64_t now_us)
+{
+    return reading->at_us != 0 && reading->at_us >= since_us &&
+           now_us - reading->at_us <= GB_WATTS_FRESH_US &&
+           gb_watts_plausible(reading->watts, false);
+}
+
+static bool serves(uint32_t state)
+{
+    return state == GB_ST_UNKNOWN || state == GB_ST_ON || state == GB_ST_DRAINING;
+}
+
+gb_draw_t gb_energy_draw(const gb_curve_t *curve, const gb_reading_t *reading,
+                         int64_t since_us, uint32_t state, uint32_t load_permille,
+                         int64_t now_us)
+{
+    double on_watts = gb_curve_watts(curve, load_permille);
+    bool is_off = state == GB_ST_ASLEEP;
+    gb_draw_t draw = {is_off ? curve->off_watts : on_watts, on_watts, GB_WATTS_CURVE};
+
+    if (is_off ? curve->assumed_off : curve->assumed) {
+        draw.source = GB_WATTS_ASSUMED;
+    }
+    if (gb_reading_counts(reading, since_us, now_us)) {
+        draw.watts = reading->watts;
+        draw.source = GB_WATTS_MEASURED;
+        if (serves(state)) {
+            draw.watts_always_on = reading->watts;
+        }
+    }
+    return draw;
+}

@@ -40,6 +40,55 @@ typedef struct gb_joules_t {
  * the sample before, is left out. */
 void gb_joules_add(gb_joules_t *account, double watts, int64_t gap_us, int64_t now_us);
 
+/* Where a machine's watts come from; the weaker, the smaller. */
+typedef enum gb_watts_e {
+    GB_WATTS_ASSUMED = 0, /* a curve that nobody gave */
+    GB_WATTS_CURVE,       /* the administrator's curve and the load */
+    GB_WATTS_MEASURED
+} gb_watts_e;
+
+#define GB_READING_MOST_WATTS 100000.0 /* no one server draws more */
+#define GB_WATTS_FRESH_US                                                              \
+    (90 * GB_US_PER_S) /* so long a reading stands for the present */
+
+/* May a meter's reading be believed?  Not when it is negative, not finite or above
+ * GB_READING_MOST_WATTS; nor, when the machine is known to be up (`is_up`), zero, which
+ * is what controllers say whose meter does not work. */
+bool gb_watts_plausible(double watts, bool is_up);
+
+/* The latest reading of a machine. */
+typedef struct gb_reading_t {
+    double watts;
+    int64_t at_us; /* when it came; 0: none */
+} gb_reading_t;
+
+/* What a machine's power is about: a reading of one phase says nothing about another.
+ */
+typedef enum gb_phase_e {
+    GB_PHASE_UP = 0, /* it serves, or could: also while it shuts down */
+    GB_PHASE_OFF,    /* asleep */
+    GB_PHASE_BOOTING
+} gb_phase_e;
+
+gb_phase_e gb_phase_of(uint32_t state);
+
+/* Does the reading stand for `now_us`?  It is fresh, and not from before `since_us`,
+ * when the phase began. */
+bool gb_reading_counts(const gb_reading_t *reading, int64_t since_us, int64_t now_us);
+
+typedef struct gb_draw_t {
+    double watts;           /* now */
+    double watts_always_on; /* what it would draw now, never switched off */
+    gb_watts_e source;      /* of `watts` */
+} gb_draw_t;
+
+/* What a machine draws in a state, at its load: by a reading that counts, else by its
+ * curve.  While it serves, `watts_always_on` is the same; else the curve's value, since
+ * nobody can measure what was not done. */
+gb_draw_t gb_energy_draw(const gb_curve_t *curve, const gb_reading_t *reading,
+                         int64_t since_us, uint32_t state, uint32_t load_permille,
+                         int64_t now_us);
+
 /* Watts per concurrent request at full load: what the order of filling goes by. */
 double gb_curve_watts_per_request(const gb_curve_t *curve, uint32_t capacity);
 
