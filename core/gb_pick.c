@@ -136,6 +136,11 @@ static void repair_bit(gb_pick_table_t *table, uint32_t position)
     }
 }
 
+static uint16_t bring_into_range(uint32_t capacity)
+{
+    return capacity < 1 ? 1 : capacity > UINT16_MAX ? UINT16_MAX : (uint16_t)capacity;
+}
+
 uint32_t gb_pick_append(gb_pick_table_t *table, uint16_t slot, uint32_t capacity,
                         uint8_t lbset)
 {
@@ -150,17 +155,11 @@ uint32_t gb_pick_append(gb_pick_table_t *table, uint16_t slot, uint32_t capacity
                                           __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
     /* Until the gate is open, last, nobody picks the half-written position. */
     record = gb_pick_records(table) + position;
-    if (capacity < 1) {
-        capacity = 1;
-    }
-    if (capacity > UINT16_MAX) {
-        capacity = UINT16_MAX;
-    }
     __atomic_store_n(&gb_pick_order(table)[position], slot, __ATOMIC_RELAXED);
     __atomic_store_n(&gb_pick_lbsets(table)[position], lbset, __ATOMIC_RELAXED);
     __atomic_store_n(&record->in_flight, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&record->eligible, 0, __ATOMIC_RELAXED);
-    __atomic_store_n(&record->capacity, (uint16_t)capacity, __ATOMIC_RELAXED);
+    __atomic_store_n(&record->capacity, bring_into_range(capacity), __ATOMIC_RELAXED);
     __atomic_store_n(&record->gate, GB_GATE_OPEN, __ATOMIC_SEQ_CST);
     return position;
 }
@@ -329,6 +328,14 @@ void gb_pick_set_gate(gb_pick_table_t *table, uint32_t position, uint8_t gate)
     gb_pick_record_t *record = gb_pick_records(table) + position;
 
     __atomic_store_n(&record->gate, gate, __ATOMIC_SEQ_CST);
+    repair_bit(table, position);
+}
+
+void gb_pick_set_capacity(gb_pick_table_t *table, uint32_t position, uint32_t capacity)
+{
+    gb_pick_record_t *record = gb_pick_records(table) + position;
+
+    __atomic_store_n(&record->capacity, bring_into_range(capacity), __ATOMIC_SEQ_CST);
     repair_bit(table, position);
 }
 

@@ -28,7 +28,7 @@
 
 typedef struct gb_pick_record_t {
     _Alignas(8) uint32_t in_flight; /* over all processes; a hint: the rows are exact */
-    uint16_t capacity;              /* 1..65535 */
+    uint16_t capacity;              /* in force now: 1..65535 */
     uint8_t gate;                   /* GB_GATE_*; the keeper's */
     uint8_t eligible;               /* 1: in the set that now serves; the sweep's */
 } gb_pick_record_t;
@@ -104,5 +104,10 @@ void gb_pick_sweep(gb_pick_table_t *table, const uint8_t *use, const uint8_t *as
 
 /* Sets a gate and repairs the position's bit.  Keeper only. */
 void gb_pick_set_gate(gb_pick_table_t *table, uint32_t position, uint8_t gate);
+
+/* Sets the capacity in force (brought into 1..65535) and repairs the position's bit.
+ * More requests than that may be in flight: they end as they will, and no further one
+ * comes until there is room.  Keeper only; lock-free. */
+void gb_pick_set_capacity(gb_pick_table_t *table, uint32_t position, uint32_t capacity);
 
 #endif /* GB_PICK_H */

@@ -180,6 +180,33 @@ START_TEST(barred_member_is_out_until_the_next_sweep)
 }
 END_TEST
 
+START_TEST(capacity_in_force_bounds_what_comes_and_what_is_there_stays)
+{
+    gb_pick_table_t *table = make_serving(2, 10);
+    uint32_t i;
+
+    for (i = 0; i < 6; i++) {
+        gb_pick_enter(table, gb_pick_find(table, NULL, 0));
+    }
+    gb_pick_set_capacity(table, 0, 4); /* two more than that are in flight */
+    assert_bits_exact(table);
+    ck_assert_uint_eq(gb_pick_read(table, 0).in_flight, 6);
+    ck_assert_uint_eq(gb_pick_find(table, NULL, 0), 1);
+    gb_pick_leave(table, 0);
+    gb_pick_leave(table, 0);
+    ck_assert_uint_eq(gb_pick_find(table, NULL, 0), 1);
+    gb_pick_leave(table, 0);
+    ck_assert_uint_eq(gb_pick_find(table, NULL, 0), 0);
+    gb_pick_set_capacity(table, 0, 0);
+    ck_assert_uint_eq(gb_pick_read(table, 0).capacity, 1);
+    gb_pick_set_capacity(table, 0, UINT32_MAX);
+    ck_assert_uint_eq(gb_pick_read(table, 0).capacity, UINT16_MAX);
+    assert_bits_exact(table);
+    ck_assert_uint_eq(gb_pick_find(table, NULL, 0), 0);
+    free(table);
+}
+END_TEST
+
 START_TEST(full_members_are_weighed_by_their_capacity)
 {
     gb_pick_table_t *table = make_table(3);
@@ -790,6 +817,7 @@ Suite *gb_pick_suite(void)
     tcase_add_test(choice, tried_positions_are_avoided);
     tcase_add_test(choice, barred_member_is_out_until_the_next_sweep);
     tcase_add_test(choice, full_members_are_weighed_by_their_capacity);
+    tcase_add_test(choice, capacity_in_force_bounds_what_comes_and_what_is_there_stays);
     tcase_add_test(choice, without_packing_the_turn_goes_round_among_equals);
     tcase_add_test(choice, closed_and_draining_gates_get_no_new_request);
     tcase_add_test(choice, appended_member_waits_for_the_sweep);
