@@ -236,11 +236,45 @@ static gb_outcome_e outcome_of(const proxy_worker *worker, const request_rec *r)
     return GB_OUT_GATEWAY;
 }
 
+/* Is there a cookie of this name among those that the answer sets? */
+static bool sets_cookie(const apr_table_t *headers, const char *name)
+{
+    const apr_array_header_t *all = apr_table_elts(headers);
+    size_t length = strlen(name);
+
+    for (int i = 0; i < all->nelts; i++) {
+        const apr_table_entry_t *header = &APR_ARRAY_IDX(all, i, apr_table_entry_t);
+
+        if (header->key && ap_cstr_casecmp(header->key, "Set-Cookie") == 0 &&
+            strncmp(header->val, name, length) == 0 && header->val[length] == '=') {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A sticky session of the member is in use: the request names the member's route, or
+ * the answer sets the cookie that will. */
+static bool is_session(const proxy_balancer *balancer, const proxy_worker *worker,
+                       const request_rec *r)
+{
+    const char *route = apr_table_get(r->subprocess_env, "BALANCER_SESSION_ROUTE");
+
+    return (route && strcmp(route, worker->s->route) == 0) ||
+           sets_cookie(r->headers_out, balancer->s->sticky) ||
+           sets_cookie(r->err_headers_out, balancer->s->sticky);
+}
+
 static int meter_post_request(proxy_worker *worker, proxy_balancer *balancer,
                               request_rec *r, proxy_server_conf *conf)
 {
     flight_t *flight = mgb_context ? flight_of(r) : NULL;
 
+    if (flight && flight->slot != GB_NO_INDEX && balancer && balancer->s->sticky[0] &&
+        is_session(balancer, worker, r)) {
+        __atomic_store_n(&mgb_context->shared->cells[flight->slot].session_at_us,
+                         mgb_now_us(), __ATOMIC_RELAXED);
+    }
     if (flight && r->status != SUSPENDED) {
         finish(flight, outcome_of(worker, r));
     }

@@ -401,16 +401,21 @@ static int rank_compare(const void *left, const void *right)
 }
 
 /* The gate that a machine's state allows, before the keeper has said anything. */
-static uint8_t gate_at_start(const mgb_shared_t *sh, const mgb_member_t *member)
+static uint8_t gate_at_start(const mgb_shared_t *sh, const mgb_member_t *member,
+                             const mgb_pool_conf_t *conf)
 {
+    bool managed = conf->mode == GB_MODE_ON;
     const gb_machine_t *m;
 
+    if (managed && member->ejected) {
+        return GB_GATE_CLOSED;
+    }
     if (member->machine == GB_NO_INDEX) {
         return GB_GATE_OPEN;
     }
     m = &sh->machines[member->machine].m;
     if (m->state == GB_ST_DRAINING) {
-        return GB_GATE_STICKY;
+        return managed && conf->comeback.sticky_move ? GB_GATE_CLOSED : GB_GATE_STICKY;
     }
     return gb_state_takes_new(m) ? GB_GATE_OPEN : GB_GATE_CLOSED;
 }
@@ -432,7 +437,7 @@ static void table_fill(mgb_context_t *ctx, const mgb_balancer_t *b, const rank_t
         /* Requests of the old generation's children go on: their counts move along. */
         __atomic_store_n(&records[i].in_flight, mgb_shared_in_flight(sh, ranks[i].slot),
                          __ATOMIC_RELEASE);
-        gate = gate_at_start(sh, member);
+        gate = gate_at_start(sh, member, b->conf);
         __atomic_store_n(&member->position, i, __ATOMIC_RELEASE);
         records[i].eligible = 1; /* until the first sweep knows better */
         gb_pick_set_gate(table, i, gate);

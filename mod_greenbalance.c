@@ -172,6 +172,7 @@ static void register_hooks(apr_pool_t *p)
     mgb_config_register_hooks(p);
     mgb_lbmethod_register(p);
     mgb_meter_register_hooks(p);
+    mgb_backends_register_hooks(p);
     mgb_status_register_hooks(p);
     ap_hook_post_config(post_config, after, NULL, APR_HOOK_LAST);
 }

@@ -195,7 +195,7 @@ apr_time_t mgb_wall_us(void);
 /* ---------------------------------------------------------------- shared segment */
 
 #define MGB_MAGIC     0x47424c31u /* "GBL1" */
-#define MGB_LAYOUT    3u          /* change it with every change of the layout */
+#define MGB_LAYOUT    4u          /* change it with every change of the layout */
 #define MGB_EVENTS    512
 #define MGB_KEY_BYTES 512
 
@@ -223,7 +223,10 @@ typedef struct mgb_member_t {
                                         */
     uint32_t ejected;                  /* 1: taken out by the passive check */
     uint32_t ejections;                /* in a row */
-    int64_t ejected_until_us;          /* with ejected */
+    int64_t ejected_until_us;          /* end of the latest ejection */
+    int64_t returned_at_us;            /* slow start counts from here; 0: none */
+    uint32_t conns_epoch; /* counted up when connections made before must not be used
+                             again */
 } mgb_member_t;
 
 /* How to wake a machine, kept for the restart at which its keys are gone while it
@@ -454,6 +457,15 @@ void mgb_meter_second(mgb_shared_t *sh, int64_t now_us, apr_time_t wall);
 
 /* lbmethod_power.c */
 void mgb_lbmethod_register(apr_pool_t *p);
+
+/* backends.c: connections that httpd's children keep open to members; registers
+ * scheme_handler and child_init. */
+void mgb_backends_register_hooks(apr_pool_t *p);
+/* Keeper: no process may use a connection again that was made to the member before. */
+void mgb_backends_drop(mgb_shared_t *sh, uint32_t slot);
+/* Keeper: wakes a thread in each child, which looks at the gates and at what was
+ * dropped. */
+void mgb_backends_tell(mgb_shared_t *sh);
 
 /* status.c: handler greenbalance-status */
 void mgb_status_register_hooks(apr_pool_t *p);

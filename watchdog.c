@@ -25,6 +25,7 @@ apr_status_t mgb_watchdog_create(mgb_keeper_t *keeper)
 {
     memset(&mgb_dog, 0, sizeof(mgb_dog));
     mgb_fleet_create(keeper);
+    mgb_comeback_create(keeper);
     mgb_dog.second_at_us = mgb_now_us() + GB_US_PER_S;
     mgb_dog.checkpoint_at_us = mgb_now_us() + CHECKPOINT_EVERY_US;
     return APR_SUCCESS;
@@ -58,8 +59,6 @@ void mgb_watchdog_resume(mgb_keeper_t *keeper, int64_t now_us)
 
 /* ------------------------------------------------------------------ sensing */
 
-#define ADMIN_BITS (PROXY_WORKER_DISABLED | PROXY_WORKER_STOPPED | PROXY_WORKER_DRAIN)
-
 static void doors_sense(mgb_keeper_t *keeper)
 {
     for (uint32_t i = 0; i < keeper->door_count; i++) {
@@ -73,12 +72,13 @@ static void doors_sense(mgb_keeper_t *keeper)
         mgb_dog.fleet.doors[i].rank = member->position;
         mgb_dog.fleet.doors[i].verdict = (gb_verdict_e)member->health.verdict;
         /* One that was added at run time may be gone with the next restart: it serves,
-         * but no other sleeps on the strength of it. */
+         * but no other sleeps on the strength of it.  For one that is taken out a
+         * replacement is woken. */
         mgb_dog.fleet.doors[i].counted =
-            !keeper->rigs[door->rig].added &&
+            !keeper->rigs[door->rig].added && !member->ejected &&
             !(status &
-              (ADMIN_BITS | PROXY_WORKER_HOT_STANDBY | PROXY_WORKER_HOT_SPARE));
-        if (status & ADMIN_BITS) {
+              (MGB_ADMIN_BITS | PROXY_WORKER_HOT_STANDBY | PROXY_WORKER_HOT_SPARE));
+        if (status & MGB_ADMIN_BITS) {
             mgb_dog.fleet.senses[door->rig].admin_held = true;
         }
     }
@@ -122,7 +122,7 @@ static void removed_doors_sense(mgb_keeper_t *keeper)
     }
 }
 
-static void machines_sense(mgb_keeper_t *keeper)
+static void machines_sense(mgb_keeper_t *keeper, int64_t now_us)
 {
     for (uint32_t i = 0; i < keeper->rig_count; i++) {
         gb_sense_t *sense = &mgb_dog.fleet.senses[i];
@@ -137,18 +137,30 @@ static void machines_sense(mgb_keeper_t *keeper)
         sense->why = keeper->rigs[i].why[0] ? keeper->rigs[i].why : NULL;
         keeper->rigs[i].exhausted = false;
     }
+    mgb_comeback_sense(keeper, now_us);
     doors_sense(keeper);
     removed_doors_sense(keeper);
+    mgb_comeback_sessions(keeper, now_us);
     verdicts_sense(keeper);
 }
 
 /* ------------------------------------------------------------------ publishing */
 
+/* While it drains: sessions stay with it, or go on to another one. */
+static uint8_t gate_draining(const mgb_door_t *door)
+{
+    return door->balancer->conf->mode == GB_MODE_ON &&
+                   door->balancer->conf->comeback.sticky_move
+               ? GB_GATE_CLOSED
+               : GB_GATE_STICKY;
+}
+
 static uint8_t gate_of(const mgb_keeper_t *keeper, uint32_t i, uint8_t now)
 {
     const mgb_door_t *door = &keeper->doors[i];
     const gb_machine_t *machine = &mgb_dog.fleet.machines[door->rig];
-    const gb_health_t *health = &keeper->shared->members[door->slot].health;
+    const mgb_member_t *member = &keeper->shared->members[door->slot];
+    const gb_health_t *health = &member->health;
 
     switch ((gb_state_e)machine->state) {
     case GB_ST_STOPPING:
@@ -156,7 +168,7 @@ static uint8_t gate_of(const mgb_keeper_t *keeper, uint32_t i, uint8_t now)
     case GB_ST_WAKING:
         return GB_GATE_CLOSED;
     case GB_ST_DRAINING:
-        return GB_GATE_STICKY;
+        return gate_draining(door);
     case GB_ST_FAILED:
         if (door->balancer->conf->mode == GB_MODE_ON &&
             !gb_fleet_panic_routes(&mgb_dog.fleet, i)) {
@@ -171,10 +183,10 @@ static uint8_t gate_of(const mgb_keeper_t *keeper, uint32_t i, uint8_t now)
     if (door->balancer->conf->mode != GB_MODE_ON) {
         return GB_GATE_OPEN; /* what we do not manage is routed as stock does */
     }
-    if (health->verdict == GB_VERDICT_NONE) {
+    if (health->verdict == GB_VERDICT_NONE && !member->ejected) {
         return now; /* closed until it has proved itself, open until it has failed */
     }
-    if (health->verdict == GB_VERDICT_BAD &&
+    if ((health->verdict == GB_VERDICT_BAD || member->ejected) &&
         !gb_fleet_panic_routes(&mgb_dog.fleet, i)) {
         return GB_GATE_CLOSED;
     }
@@ -196,12 +208,15 @@ static void gates_publish(mgb_keeper_t *keeper)
         now = gb_pick_records(table)[member->position].gate;
         wanted = gate_of(keeper, i, now);
         if (now != wanted) {
+            if (wanted == GB_GATE_CLOSED) {
+                mgb_backends_drop(keeper->shared, keeper->doors[i].slot);
+            }
             gb_pick_set_gate(table, member->position, wanted);
             changed = true;
         }
     }
     if (changed) {
-        __atomic_fetch_add(&keeper->shared->header->gates_serial, 1, __ATOMIC_SEQ_CST);
+        mgb_backends_tell(keeper->shared);
         mgb_members_mirror(keeper->ctx);
     }
 }
@@ -337,6 +352,17 @@ static bool gates_are_closed(const mgb_keeper_t *keeper, uint32_t rig)
     return true;
 }
 
+/* Nothing is in flight: every connection that was ever made to it is back in its
+ * child's pool, and is not to be used again. */
+static void connections_drop(mgb_keeper_t *keeper, uint32_t rig)
+{
+    for (uint32_t i = mgb_dog.first_door[rig]; i != GB_NO_INDEX;
+         i = mgb_dog.next_door[i]) {
+        mgb_backends_drop(keeper->shared, keeper->doors[i].slot);
+    }
+    mgb_backends_tell(keeper->shared);
+}
+
 /* Orders off whose gates have been closed since the last tick.  A request that slipped
  * in before the gate closed is waited for; the deadline of STOPPING bounds that. */
 static void off_orders_give(mgb_keeper_t *keeper, int64_t now_us)
@@ -360,6 +386,7 @@ static void off_orders_give(mgb_keeper_t *keeper, int64_t now_us)
                  !mgb_dog.fleet.senses[i].admin_held &&
                  !mgb_dog.fleet.senses[i].objects && rig_in_flight(keeper, i) == 0) {
             mgb_dog.off_pending[i] = false;
+            connections_drop(keeper, i);
             mgb_waker_start(keeper, i, GB_GOAL_OFF, now_us);
         }
     }
@@ -378,7 +405,7 @@ static bool is_admin_held(const mgb_keeper_t *keeper, uint32_t rig)
 {
     for (uint32_t i = mgb_dog.first_door[rig]; i != GB_NO_INDEX;
          i = mgb_dog.next_door[i]) {
-        if (keeper->doors[i].worker->s->status & ADMIN_BITS) {
+        if (keeper->doors[i].worker->s->status & MGB_ADMIN_BITS) {
             return true;
         }
     }
@@ -540,10 +567,14 @@ void mgb_watchdog_tick(mgb_keeper_t *keeper, int64_t now_us)
     mgb_meter_repair(keeper->shared, now_us);
     mgb_waker_tick(keeper, now_us);
     pause_read(keeper);
-    machines_sense(keeper);
+    machines_sense(keeper, now_us);
     off_orders_give(keeper, now_us);
     count = gb_fleet_tick(&mgb_dog.fleet, now_us, actions, ACTIONS_A_TICK);
+    for (uint32_t i = 0; i < count; i++) {
+        mgb_comeback_note(keeper, &actions[i], now_us);
+    }
     states_publish(keeper);
+    mgb_comeback_capacities(keeper, now_us);
     gates_publish(keeper);
     for (uint32_t i = 0; i < count; i++) {
         action_do(keeper, &actions[i], now_us);

@@ -25,6 +25,10 @@ typedef struct mgb_watchdog_t {
 
 extern mgb_watchdog_t mgb_dog;
 
+/* The administrator's. */
+#define MGB_ADMIN_BITS                                                                 \
+    (PROXY_WORKER_DISABLED | PROXY_WORKER_STOPPED | PROXY_WORKER_DRAIN)
+
 /* Makes pools, machines and doors, from keeper->pool.  Once, before the first tick. */
 void mgb_fleet_create(mgb_keeper_t *keeper);
 
@@ -37,5 +41,20 @@ uint32_t mgb_fleet_rig(const mgb_keeper_t *keeper, uint32_t machine_slot);
 
 /* Works out anew what a machine is able to do and which rules it obeys. */
 void mgb_fleet_resolve(mgb_keeper_t *keeper, uint32_t rig);
+
+/* comeback.c: slow start, the passive check, sessions.  Once, after the fleet. */
+void mgb_comeback_create(mgb_keeper_t *keeper);
+
+/* Before doors are sensed: takes members out, and lets them in again. */
+void mgb_comeback_sense(mgb_keeper_t *keeper, int64_t now_us);
+
+/* After doors are sensed: draining machines linger for their sessions. */
+void mgb_comeback_sessions(mgb_keeper_t *keeper, int64_t now_us);
+
+/* Each action, before states are published: a machine that comes back starts slowly. */
+void mgb_comeback_note(mgb_keeper_t *keeper, const gb_action_t *action, int64_t now_us);
+
+/* Before gates are published: the capacity in force of each member. */
+void mgb_comeback_capacities(mgb_keeper_t *keeper, int64_t now_us);
 
 #endif /* MGB_WATCHDOG_H */
