@@ -213,7 +213,7 @@ void mgb_fleet_resolve(mgb_keeper_t *keeper, uint32_t i)
     mgb_rig_t *rig = &keeper->rigs[i];
     gb_machine_t *machine = &mgb_dog.fleet.machines[i];
     uint32_t kept = machine->flags & GB_MF_REMEMBERED;
-    bool on = false, observed = false, first = true;
+    bool on = false, observed = false, hard = true, first = true;
 
     for (uint32_t d = mgb_dog.first_door[i]; d != GB_NO_INDEX;
          d = mgb_dog.next_door[d]) {
@@ -221,6 +221,7 @@ void mgb_fleet_resolve(mgb_keeper_t *keeper, uint32_t i)
 
         on = on || pool->mode == GB_MODE_ON;
         observed = observed || pool->mode == GB_MODE_OBSERVE;
+        hard = hard && pool->hard_off;
         if (first || pool->mode == GB_MODE_ON) {
             gb_rules_t rules = pool->rules;
 
@@ -245,6 +246,10 @@ void mgb_fleet_resolve(mgb_keeper_t *keeper, uint32_t i)
     if (machine->rungs_sleep > 1 && !first) {
         rig->rules.stop_timeout_us +=
             (int64_t)(machine->rungs_sleep - 1) * rig->rules.wake_timeout_us;
+    }
+    rig->hard_off = hard && !first && mgb_waker_can_cut(rig);
+    if (rig->hard_off) {
+        rig->rules.stop_timeout_us += rig->rules.wake_timeout_us;
     }
     mgb_dog.fleet.rules[i] = rig->rules;
 }

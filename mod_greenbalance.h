@@ -485,6 +485,7 @@ typedef struct mgb_rig_t {
     const mgb_pool_conf_t
         *pool; /* the strictest of its managing balancers, for rules */
     gb_rules_t rules;
+    bool hard_off;  /* every balancer of it says GreenHardOff on */
     bool added;     /* at run time: no configuration has it */
     bool exhausted; /* its ladder was used up in this tick */
     char why[GB_REASON_BYTES];
@@ -555,6 +556,8 @@ bool mgb_proofs_unpowered(const mgb_keeper_t *keeper, uint32_t rig);
  * leaves one with the same alone.  tick gives what is due; when a ladder is used up it
  * sets the rig's `exhausted` and `why`. */
 apr_status_t mgb_waker_create(mgb_keeper_t *keeper);
+/* Could the machine's sleep ladder end in a power cut, as far as its ways go? */
+bool mgb_waker_can_cut(const mgb_rig_t *rig);
 void mgb_waker_start(mgb_keeper_t *keeper, uint32_t rig, gb_ladder_goal_e goal,
                      int64_t now_us);
 void mgb_waker_stop(mgb_keeper_t *keeper, uint32_t rig);
@@ -583,6 +586,10 @@ apr_status_t mgb_watchdog_create(mgb_keeper_t *keeper);
 /* Once, when all parts stand: goes on with what a predecessor left under way. */
 void mgb_watchdog_resume(mgb_keeper_t *keeper, int64_t now_us);
 void mgb_watchdog_tick(mgb_keeper_t *keeper, int64_t now_us);
+/* May the machine's power be cut at this moment?  Ordered off by us, and still nothing
+ * in flight, no objection, no wake asked for, no pause, no administrator's bit; every
+ * balancer of it says GreenHardOff on. */
+bool mgb_watchdog_may_cut(const mgb_keeper_t *keeper, uint32_t rig);
 /* A command of the operator about the machine behind a member's slot.  NULL, or why it
  * was refused: text that lives until the next tick. */
 const char *mgb_watchdog_command(mgb_keeper_t *keeper, uint32_t member,

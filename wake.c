@@ -26,6 +26,7 @@ typedef struct run_t {
     const mgb_rung_t *rung; /* of the job in flight */
     gb_ladder_goal_e goal;
     bool asking;
+    bool cutting; /* the order is a power cut */
 } run_t;
 
 struct mgb_waker_t {
@@ -48,11 +49,28 @@ static uint32_t rungs_of(const mgb_rig_t *rig, gb_ladder_goal_e goal)
     return goal == GB_GOAL_ON ? rig->hints->wake_count : rig->hints->sleep_count;
 }
 
+/* The way by which the power is cut: the first of the sleep ladder that can. */
+static const mgb_rung_t *cut_rung(const mgb_rig_t *rig)
+{
+    for (uint32_t i = 0; i < rungs_of(rig, GB_GOAL_OFF); i++) {
+        if (mgb_driver_of(rig->hints->sleep[i].way)->can_cut) {
+            return &rig->hints->sleep[i];
+        }
+    }
+    return NULL;
+}
+
+bool mgb_waker_can_cut(const mgb_rig_t *rig)
+{
+    return cut_rung(rig) != NULL;
+}
+
+/* Behind a sleep ladder's last rung stands the power cut's. */
 static const mgb_rung_t *rung_at(const mgb_rig_t *rig, gb_ladder_goal_e goal,
                                  uint32_t index)
 {
     if (index >= rungs_of(rig, goal)) {
-        return NULL;
+        return goal == GB_GOAL_OFF ? cut_rung(rig) : NULL;
     }
     return goal == GB_GOAL_ON ? &rig->hints->wake[index] : &rig->hints->sleep[index];
 }
@@ -81,8 +99,8 @@ static void tell_order(mgb_keeper_t *keeper, run_t *run, const mgb_done_t *done)
     run->told_rung = machine->ladder.rung;
     ap_log_error(APLOG_MARK, repeated ? APLOG_INFO : APLOG_NOTICE, 0, keeper->server,
                  GBLOGNO(0701) "%s (%s): %s by %s%s: %s", machine->name,
-                 state_of(machine), goal_words(run->goal), run->rung->name,
-                 repeated ? ", once more" : "", done->detail);
+                 state_of(machine), run->cutting ? "power cut" : goal_words(run->goal),
+                 run->rung->name, repeated ? ", once more" : "", done->detail);
 }
 
 /* Logs a failure; one that repeats itself word by word every ten minutes only. */
@@ -187,9 +205,17 @@ static void carry_out(mgb_keeper_t *keeper, run_t *run, gb_ladder_step_e step)
     run->goal = (gb_ladder_goal_e)machine->ladder.goal;
     run->rung = rung_at(rig, run->goal, machine->ladder.rung);
     run->asking = step == GB_LADDER_ASK;
+    run->cutting = step == GB_LADDER_CUT;
     op = run->goal == GB_GOAL_ON ? MGB_OP_ON : MGB_OP_OFF;
     job = job_make(keeper, run->rig, run->rung, run->asking ? MGB_OP_STATUS : op,
                    on_done, run);
+    job.hard = run->cutting;
+    if (run->cutting) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, keeper->server,
+                     GBLOGNO(1411) "%s (%s): it was asked to shut down and did not: "
+                                   "its power is cut by %s (GreenHardOff)",
+                     machine->name, state_of(machine), run->rung->name);
+    }
     rv = mgb_driver_of(run->rung->way)->start(&job);
     if (rv != APR_SUCCESS) {
         apr_strerror(rv, failed.detail, sizeof failed.detail);
@@ -227,6 +253,7 @@ static void step_one(mgb_keeper_t *keeper, uint32_t rig_index, int64_t now_us)
     }
     step =
         gb_ladder_next(&machine->ladder, rung && mgb_driver_of(rung->way)->can_status,
+                       goal == GB_GOAL_OFF && mgb_watchdog_may_cut(keeper, rig_index),
                        rig->rules.wake_timeout_us, now_us);
     if (step == GB_LADDER_EXHAUSTED) {
         exhausted(keeper, rig_index, goal);
@@ -283,6 +310,9 @@ static void resume(mgb_keeper_t *keeper, uint32_t rig, int64_t now_us)
     if (goal != goal_in(machine_of(keeper, rig)->m.state)) {
         gb_ladder_stop(ladder);
         return;
+    }
+    if (ladder->cut && rungs == ladder->rungs && cut_rung(&keeper->rigs[rig])) {
+        return; /* never given again: only asked about */
     }
     if (goal != GB_GOAL_NONE && (rungs != ladder->rungs || ladder->rung >= rungs)) {
         gb_ladder_stop(ladder);

@@ -142,6 +142,7 @@ static void machines_sense(mgb_keeper_t *keeper, int64_t now_us)
     removed_doors_sense(keeper);
     mgb_comeback_sessions(keeper, now_us);
     verdicts_sense(keeper);
+    mgb_dog.sensed = true;
 }
 
 /* ------------------------------------------------------------------ publishing */
@@ -416,6 +417,22 @@ static void pause_read(const mgb_keeper_t *keeper)
 {
     mgb_dog.fleet.paused =
         __atomic_load_n(&keeper->shared->header->paused, __ATOMIC_ACQUIRE);
+}
+
+bool mgb_watchdog_may_cut(const mgb_keeper_t *keeper, uint32_t rig)
+{
+    const gb_machine_t *machine = &mgb_dog.fleet.machines[rig];
+    const uint32_t against = GB_MF_ADMIN_HELD | GB_MF_OBSERVED | GB_MF_WAKE_ASKED;
+    bool paused =
+        __atomic_load_n(&keeper->shared->header->paused, __ATOMIC_ACQUIRE) != 0;
+
+    return mgb_dog.sensed && keeper->rigs[rig].hard_off &&
+           machine->state == GB_ST_STOPPING &&
+           (machine->flags & (GB_MF_MANAGED | against)) == GB_MF_MANAGED && !paused &&
+           machine->wish != GB_WISH_KEEP_ON && !mgb_dog.fleet.senses[rig].objects &&
+           !mgb_dog.fleet.senses[rig].lingers && !is_superseded(keeper) &&
+           !is_admin_held(keeper, rig) && gates_are_closed(keeper, rig) &&
+           rig_in_flight(keeper, rig) == 0;
 }
 
 const char *mgb_watchdog_command(mgb_keeper_t *keeper, uint32_t member,

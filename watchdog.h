@@ -19,6 +19,7 @@ typedef struct mgb_watchdog_t {
     int64_t second_at_us; /* the next whole second's work */
     int64_t checkpoint_at_us;
     int checkpoint_error; /* the one that was told of */
+    bool sensed;          /* this keeper has sensed its machines once */
     bool changed;         /* a machine changed its state since the last checkpoint */
     uint32_t doors_room;
 } mgb_watchdog_t;

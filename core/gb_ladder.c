@@ -8,6 +8,9 @@
  * packets.  When a rung's time is over the next one begins, and when none is left the
  * ladder is exhausted.  Only the machine's own health or proof of being off ends a run
  * well: that is the state machine's decision, carried out by gb_ladder_stop().
+ *
+ * The power cut, where it is allowed, is one rung more, behind the last one: it is
+ * given once and then only asked about.
  */
 #include "gb_ladder.h"
 
@@ -26,6 +29,8 @@ static void begin_rung(gb_ladder_t *ladder, uint32_t rung, int64_t timeout_us,
                        int64_t now_us)
 {
     ladder->rung = rung;
+    ladder->earned = ladder->earned || ladder->taken;
+    ladder->taken = 0;
     ladder->unknown = 0;
     ladder->deaf = 0;
     ladder->next_at_us = now_us;
@@ -77,8 +82,31 @@ void gb_ladder_recover(gb_ladder_t *ladder, int64_t now_us)
     }
 }
 
-gb_ladder_step_e gb_ladder_next(gb_ladder_t *ladder, bool can_ask, int64_t timeout_us,
-                                int64_t now_us)
+/* Every rung was tried: the cut, questions about it, or the end. */
+static gb_ladder_step_e behind_the_last(gb_ladder_t *ladder, bool can_ask, bool may_cut,
+                                        int64_t now_us)
+{
+    if (ladder->cut ? now_us >= ladder->rung_ends_at_us
+                    : !(may_cut && ladder->earned && ladder->goal == GB_GOAL_OFF)) {
+        gb_ladder_stop(ladder);
+        return GB_LADDER_EXHAUSTED;
+    }
+    if (!ladder->cut) {
+        ladder->cut = 1;
+        ladder->in_flight = 1;
+        ladder->orders++;
+        return GB_LADDER_CUT;
+    }
+    if (now_us < ladder->next_at_us || !can_ask || ladder->deaf) {
+        return GB_LADDER_WAIT;
+    }
+    ladder->in_flight = 1;
+    ladder->asking = 1;
+    return GB_LADDER_ASK;
+}
+
+gb_ladder_step_e gb_ladder_next(gb_ladder_t *ladder, bool can_ask, bool may_cut,
+                                int64_t timeout_us, int64_t now_us)
 {
     if (ladder->goal == GB_GOAL_NONE || ladder->in_flight) {
         return GB_LADDER_WAIT;
@@ -87,8 +115,7 @@ gb_ladder_step_e gb_ladder_next(gb_ladder_t *ladder, bool can_ask, int64_t timeo
         begin_rung(ladder, ladder->rung + 1, timeout_us, now_us);
     }
     if (ladder->rung >= ladder->rungs) {
-        gb_ladder_stop(ladder);
-        return GB_LADDER_EXHAUSTED;
+        return behind_the_last(ladder, can_ask, may_cut, now_us);
     }
     if (now_us < ladder->next_at_us) {
         return GB_LADDER_WAIT;
@@ -107,8 +134,10 @@ static void order_done(gb_ladder_t *ladder, gb_ladder_result_e result, int64_t r
 {
     if (result == GB_LADDER_REFUSED) {
         ladder->rung_ends_at_us = now_us;
+        ladder->taken = 0; /* it had not all its time to shut down */
         return;
     }
+    ladder->taken = ladder->taken || result == GB_LADDER_OK;
     ladder->unknown = 1;
     ladder->next_at_us = gb_after_us(now_us, retry_us);
 }
@@ -122,7 +151,7 @@ static void question_done(gb_ladder_t *ladder, gb_ladder_result_e result,
         break;
     case GB_LADDER_NOT_YET:
         ladder->unknown = 0;
-        ladder->next_at_us = now_us;
+        ladder->next_at_us = ladder->cut ? gb_after_us(now_us, retry_us) : now_us;
         break;
     case GB_LADDER_REFUSED:
         /* The order may have been taken all the same: a machine that boots is not

@@ -32,6 +32,7 @@ typedef struct mgb_job_t {
     const char *member_url;  /* for exec */
     const gb_rules_t *rules; /* packets */
     mgb_op_e op;
+    bool hard; /* OFF: cut the power, to drivers that can_cut only (GreenHardOff) */
     mgb_done_fn *done;
     void *baton;
 } mgb_job_t;
@@ -39,6 +40,7 @@ typedef struct mgb_job_t {
 typedef struct mgb_driver_t {
     const char *name;
     bool can_status; /* it can say whether a machine is powered */
+    bool can_cut;    /* it knows job->hard */
     /* Any status but APR_SUCCESS: nothing was started and done() will not be called. */
     apr_status_t (*start)(const mgb_job_t *job);
     /* Called once a loop turn after all starts of a tick: to send many in one call. */

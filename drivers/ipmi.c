@@ -54,7 +54,13 @@ typedef struct bmc_t {
     char refused[GB_REASON_BYTES];
 } bmc_t;
 
-typedef enum phase_e { PHASE_STATUS, PHASE_ON, PHASE_OFF, PHASE_WATTS } phase_e;
+typedef enum phase_e {
+    PHASE_STATUS,
+    PHASE_ON,
+    PHASE_OFF,
+    PHASE_CUT,
+    PHASE_WATTS
+} phase_e;
 
 typedef struct task_t {
     apr_pool_t *pool; /* its own */
@@ -206,6 +212,11 @@ static void note_failure(const task_t *task, const gb_bmc_line_t *said)
     }
 }
 
+static phase_e order_phase(const mgb_job_t *job)
+{
+    return job->op == MGB_OP_ON ? PHASE_ON : job->hard ? PHASE_CUT : PHASE_OFF;
+}
+
 /* The status is known, and with it the suite.  An order follows if it is needed. */
 static void status_known(ipmi_t *ipmi, task_t *task, bool powered)
 {
@@ -225,7 +236,7 @@ static void status_known(ipmi_t *ipmi, task_t *task, bool powered)
                     powered ? "was on already" : "was off already");
     }
     else {
-        task->phase = task->job.op == MGB_OP_ON ? PHASE_ON : PHASE_OFF;
+        task->phase = order_phase(&task->job);
         task_again(ipmi, task, "no time left");
     }
 }
@@ -416,6 +427,7 @@ static apr_status_t call_start(call_t *call, const char *user, int suite)
     static const char *const flags[] = {[PHASE_STATUS] = "--stat",
                                         [PHASE_ON] = "--on",
                                         [PHASE_OFF] = "--soft",
+                                        [PHASE_CUT] = "--off",
                                         [PHASE_WATTS] =
                                             "--get-system-power-statistics"};
     const char *suite_flag = apr_psprintf(call->pool, "--cipher-suite-id=%d", suite);
@@ -515,15 +527,15 @@ static void ipmi_flush(mgb_keeper_t *keeper)
 
 /* ------------------------------------------------------------------ the driver */
 
-static phase_e first_phase(const bmc_t *bmc, mgb_op_e op)
+static phase_e first_phase(const bmc_t *bmc, const mgb_job_t *job)
 {
-    if (!bmc->suite || op == MGB_OP_STATUS) {
+    if (!bmc->suite || job->op == MGB_OP_STATUS) {
         return PHASE_STATUS;
     }
-    if (op == MGB_OP_WATTS) {
+    if (job->op == MGB_OP_WATTS) {
         return PHASE_WATTS;
     }
-    return op == MGB_OP_ON ? PHASE_ON : PHASE_OFF;
+    return order_phase(job);
 }
 
 static apr_status_t ipmi_start(const mgb_job_t *job)
@@ -559,7 +571,7 @@ static apr_status_t ipmi_start(const mgb_job_t *job)
     task->bmc = bmc;
     task->user = user;
     task->password = password;
-    task->phase = first_phase(bmc, job->op);
+    task->phase = first_phase(bmc, job);
     task->suite = bmc->suite ? bmc->suite : bmc->suite_first;
     task->ends_at_us = now_us + MGB_DRIVER_MOST_US;
     rv = task_wait(ipmi, task);
@@ -569,5 +581,8 @@ static apr_status_t ipmi_start(const mgb_job_t *job)
     return rv;
 }
 
-const mgb_driver_t mgb_driver_ipmi = {
-    .name = "ipmi", .can_status = true, .start = ipmi_start, .flush = ipmi_flush};
+const mgb_driver_t mgb_driver_ipmi = {.name = "ipmi",
+                                      .can_status = true,
+                                      .can_cut = true,
+                                      .start = ipmi_start,
+                                      .flush = ipmi_flush};

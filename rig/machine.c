@@ -357,7 +357,8 @@ static void switch_power(machine_t *m, const char *order)
     }
 }
 
-/* The orders that a remote hand gives; ignores_order takes them and does nothing. */
+/* The orders that a remote hand gives; ignores_order takes them and does nothing,
+ * ignores_soft those to shut down. */
 static bool obey_order(machine_t *m, const char *via, const char *name,
                        const char *value)
 {
@@ -373,7 +374,9 @@ static bool obey_order(machine_t *m, const char *via, const char *name,
         return is(name, "boot") || is(name, "identify");
     }
     record(m, via, order);
-    if (!is(via, "rig") && fault_is_on(m->faults, "ignores_order")) {
+    if (!is(via, "rig") &&
+        (fault_is_on(m->faults, "ignores_order") ||
+         (is(order, "soft") && fault_is_on(m->faults, "ignores_soft")))) {
         return true;
     }
     switch_power(m, order);

@@ -14,7 +14,7 @@ from .network import in_netns
 # Faults that are a file for the machine's programs to see; see README.md for each.
 _FILE_FAULTS = {"boot_fails", "boot_slow", "boot_no_service", "hangs_in_shutdown",
                 "lost_packets", "dies_under_load", "unhealthy", "unhealthy_slow",
-                "ignores_order"}
+                "ignores_order", "ignores_soft"}
 _NEEDS_VALUE = {"boot_slow", "lost_packets", "unhealthy_slow"}
 # Things that just happen, ordered over the front panel.
 _EVENT_FAULTS = {"dies": "crash", "power_loss": "mains", "press_button": "button"}

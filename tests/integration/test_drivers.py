@@ -290,6 +290,23 @@ def test_bmc_switches_its_machine(room, keeper):
     assert orders_of(host) == ["on", "soft"]  # never a hard cut
 
 
+@pytest.mark.parametrize("cut", [0, 1])
+def test_power_is_cut_once_and_only_where_allowed(room, keeper, cut):
+    r = room(HostSpec("web1", boot_s=0.2))
+    host = r["web1"]
+    host.fault("ignores_soft")
+    k = keeper(["rules retry=300 timeout=1500 cut=%d" % cut, hints_of(host)],
+               r.secrets_text())
+    k.say("start web1 off")
+    if cut:
+        k.expect(r"^log 4 GB1411: web1 .*its power is cut by ipmi")
+        k.expect(r"^log 5 GB0701: web1 .*power cut by ipmi: .*accepted")
+        wait(lambda: not host.powered(), 5, "web1 off")
+    k.expect(r"GB0705")
+    assert orders_of(host).count("off") == cut
+    assert orders_of(host)[-1 - cut] == "soft" and host.powered() == (not cut)
+
+
 def test_order_that_is_not_needed_is_not_given(room, keeper):
     r = room(HostSpec("web1", powered=True, boot_s=0.2))
     k = keeper([hints_of(r["web1"])], r.secrets_text())

@@ -152,6 +152,16 @@ def test_ignores_order(one):
     wait(host.serving)
 
 
+def test_ignores_soft(one):
+    host = one()
+    host.fault("ignores_soft")
+    assert ": ok" in freeipmi("ipmipower", host, "--soft").stdout
+    assert host.serving()
+    assert ": ok" in freeipmi("ipmipower", host, "--off").stdout
+    wait(lambda: not host.powered())
+    assert orders(host, "ipmi") == ["soft", "off"]
+
+
 def test_press_button(one):
     host = one()
     host.press_button()

@@ -28,7 +28,7 @@ static gb_ladder_t started(uint32_t rungs)
 
 static gb_ladder_step_e next(gb_ladder_t *ladder, bool can_ask, int64_t now_us)
 {
-    return gb_ladder_next(ladder, can_ask, TIMEOUT, now_us);
+    return gb_ladder_next(ladder, can_ask, false, TIMEOUT, now_us);
 }
 
 static void done(gb_ladder_t *ladder, gb_ladder_result_e result, int64_t now_us)
@@ -300,19 +300,138 @@ START_TEST(a_new_keeper_forgets_the_order_of_a_run_that_was_ended)
 }
 END_TEST
 
+static gb_ladder_t going_down(uint32_t rungs)
+{
+    gb_ladder_t ladder;
+
+    memset(&ladder, 0, sizeof(ladder));
+    gb_ladder_start(&ladder, GB_GOAL_OFF, rungs, TIMEOUT, T0);
+    return ladder;
+}
+
+static gb_ladder_step_e next_or_cut(gb_ladder_t *ladder, bool can_ask, int64_t now_us)
+{
+    return gb_ladder_next(ladder, can_ask, true, TIMEOUT, now_us);
+}
+
+START_TEST(power_is_cut_once_after_a_soft_order_had_all_its_time)
+{
+    gb_ladder_t ladder = going_down(1);
+    int64_t cut_us = T0 + TIMEOUT;
+
+    ck_assert_int_eq(next_or_cut(&ladder, true, T0), GB_LADDER_ORDER);
+    done(&ladder, GB_LADDER_OK, T0);
+    ck_assert_int_eq(next_or_cut(&ladder, true, T0 + RETRY), GB_LADDER_ASK);
+    done(&ladder, GB_LADDER_LOST, cut_us - 1);
+    ck_assert_int_eq(next_or_cut(&ladder, true, cut_us - 1), GB_LADDER_WAIT);
+    ck_assert_int_eq(next_or_cut(&ladder, true, cut_us), GB_LADDER_CUT);
+    ck_assert_uint_eq(ladder.rung, ladder.rungs);
+    done(&ladder, GB_LADDER_LOST, cut_us);
+    /* Whatever comes back: it is asked about and never given again. */
+    for (int i = 1; i <= 3; i++) {
+        static const gb_ladder_result_e results[] = {GB_LADDER_LOST, GB_LADDER_NOT_YET,
+                                                     GB_LADDER_NOT_YET, GB_LADDER_OK};
+
+        ck_assert_int_eq(next_or_cut(&ladder, true, cut_us + i * RETRY - 1),
+                         GB_LADDER_WAIT);
+        ck_assert_int_eq(next_or_cut(&ladder, true, cut_us + i * RETRY), GB_LADDER_ASK);
+        done(&ladder, results[i], cut_us + i * RETRY);
+    }
+    ck_assert_int_eq(next_or_cut(&ladder, true, cut_us + TIMEOUT), GB_LADDER_EXHAUSTED);
+    ck_assert_int_eq(next_or_cut(&ladder, true, cut_us + TIMEOUT), GB_LADDER_WAIT);
+}
+END_TEST
+
+START_TEST(power_is_not_cut_where_it_is_not_allowed)
+{
+    gb_ladder_t ladder = going_down(1);
+
+    next(&ladder, true, T0);
+    done(&ladder, GB_LADDER_OK, T0);
+    ck_assert_int_eq(next(&ladder, true, T0 + TIMEOUT), GB_LADDER_EXHAUSTED);
+    ladder = started(1); /* on its way up */
+    next_or_cut(&ladder, true, T0);
+    done(&ladder, GB_LADDER_OK, T0);
+    ck_assert_int_eq(next_or_cut(&ladder, true, T0 + TIMEOUT), GB_LADDER_EXHAUSTED);
+    ladder = going_down(0); /* no way at all */
+    ck_assert_int_eq(next_or_cut(&ladder, true, T0), GB_LADDER_EXHAUSTED);
+}
+END_TEST
+
+START_TEST(power_is_not_cut_where_nobody_took_a_soft_order)
+{
+    static const gb_ladder_result_e results[] = {GB_LADDER_LOST, GB_LADDER_REFUSED};
+
+    for (int i = 0; i < 2; i++) {
+        gb_ladder_t ladder = going_down(2);
+        int64_t now_us = T0;
+
+        for (int rung = 0; rung < 2; rung++) {
+            ck_assert_int_eq(next_or_cut(&ladder, false, now_us), GB_LADDER_ORDER);
+            done(&ladder, results[i], now_us);
+            now_us += results[i] == GB_LADDER_LOST ? TIMEOUT : 0;
+        }
+        ck_assert_int_eq(next_or_cut(&ladder, false, now_us), GB_LADDER_EXHAUSTED);
+    }
+}
+END_TEST
+
+START_TEST(a_soft_order_that_is_refused_later_had_not_all_its_time)
+{
+    gb_ladder_t ladder = going_down(1);
+
+    next_or_cut(&ladder, false, T0);
+    done(&ladder, GB_LADDER_OK, T0);
+    ck_assert_int_eq(next_or_cut(&ladder, false, T0 + RETRY), GB_LADDER_ORDER);
+    done(&ladder, GB_LADDER_REFUSED, T0 + RETRY);
+    ck_assert_int_eq(next_or_cut(&ladder, false, T0 + RETRY), GB_LADDER_EXHAUSTED);
+}
+END_TEST
+
+START_TEST(a_cut_comes_after_the_last_rung_though_that_refused)
+{
+    gb_ladder_t ladder = going_down(2);
+
+    next_or_cut(&ladder, true, T0);
+    done(&ladder, GB_LADDER_OK, T0);
+    ck_assert_int_eq(next_or_cut(&ladder, true, T0 + TIMEOUT), GB_LADDER_ORDER);
+    ck_assert_uint_eq(ladder.rung, 1);
+    done(&ladder, GB_LADDER_REFUSED, T0 + TIMEOUT);
+    ck_assert_int_eq(next_or_cut(&ladder, true, T0 + TIMEOUT), GB_LADDER_CUT);
+    done(&ladder, GB_LADDER_REFUSED, T0 + TIMEOUT);
+    ck_assert_int_eq(next_or_cut(&ladder, true, T0 + TIMEOUT), GB_LADDER_EXHAUSTED);
+}
+END_TEST
+
+START_TEST(a_new_keeper_never_cuts_again)
+{
+    gb_ladder_t ladder = going_down(1);
+
+    next_or_cut(&ladder, true, T0);
+    done(&ladder, GB_LADDER_OK, T0);
+    ck_assert_int_eq(next_or_cut(&ladder, true, T0 + TIMEOUT), GB_LADDER_CUT);
+    gb_ladder_recover(&ladder, T0 + TIMEOUT + S);
+    ck_assert_int_eq(next_or_cut(&ladder, true, T0 + TIMEOUT + S), GB_LADDER_ASK);
+    done(&ladder, GB_LADDER_REFUSED, T0 + TIMEOUT + 2 * S);
+    ck_assert_int_eq(next_or_cut(&ladder, true, T0 + 2 * TIMEOUT - 1), GB_LADDER_WAIT);
+    ck_assert_int_eq(next_or_cut(&ladder, true, T0 + 2 * TIMEOUT), GB_LADDER_EXHAUSTED);
+}
+END_TEST
+
 START_TEST(endless_times_do_not_overflow)
 {
     gb_ladder_t ladder;
 
     memset(&ladder, 0, sizeof(ladder));
     gb_ladder_start(&ladder, GB_GOAL_ON, 1, INT64_MAX, T0);
-    ck_assert_int_eq(gb_ladder_next(&ladder, true, INT64_MAX, T0), GB_LADDER_ORDER);
+    ck_assert_int_eq(gb_ladder_next(&ladder, true, false, INT64_MAX, T0),
+                     GB_LADDER_ORDER);
     gb_ladder_done(&ladder, GB_LADDER_LOST, RETRY, T0);
-    ck_assert_int_eq(gb_ladder_next(&ladder, true, INT64_MAX, T0 + RETRY),
+    ck_assert_int_eq(gb_ladder_next(&ladder, true, false, INT64_MAX, T0 + RETRY),
                      GB_LADDER_ASK);
     gb_ladder_done(&ladder, GB_LADDER_OK, INT64_MAX / 2, T0 + RETRY);
     ck_assert_int_eq(ladder.next_at_us, GB_NEVER_US);
-    ck_assert_int_eq(gb_ladder_next(&ladder, true, INT64_MAX, INT64_MAX / 2),
+    ck_assert_int_eq(gb_ladder_next(&ladder, true, false, INT64_MAX, INT64_MAX / 2),
                      GB_LADDER_WAIT);
 }
 END_TEST
@@ -326,7 +445,9 @@ typedef struct world_t {
     bool asked;         /* that is a question */
     bool may_repeat;    /* an order is no blind repetition: first of a rung, not yet */
     uint32_t rung, goal;
-    uint64_t orders, questions, exhausted;
+    bool taken;    /* in this run: some soft order was */
+    uint32_t cuts; /* in this run */
+    uint64_t orders, questions, exhausted, all_cuts;
 } world_t;
 
 static uint64_t dice(world_t *w)
@@ -337,27 +458,51 @@ static uint64_t dice(world_t *w)
     return w->random;
 }
 
+/* The last step, once, of a ladder down that was tried softly. */
+static void world_cut(world_t *w, bool may_cut)
+{
+    ck_assert_msg(may_cut, "cut, and not allowed");
+    ck_assert_uint_eq(w->ladder.goal, GB_GOAL_OFF);
+    ck_assert_uint_eq(w->ladder.rung, w->ladder.rungs);
+    ck_assert_msg(w->taken, "cut, and nobody had taken a soft order");
+    ck_assert_uint_eq(w->cuts, 0);
+    w->cuts++;
+    w->all_cuts++;
+}
+
 static void world_next(world_t *w, int64_t now_us)
 {
     gb_ladder_t *ladder = &w->ladder;
     uint32_t goal = ladder->goal;
-    gb_ladder_step_e step = gb_ladder_next(ladder, true, TIMEOUT, now_us);
+    bool may_cut = dice(w) % 4 != 0;
+    gb_ladder_step_e step = gb_ladder_next(ladder, true, may_cut, TIMEOUT, now_us);
 
     if (step == GB_LADDER_EXHAUSTED) {
         ck_assert_uint_ne(goal, GB_GOAL_NONE);
         ck_assert_uint_eq(ladder->goal, GB_GOAL_NONE);
         ck_assert_uint_eq(w->in_flight, 0);
         w->exhausted++;
+        w->taken = false;
+        w->cuts = 0;
         return;
     }
     if (step == GB_LADDER_WAIT) {
         return;
     }
     ck_assert_uint_ne(goal, GB_GOAL_NONE);
-    ck_assert_uint_lt(ladder->rung, ladder->rungs);
     ck_assert_msg(w->in_flight == 0, "two in flight");
     w->in_flight++;
     w->asked = step == GB_LADDER_ASK;
+    if (step == GB_LADDER_CUT) {
+        world_cut(w, may_cut);
+        return;
+    }
+    if (w->cuts) {
+        ck_assert_msg(w->asked, "an order after the cut");
+    }
+    else {
+        ck_assert_uint_lt(ladder->rung, ladder->rungs);
+    }
     if (w->asked) {
         w->questions++;
         return;
@@ -385,6 +530,9 @@ static void world_done(world_t *w, int64_t now_us)
         if (w->asked && result == GB_LADDER_NOT_YET && !w->ladder.stale) {
             w->may_repeat = true;
         }
+        if (!w->asked && result == GB_LADDER_OK && !w->ladder.stale && !w->cuts) {
+            w->taken = true;
+        }
         gb_ladder_done(&w->ladder, result, RETRY, now_us);
     }
 }
@@ -393,6 +541,8 @@ static void world_start(world_t *w, gb_ladder_goal_e goal, int64_t now_us)
 {
     if (w->ladder.goal != (uint32_t)goal) {
         w->may_repeat = true; /* a new run's first order is no repetition */
+        w->taken = false;
+        w->cuts = 0;
     }
     gb_ladder_start(&w->ladder, goal, (uint32_t)(dice(w) % GB_RUNGS_MAX) + 1, TIMEOUT,
                     now_us);
@@ -422,6 +572,8 @@ START_TEST(never_two_in_flight_and_no_blind_repetition)
             if (roll % 5 == 0) {
                 gb_ladder_stop(&w.ladder);
                 w.may_repeat = true;
+                w.taken = false;
+                w.cuts = 0;
             }
             break;
         case 3: /* the keeper is killed, and its work with it */
@@ -441,6 +593,7 @@ START_TEST(never_two_in_flight_and_no_blind_repetition)
     ck_assert_uint_gt(w.orders, 1000);
     ck_assert_uint_gt(w.questions, 1000);
     ck_assert_uint_gt(w.exhausted, 50);
+    ck_assert_uint_gt(w.all_cuts, 5);
 }
 END_TEST
 
@@ -488,6 +641,15 @@ Suite *gb_ladder_suite(void)
     tcase_add_test(tc, a_keeper_that_slept_does_not_skip_rungs);
     tcase_add_test(tc, a_ladder_without_rungs_is_exhausted_at_once);
     tcase_add_test(tc, endless_times_do_not_overflow);
+    suite_add_tcase(suite, tc);
+
+    tc = tcase_create("power cuts");
+    tcase_add_test(tc, power_is_cut_once_after_a_soft_order_had_all_its_time);
+    tcase_add_test(tc, power_is_not_cut_where_it_is_not_allowed);
+    tcase_add_test(tc, power_is_not_cut_where_nobody_took_a_soft_order);
+    tcase_add_test(tc, a_soft_order_that_is_refused_later_had_not_all_its_time);
+    tcase_add_test(tc, a_cut_comes_after_the_last_rung_though_that_refused);
+    tcase_add_test(tc, a_new_keeper_never_cuts_again);
     suite_add_tcase(suite, tc);
 
     tc = tcase_create("runs");
