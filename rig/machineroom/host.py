@@ -19,6 +19,8 @@ _NEEDS_VALUE = {"boot_slow", "lost_packets", "unhealthy_slow"}
 # Things that just happen, ordered over the front panel.
 _EVENT_FAULTS = {"dies": "crash", "power_loss": "mains", "press_button": "button"}
 _BMC_FAULTS = {"bmc_hangs", "bmc_wrong_password"}
+# Those that a virtual machine can have: what is in its own hands is real there.
+_VM_FAULTS = _BMC_FAULTS | {"ignores_order", "lost_packets", "power_loss", "press_button"}
 FAULT_KINDS = sorted(_FILE_FAULTS | set(_EVENT_FAULTS) | _BMC_FAULTS)
 
 
@@ -67,14 +69,15 @@ class Host:
     # --- power -------------------------------------------------------------
 
     def phase(self):
-        """off, booting, up, no-service or stopping; down without a room."""
+        """off, booting, up, no-service or stopping; down without a room; a virtual
+        machine also suspended."""
         try:
             return wire.ask(self.panel, "rig get phase").removeprefix("phase:")
         except OSError:
             return "down"
 
     def powered(self):
-        return self.phase() not in ("off", "down")
+        return self.phase() not in ("off", "down", "suspended")
 
     def power_on(self):
         wire.ask(self.panel, "rig set power 1")
@@ -144,6 +147,8 @@ class Host:
             raise ValueError(f"no such fault: {kind!r}; there are {FAULT_KINDS}")
         if (kind in _NEEDS_VALUE) != (value is not None) and kind != "dies_under_load":
             raise ValueError(f"{kind} {'needs a' if value is None else 'takes no'} value")
+        if self.spec.vm and kind not in _VM_FAULTS:
+            raise ValueError(f"{self.name}: {kind} is for simulated machines")
         if kind in _EVENT_FAULTS:
             wire.ask(self.panel, f"rig set {_EVENT_FAULTS[kind]} 1")
             return

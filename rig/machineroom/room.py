@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 
+from . import guest as guest_module
 from .host import Host
 from .network import Ports, Switch, netns_permitted
 from .process import Process, wait_until
@@ -32,7 +33,10 @@ def build():
 
 
 class Room:
-    def __init__(self, directory, hosts, network="auto", seed=1, client_netns=None):
+    def __init__(self, directory, hosts, network="auto", seed=1, client_netns=None,
+                 guest=None):
+        """guest: what virtual machines have beside a web server, as keywords of
+        guest.make()."""
         names = [spec.name for spec in hosts]
         if len(set(names)) != len(names) or not 1 <= len(names) <= 200:
             raise ValueError("a room has 1 to 200 hosts with different names")
@@ -45,6 +49,8 @@ class Room:
         self.network = network
         self.seed = seed
         self.client_netns = client_netns
+        self._guest = guest or {}
+        self._guest_kernel = None
         self.run = None  # short folder for sockets, also /…/directory/run
         self.certificate = None
         self.hosts = {}
@@ -135,12 +141,14 @@ class Room:
 
     def _make_network(self):
         if self.network == "auto":
-            wants = any(spec.has_nic for spec in self.specs)
+            wants = any(spec.has_nic or spec.vm for spec in self.specs)
             self.network = "netns" if wants and netns_permitted() else "loopback"
         if self.network == "netns":
             self._switch = Switch(self._id, self.client_netns)
             self._switch.up([(spec.name, self._mac(index))
                              for index, spec in enumerate(self.specs)])
+        elif any(spec.vm for spec in self.specs):
+            raise RuntimeError("a virtual machine needs the room in network namespaces")
 
     def _mac(self, index):
         # Locally administered; 67:62 reads "gb".
@@ -202,8 +210,26 @@ class Room:
             host.bmc.configure(self.run, host.watts_file)
             host.bmc.start()
 
+    def _virtual_machine_argv(self, host):
+        spec = host.spec
+        image = self._file("guest.img")
+        if not self._guest_kernel:
+            self._guest_kernel = guest_module.make(image, **self._guest)
+        argv = [sys.executable, os.path.join(RIG, "machineroom", "vm.py"),
+                "--name", spec.name, "--socket", host.panel,
+                "--orders", os.path.join(host.folder, "orders.log"),
+                "--faults", os.path.join(host.folder, "faults"),
+                "--watts-file", host.watts_file, "--watts", spec.watts,
+                "--off-watts", str(spec.off_watts),
+                "--netns", self._switch.netns(spec.name), "--interface", "eth0",
+                "--address", f"{self._switch.address(host.index)}/24",
+                "--mac", host.mac, "--kernel", self._guest_kernel, "--image", image]
+        return argv + (["--on"] if spec.powered else [])
+
     def _machine_argv(self, host):
         spec = host.spec
+        if spec.vm:
+            return self._virtual_machine_argv(host)
         argv = [f"{BUILD}/machine", "--socket", host.panel,
                 "--orders", os.path.join(host.folder, "orders.log"),
                 "--faults", os.path.join(host.folder, "faults"),
@@ -251,10 +277,11 @@ class Room:
                 self._wait_for(host, lambda path=log: os.path.getsize(path) > 0,
                                "its network card")
             if host.spec.powered:
-                self._wait_for(host, host.serving, "its server")
+                self._wait_for(host, host.serving, "its server",
+                               60 if host.spec.vm else 10)
 
     @staticmethod
-    def _wait_for(host, condition, what):
+    def _wait_for(host, condition, what, timeout_s=10):
         """Fails at once, with the log, when one of the host's programs has ended."""
         def ready():
             for program, process in host.processes().items():
@@ -268,7 +295,7 @@ class Room:
                                    f"{host.log('machine')}")
             return False
 
-        wait_until(ready, 10, f"{host.name}: {what}")
+        wait_until(ready, timeout_s, f"{host.name}: {what}")
 
     # --- found again -------------------------------------------------------
 
@@ -356,7 +383,8 @@ class Room:
     def _remove_files(self):
         for host in self:
             shutil.rmtree(host.folder, ignore_errors=True)
-        for name in ("run", "room.json", "room.json.new", "certificate.pem", "key.pem"):
+        for name in ("run", "room.json", "room.json.new", "certificate.pem", "key.pem",
+                     "guest.img"):
             try:
                 os.unlink(self._file(name))
             except FileNotFoundError:

@@ -23,6 +23,7 @@ class HostSpec:
     unix_socket: bool = False
     queue: int = 1000
     law: str = "fixed"  # of the service times: fixed or exponential
+    vm: bool = False  # a real virtual machine, with its own kernel; see vm.py
 
     def __post_init__(self):
         if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,30}", self.name):
@@ -33,6 +34,8 @@ class HostSpec:
             raise ValueError(f"{self.name}: kind {self.kind!r} is none of {KINDS}")
         if self.tls and self.unix_socket:
             raise ValueError(f"{self.name}: TLS on a unix socket is not supported")
+        if self.vm and (self.tls or self.unix_socket):
+            raise ValueError(f"{self.name}: a virtual machine serves plain HTTP")
 
     @property
     def has_bmc(self):
