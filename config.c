@@ -187,6 +187,7 @@ void *mgb_config_create_server(apr_pool_t *p, server_rec *s)
 
     conf->pools = apr_hash_make(p);
     conf->drivers = apr_hash_make(p);
+    conf->warnings = apr_array_make(p, 4, sizeof(const char *));
     return conf;
 }
 
@@ -259,4 +260,5 @@ void mgb_config_register_hooks(apr_pool_t *p)
 {
     mgb_config_member_register_hooks(p);
     ap_hook_check_config(mgb_config_check, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_post_config(mgb_config_tell_warnings, NULL, NULL, APR_HOOK_FIRST);
 }

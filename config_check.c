@@ -21,16 +21,14 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-static void tell(mgb_findings_t *found, int level, const ap_directive_t *where,
-                 const char *format, va_list args)
+static const char *compose(apr_pool_t *p, const ap_directive_t *where,
+                           const char *format, va_list args)
 {
-    const char *text = apr_pvsprintf(found->p, format, args);
+    const char *text = apr_pvsprintf(p, format, args);
 
-    if (where) {
-        text = apr_psprintf(found->p, "%s (line %d of %s)", text, where->line_num,
-                            where->filename);
-    }
-    ap_log_error(APLOG_MARK, level, 0, found->main_server, "%s", text);
+    return where ? apr_psprintf(p, "%s (line %d of %s)", text, where->line_num,
+                                where->filename)
+                 : text;
 }
 
 void mgb_config_report(mgb_findings_t *found, const ap_directive_t *where,
@@ -39,7 +37,8 @@ void mgb_config_report(mgb_findings_t *found, const ap_directive_t *where,
     va_list args;
 
     va_start(args, format);
-    tell(found, APLOG_EMERG, where, format, args);
+    ap_log_error(APLOG_MARK, APLOG_EMERG, 0, found->main_server, "%s",
+                 compose(found->p, where, format, args));
     va_end(args);
     found->errors++;
 }
@@ -47,11 +46,29 @@ void mgb_config_report(mgb_findings_t *found, const ap_directive_t *where,
 void mgb_config_warn(mgb_findings_t *found, const ap_directive_t *where,
                      const char *format, ...)
 {
+    const char *text;
     va_list args;
 
     va_start(args, format);
-    tell(found, APLOG_WARNING, where, format, args);
+    text = compose(found->main_server->process->pconf, where, format, args);
     va_end(args);
+    if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, found->main_server, "%s", text);
+        return;
+    }
+    APR_ARRAY_PUSH(mgb_config_of(found->main_server)->warnings, const char *) = text;
+}
+
+int mgb_config_tell_warnings(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
+                             server_rec *s)
+{
+    const apr_array_header_t *warnings = mgb_config_of(s)->warnings;
+
+    for (int i = 0; i < warnings->nelts; i++) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, "%s",
+                     APR_ARRAY_IDX(warnings, i, const char *));
+    }
+    return OK;
 }
 
 /* ------------------------------------------------------- where members are written */

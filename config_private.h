@@ -95,6 +95,7 @@ typedef struct mgb_server_conf_t {
         *drivers; /* name -> mgb_raw_driver_t; main server only, as what follows */
     const char *text[MGB_MAIN_COUNT];
     const ap_directive_t *where[MGB_MAIN_COUNT];
+    apr_array_header_t *warnings;    /* const char*: for the log, main server only */
     const mgb_main_conf_t *resolved; /* by mgb_config_main() */
 } mgb_server_conf_t;
 
@@ -175,9 +176,14 @@ void mgb_config_check_pools(mgb_findings_t *found);
 /* Logs an error with its file and line, and counts it. */
 void mgb_config_report(mgb_findings_t *found, const ap_directive_t *where,
                        const char *format, ...) __attribute__((format(printf, 3, 4)));
-/* The same for what httpd can start with: a warning, which is not counted. */
+/* The same for what httpd can start with: a warning, which is not counted.  At a start
+ * httpd checks twice, first for the terminal, as in configtest; then, when standard
+ * error leads nowhere, the warning is kept for the log. */
 void mgb_config_warn(mgb_findings_t *found, const ap_directive_t *where,
                      const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* The hook post_config: logs the warnings that were kept, for the log is open now. */
+int mgb_config_tell_warnings(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
+                             server_rec *s);
 /* The hook check_config. */
 int mgb_config_check(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
                      server_rec *s);

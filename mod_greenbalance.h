@@ -170,7 +170,7 @@ void *mgb_config_create_server(apr_pool_t *p, server_rec *s);
 void *mgb_config_merge_server(apr_pool_t *p, void *base, void *over);
 /* Takes keys of BalancerMember away from mod_proxy's parser and gives the function back
  * to mod_proxy_hcheck after it (httpd-facts, section 1).  Registers its own hooks:
- * two pre_config and one check_config.  Called from register_hooks. */
+ * two pre_config, check_config and post_config.  Called from register_hooks. */
 void mgb_config_register_hooks(apr_pool_t *p);
 /* Resolved settings.  Valid from check_config on, until pconf is cleared. */
 const mgb_main_conf_t *mgb_config_main(server_rec *main_server);

@@ -723,7 +723,11 @@ def test_secrets_that_are_no_plain_file_are_refused(harness, base):
 @pytest.mark.parametrize("text, error", [
     ("# c\n\nipmi h u hunter2 x\n", "line 3: it has to be: ipmi HOST"),
     ("ipmi h u hunter2\nipmi H:623 v hunter2", "line 2: there is an earlier line"),
-    ("redfish https://h u hunter2\n", "line 1: unknown kind of secret"),
+    ("redfish https://h u hunter2\nredfish HTTPS://H:443/ v hunter2\n",
+     "line 2: there is an earlier line"),
+    ("agent http://h/a hunter2hunter2xy\nagent http://H:80/b hunter2hunter2xy\n",
+     "line 2: there is an earlier line"),
+    ("snmp h u hunter2\n", "line 1: unknown kind of secret"),
     ("secureon 52:54:00:12:34:56 hunter2\n", "line 1: a SecureOn password"),
     ("ipmi h u hunter2\0\n", "line 1: there is a character"),
 ])

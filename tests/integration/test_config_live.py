@@ -1,0 +1,52 @@
+"""What configuration does in a running httpd: warnings, and GreenDrain with sessions."""
+
+import os
+import subprocess
+import time
+
+from conftest import QUICK
+from proxy import ROOT, wait
+
+LOAD = os.path.join(ROOT, "build", "rig", "load")
+
+
+def lines_with(proxy, tag):
+    return [line for line in proxy.log().splitlines() if tag in line]
+
+
+def test_a_warning_stands_once_in_the_log_of_a_start(site):
+    room, proxy = site(site.specs("web1", boot_s=0.5), start=False, balancer=QUICK +
+                       "GreenHold timeout=1s\nGreenBalance observe\n", keys={
+                           "web1": "redfish=http://127.0.0.1:9/"})
+    proxy.allow("GB0132: .*: redfish=http://127.0.0.1:9: passwords go in the clear",
+                "GB0133: balancer://app: GreenHold timeout=1s is shorter than boot=2000ms")
+    proxy.start()
+    assert len(lines_with(proxy, "GB0132")) == 1
+    assert len(lines_with(proxy, "GB0133")) == 1
+    proxy.graceful()
+    wait(lambda: len(lines_with(proxy, "GB0133")) == 2, 10, "a second start")
+    assert len(lines_with(proxy, "GB0132")) == 2
+
+
+def test_sessions_wait_is_added_to_the_drain_time(site):
+    """A server that drains is waited for beyond GreenDrain's own time."""
+    room, proxy = site(site.specs("web1", "web2", capacity=4, boot_s=0.5,
+                                  shutdown_s=0.3),
+                       balancer=QUICK + "GreenDrain timeout=300ms\nGreenAwake min=1 spare=1\n"
+                       "ProxySet stickysession=ID\nGreenSticky wait=1m\n")
+    first, url = [host.url for host in room]
+    for each in (first, url):
+        proxy.wait_state(each, "on", 20)
+    generator = subprocess.Popen(
+        [LOAD, "--to", "127.0.0.1:%d" % proxy.port, "--connections", "8", "--duration", "1",
+         "--path", "/?ms=2500"], stdout=subprocess.DEVNULL)
+    try:
+        wait(lambda: proxy.member(url)["in_flight"] > 0, 5, "work in flight")
+        assert proxy.ctl("sleep", url).returncode == 0
+        proxy.wait_state(url, "draining", 5)
+        time.sleep(1.5)  # five times GreenDrain's timeout
+        changes = [(event["from"], event["to"]) for event in proxy.status()["events"]]
+        assert changes.count(("draining", "on")) == 0, proxy.status()["events"]
+        assert proxy.states()[url] == "draining"
+    finally:
+        assert generator.wait(timeout=30) == 0
