@@ -8,6 +8,7 @@
  */
 #define MGB_MODULE_FILE
 #include "mod_greenbalance.h"
+#include "hold_page.h"
 
 #include "ap_mpm.h"
 #include "http_main.h"
@@ -174,6 +175,7 @@ static void register_hooks(apr_pool_t *p)
     mgb_meter_register_hooks(p);
     mgb_backends_register_hooks(p);
     mgb_status_register_hooks(p);
+    mgb_page_register_hooks(p);
     ap_hook_post_config(post_config, after, NULL, APR_HOOK_LAST);
 }
 
