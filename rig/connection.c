@@ -337,6 +337,10 @@ static void dispatch(connection_t *c)
         respond_stats(c);
         return;
     }
+    if (fault_is_on(host->faults, "not_ready")) {
+        respond_text(c, 503, "not ready");
+        return;
+    }
     if (strcmp(c->request.path, "/health") == 0) {
         delay_ms = fault_value(host->faults, "unhealthy_slow", 0);
         c->phase = PAUSE;

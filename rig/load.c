@@ -29,10 +29,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define EVENTS_AT_ONCE 256
-#define HEAD_BYTES     8192
-#define BODY_BYTES     65536
-#define SECOND_US      1000000
+#define EVENTS_AT_ONCE      256
+#define HEAD_BYTES          8192
+#define BODY_BYTES          65536
+#define BODY_EXPECTED_BYTES 256
+#define SECOND_US           1000000
 /* A closed loop that cannot connect must not spin. */
 #define PAUSE_AFTER_FAILURE_US 20000
 
@@ -53,6 +54,10 @@ typedef struct connection {
     bool keep_alive;
     int status;
     size_t server;
+    bool later;                         /* 503 with Retry-After */
+    char expected[BODY_EXPECTED_BYTES]; /* how the body has to begin; "": anyhow */
+    size_t matched;                     /* bytes of it */
+    bool wrong;
 } connection_t;
 
 typedef struct {
@@ -180,6 +185,7 @@ static void record(load_t *load, const connection_t *c, outcome_t outcome)
 {
     int64_t now_us = clock_now_us();
 
+    load->tally.later += outcome == OUTCOME_NONE && c->later;
     tally_end(&load->tally, (double)(c->start_us - load->began_us) / 1e6,
               now_us - c->start_us, c->status, c->server, outcome);
 }
@@ -260,6 +266,7 @@ static void begin_request(load_t *load, connection_t *c, int64_t start_us)
     c->head_length = 0;
     c->status = 0;
     c->server = 0;
+    c->later = false;
     c->keep_alive = false;
     load->open++;
     tally_start(&load->tally);
@@ -284,6 +291,39 @@ static void finish_connecting(load_t *load, connection_t *c)
     send_request(load, c);
 }
 
+/* What --expect says, with the name of the server that says it has answered. */
+static void expect_body(const load_t *load, connection_t *c, const char *server)
+{
+    const char *text = load->options.expect;
+    const char *place = text ? strstr(text, "{server}") : NULL;
+
+    c->expected[0] = '\0';
+    c->matched = 0;
+    c->wrong = false;
+    if (!text || c->status != 200) {
+        return;
+    }
+    if (place) {
+        snprintf(c->expected, sizeof c->expected, "%.*s%s%s", (int)(place - text), text,
+                 server, place + strlen("{server}"));
+    }
+    else {
+        snprintf(c->expected, sizeof c->expected, "%s", text);
+    }
+}
+
+/* Bytes of the body, as they come; of a chunked one the framing is taken for them. */
+static void check_body(connection_t *c, const char *data, size_t length)
+{
+    size_t left = strlen(c->expected + c->matched);
+    size_t count = length < left ? length : left;
+
+    if (memcmp(data, c->expected + c->matched, count) != 0) {
+        c->wrong = true;
+    }
+    c->matched += count;
+}
+
 /* Reads status, server and framing from a complete head; false: not HTTP. */
 static bool parse_head(load_t *load, connection_t *c, size_t head_length)
 {
@@ -303,6 +343,9 @@ static bool parse_head(load_t *load, connection_t *c, size_t head_length)
         value[0] = '\0';
     }
     c->server = tally_server(&load->tally, value);
+    expect_body(load, c, value);
+    c->later = c->status == 503 &&
+               http1_header(c->head, head_length, "Retry-After", value, sizeof value);
     if (!http1_body_begin(&c->body, c->head, head_length, HTTP1_UNTIL_CLOSE)) {
         return false;
     }
@@ -315,12 +358,19 @@ static bool parse_head(load_t *load, connection_t *c, size_t head_length)
     return true;
 }
 
+/* A response that is whole: is it the one that was expected? */
+static outcome_t complete(const connection_t *c)
+{
+    return c->wrong || c->expected[c->matched] ? OUTCOME_WRONG : OUTCOME_NONE;
+}
+
 /* Body bytes; returns true when the request has ended. */
 static bool take_body(load_t *load, connection_t *c, const char *data, size_t length)
 {
     size_t used;
     http1_progress_t progress = http1_body_feed(&c->body, data, length, &used);
 
+    check_body(c, data, used);
     if (progress == HTTP1_MORE) {
         return false;
     }
@@ -329,7 +379,7 @@ static bool take_body(load_t *load, connection_t *c, const char *data, size_t le
     if (used != length || c->sent < load->request_length) {
         c->keep_alive = false;
     }
-    finish(load, c, progress == HTTP1_DONE ? OUTCOME_NONE : OUTCOME_BAD);
+    finish(load, c, progress == HTTP1_DONE ? complete(c) : OUTCOME_BAD);
     return true;
 }
 
@@ -363,7 +413,7 @@ static bool take_head(load_t *load, connection_t *c)
 static void end_of_stream(load_t *load, connection_t *c, ssize_t got)
 {
     if (got == 0 && c->phase == BODY && c->body.framing == HTTP1_UNTIL_CLOSE) {
-        finish(load, c, OUTCOME_NONE);
+        finish(load, c, complete(c));
     }
     else if (got == 0 && (c->phase == BODY || c->head_length)) {
         finish(load, c, OUTCOME_SHORT);

@@ -13,6 +13,7 @@ static const struct option OPTIONS[] = {{"to", required_argument, NULL, 't'},
                                         {"host-header", required_argument, NULL, 'H'},
                                         {"path", required_argument, NULL, 'p'},
                                         {"method", required_argument, NULL, 'm'},
+                                        {"expect", required_argument, NULL, 'x'},
                                         {"header", required_argument, NULL, 'h'},
                                         {"body-bytes", required_argument, NULL, 'b'},
                                         {"rate", required_argument, NULL, 'r'},
@@ -36,7 +37,7 @@ _Noreturn void load_options_usage(void)
           "  closed loop: --connections N --duration S [--think-ms N]\n"
           "  [--path /P] [--method M] [--body-bytes N] [--header 'NAME: VALUE']...\n"
           "  [--host-header NAME] [--new-connections] [--timeout-ms N] [--seed N]\n"
-          "  [--csv FILE] [--live FD|FILE]\n",
+          "  [--csv FILE] [--live FD|FILE] [--expect 'BODY OF {server}']\n",
           stderr);
     exit(2);
 }
@@ -119,6 +120,9 @@ static void parse_option(load_options_t *o, int option)
         break;
     case 'm':
         o->method = optarg;
+        break;
+    case 'x':
+        o->expect = optarg;
         break;
     case 'h':
         add_header(o, optarg);

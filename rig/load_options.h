@@ -17,6 +17,7 @@ typedef struct {
     const char *host_header;
     const char *path;
     const char *method;
+    const char *expect; /* how the body of a 200 begins; NULL: anyhow */
     char headers[HEADERS_BYTES];
     long body_bytes;
     long connections; /* 0: open loop */

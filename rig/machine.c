@@ -56,7 +56,10 @@ typedef struct {
     phase_t phase;
     int64_t deadline_at_us; /* 0: the phase has none */
     pid_t service;          /* 0: not running */
-    sigset_t signals;       /* that the signalfd takes */
+    int held_fd;            /* an order whose answer is late; -1: none */
+    int64_t held_until_us;
+    char held_reply[WIRE_MESSAGE_BYTES];
+    sigset_t signals; /* that the signalfd takes */
 } machine_t;
 
 static const struct option OPTIONS[] = {{"socket", required_argument, NULL, 's'},
@@ -139,6 +142,7 @@ static void parse_options(machine_t *m, int count, char **words)
     int option;
 
     memset(m, 0, sizeof *m);
+    m->held_fd = -1;
     m->off_watts = 5;
     curve_parse(&m->curve, "100:200");
     while ((option = getopt_long(count, words, "+", OPTIONS, NULL)) != -1) {
@@ -487,16 +491,47 @@ static bool obey(machine_t *m, char *line, char *reply, size_t size)
     return true;
 }
 
+/* The BMC is deaf until it has the answer to its order: it is carried out, and whoever
+ * ordered it does not hear so.  Happens to one order. */
+static bool is_held(machine_t *m, const char *line)
+{
+    double hang_s = fault_value(m->faults, "order_hangs", 0);
+
+    if (hang_s <= 0 || m->held_fd >= 0 || strncmp(line, "ipmi set ", 9) != 0) {
+        return false;
+    }
+    fault_heal(m->faults, "order_hangs");
+    m->held_until_us = clock_now_us() + (int64_t)(hang_s * 1e6);
+    return true;
+}
+
 static void take_order(machine_t *m, int listener)
 {
     char line[WIRE_MESSAGE_BYTES];
     char reply[WIRE_MESSAGE_BYTES] = "";
     int fd = wire_take(listener, line, sizeof line);
+    bool held;
     bool good;
 
-    if (fd >= 0) {
-        good = obey(m, line, reply, sizeof reply - 1);
+    if (fd < 0) {
+        return;
+    }
+    held = is_held(m, line);
+    good = obey(m, line, reply, sizeof reply - 1);
+    if (held && good) {
+        m->held_fd = fd;
+        memcpy(m->held_reply, reply, sizeof reply);
+    }
+    else {
         wire_answer(fd, good ? 0 : 1, reply);
+    }
+}
+
+static void answer_held(machine_t *m)
+{
+    if (m->held_fd >= 0 && clock_now_us() >= m->held_until_us) {
+        wire_answer(m->held_fd, 0, m->held_reply);
+        m->held_fd = -1;
     }
 }
 
@@ -517,12 +552,16 @@ static bool take_signal(machine_t *m, int signals)
 
 static int wait_ms(const machine_t *m)
 {
+    int64_t until_us = m->deadline_at_us ? m->deadline_at_us : INT64_MAX;
     int64_t wait_us;
 
-    if (!m->deadline_at_us) {
+    if (m->held_fd >= 0 && m->held_until_us < until_us) {
+        until_us = m->held_until_us;
+    }
+    if (until_us == INT64_MAX) {
         return -1;
     }
-    wait_us = m->deadline_at_us - clock_now_us();
+    wait_us = until_us - clock_now_us();
     return wait_us > 0 ? (int)((wait_us + 999) / 1000) : 0;
 }
 
@@ -541,6 +580,7 @@ static void run(machine_t *m, int listener, int signals)
         if (watched[1].revents & POLLIN) {
             take_order(m, listener);
         }
+        answer_held(m);
         if (m->deadline_at_us && clock_now_us() >= m->deadline_at_us) {
             pass_deadline(m);
         }

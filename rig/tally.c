@@ -10,7 +10,8 @@
 static const char *const OUTCOME_NAMES[OUTCOME_COUNT] = {
     [OUTCOME_NONE] = "none",       [OUTCOME_CONNECT] = "connect",
     [OUTCOME_TIMEOUT] = "timeout", [OUTCOME_RESET] = "reset",
-    [OUTCOME_SHORT] = "short",     [OUTCOME_BAD] = "bad"};
+    [OUTCOME_SHORT] = "short",     [OUTCOME_BAD] = "bad",
+    [OUTCOME_WRONG] = "wrong"};
 
 static void note(latencies_t *latencies, int64_t us)
 {
@@ -123,9 +124,10 @@ void tally_live(tally_t *tally, double t_s, double elapsed_s)
         sort(&tally->recent);
         fprintf(tally->live,
                 "{\"t\": %.3f, \"rate\": %.1f, \"done\": %" PRIu64
-                ", \"failed\": %" PRIu64 ", \"p99_ms\": %.3f}\n",
+                ", \"failed\": %" PRIu64 ", \"later\": %" PRIu64
+                ", \"p99_ms\": %.3f}\n",
                 t_s, (double)tally->recent_started / elapsed_s, done, done - tally->ok,
-                percentile_ms(&tally->recent, 0.99));
+                tally->later, percentile_ms(&tally->recent, 0.99));
         fflush(tally->live);
     }
     tally->recent.count = 0;
@@ -178,8 +180,8 @@ void tally_summary(tally_t *tally, FILE *output, double duration_s)
     sort(&tally->latencies);
     fprintf(output,
             "{\"requests\": %" PRIu64 ", \"ok\": %" PRIu64 ", \"failed\": %" PRIu64
-            ", \"by_status\": {",
-            done, tally->ok, done - tally->ok);
+            ", \"later\": %" PRIu64 ", \"by_status\": {",
+            done, tally->ok, done - tally->ok, tally->later);
     print_statuses(tally, output);
     fputs("}, \"errors\": {", output);
     print_errors(tally, output);

@@ -20,6 +20,7 @@ typedef enum {
     OUTCOME_RESET,   /* closed before the first byte of a response, or reset */
     OUTCOME_SHORT,   /* closed within the response */
     OUTCOME_BAD,     /* not HTTP */
+    OUTCOME_WRONG,   /* complete, and not the body that was expected */
     OUTCOME_COUNT
 } outcome_t;
 
@@ -35,6 +36,7 @@ typedef struct {
     double started_at_s; /* wall time */
     uint64_t requests;
     uint64_t ok;
+    uint64_t later; /* 503 with Retry-After: refused honestly */
     uint64_t outcomes[OUTCOME_COUNT];
     uint64_t by_status[TALLY_STATUS_END];
     char servers[TALLY_SERVERS][TALLY_NAME_BYTES];

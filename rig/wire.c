@@ -13,7 +13,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define WIRE_TIMEOUT_S 5
+#define WIRE_TIMEOUT_S 30 /* longer than any order is held up */
 #define WIRE_BACKLOG   128
 
 static int set_address(struct sockaddr_un *address, const char *path)

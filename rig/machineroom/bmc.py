@@ -36,6 +36,11 @@ mc_enable 0x20
 # RMCP, no session, Get Channel Authentication Capabilities: any BMC answers it.
 _PING = bytes.fromhex("0600ff07" "00" "00000000" "00000000" "09" "2018c8810038" "0e04" "35")
 
+# RMCP+ Open Session Request: who sends it and never goes on keeps one of the BMC's slots.
+_OPEN_HEAD = bytes.fromhex("0600ff07" "0610" "00000000" "00000000" "2000" "00000000")
+_OPEN_TAIL = bytes.fromhex("0000000801000000" "0100000801000000" "0200000801000000")
+_SESSIONS = 64
+
 
 class Bmc:
     def __init__(self, folder, name, port, password, process=None):
@@ -75,6 +80,16 @@ class Bmc:
                 return bool(probe.recv(256))
             except OSError:
                 return False
+
+    def fill_sessions(self):
+        """Takes every session slot, as consoles do that never log out; the BMC gives
+        them back after half a minute."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as console:
+            console.settimeout(1)
+            console.connect(("127.0.0.1", self.port))
+            for number in range(1, _SESSIONS + 1):
+                console.send(_OPEN_HEAD + number.to_bytes(4, "little") + _OPEN_TAIL)
+                console.recv(256)
 
     def wait_ready(self):
         wait_until(self.answers, 10, f"the BMC of {self.name} answering")

@@ -14,11 +14,11 @@ from .network import in_netns
 # Faults that are a file for the machine's programs to see; see README.md for each.
 _FILE_FAULTS = {"boot_fails", "boot_slow", "boot_no_service", "hangs_in_shutdown",
                 "lost_packets", "dies_under_load", "unhealthy", "unhealthy_slow",
-                "ignores_order", "ignores_soft"}
-_NEEDS_VALUE = {"boot_slow", "lost_packets", "unhealthy_slow"}
+                "ignores_order", "ignores_soft", "not_ready", "order_hangs"}
+_NEEDS_VALUE = {"boot_slow", "lost_packets", "unhealthy_slow", "order_hangs"}
 # Things that just happen, ordered over the front panel.
 _EVENT_FAULTS = {"dies": "crash", "power_loss": "mains", "press_button": "button"}
-_BMC_FAULTS = {"bmc_hangs", "bmc_wrong_password"}
+_BMC_FAULTS = {"bmc_busy", "bmc_hangs", "bmc_wrong_password"}
 # Those that a virtual machine can have: what is in its own hands is real there.
 _VM_FAULTS = _BMC_FAULTS | {"ignores_order", "lost_packets", "power_loss", "press_button"}
 FAULT_KINDS = sorted(_FILE_FAULTS | set(_EVENT_FAULTS) | _BMC_FAULTS)
@@ -152,13 +152,15 @@ class Host:
         if kind in _EVENT_FAULTS:
             wire.ask(self.panel, f"rig set {_EVENT_FAULTS[kind]} 1")
             return
-        if kind in _BMC_FAULTS and not self.bmc:
+        if (kind in _BMC_FAULTS or kind == "order_hangs") and not self.bmc:
             raise ValueError(f"{self.name} has no BMC")
         if kind == "lost_packets" and not self.spec.has_nic:
             raise ValueError(f"{self.name} has no wake-on-LAN card")
         self._mark(kind, value)
         if kind == "bmc_hangs":
             self.bmc.freeze(True)
+        elif kind == "bmc_busy":
+            self.bmc.fill_sessions()
         elif kind == "bmc_wrong_password":
             self._change_password(f"not-{self.ipmi_password}"[:16])
 
@@ -172,6 +174,9 @@ class Host:
                 continue
             if each == "bmc_hangs":
                 self.bmc.freeze(False)
+            elif each == "bmc_busy":
+                self.bmc.restart()
+                self._room.save()
             elif each == "bmc_wrong_password":
                 self._change_password(None)
 

@@ -74,6 +74,32 @@ def test_bmc_hangs(one):
     wait(lambda: bmc_says(host) == "on")
 
 
+def test_bmc_busy(one):
+    host = one()
+    host.fault("bmc_busy")
+    said = freeipmi("ipmipower", host, "--stat").stdout
+    assert "busy" in said or "timeout" in said, said
+    host.heal("bmc_busy")
+    wait(lambda: bmc_says(host) == "on")
+
+
+def test_order_hangs(one):
+    host = one(powered=False)
+    host.fault("order_hangs", 3)
+    assert "timeout" in freeipmi("ipmipower", host, "--on").stdout
+    assert host.powered() and host.faults() == []  # it was carried out, and happens once
+    wait(lambda: bmc_says(host) == "on")
+    assert host.log("machine").count("--> [booting]") == 1
+
+
+def test_not_ready(one):
+    host = one()
+    host.fault("not_ready")
+    assert host.get("/")[0] == host.get("/health")[0] == 503
+    host.heal("not_ready")
+    assert host.get("/")[0] == 200
+
+
 def test_bmc_wrong_password(one):
     host = one()
     host.fault("bmc_wrong_password")

@@ -177,5 +177,24 @@ def test_live_lines(host, tmp_path):
     summary = load("--to", address_of(host), "--rate", 100, "--duration", 1.2,
                    "--live", live)
     lines = [json.loads(line) for line in live.read_text().splitlines()]
-    assert lines and set(lines[0]) == {"t", "rate", "done", "failed", "p99_ms"}
+    assert lines and set(lines[0]) == {"t", "rate", "done", "failed", "later", "p99_ms"}
     assert 0 < lines[0]["done"] <= summary["requests"] and lines[0]["p99_ms"] > 0
+
+
+def test_expected_bodies(host):
+    good = load("--to", address_of(host), "--rate", 50, "--duration", 0.3,
+                "--expect", "served by {server}")
+    assert good["failed"] == 0 and good["requests"] > 0
+    bad = load("--to", address_of(host), "--rate", 50, "--duration", 0.3,
+               "--expect", "served by somebody else")
+    assert bad["errors"] == {"wrong": bad["requests"]} and bad["failed"] == bad["requests"]
+
+
+def test_refused_honestly():
+    def later(client):
+        client.recv(4096)
+        client.sendall(b"HTTP/1.1 503 Busy\r\nRetry-After: 3\r\nContent-Length: 0\r\n\r\n")
+        client.close()
+
+    summary = outcome_of(later, "--new-connections")
+    assert summary["later"] == summary["failed"] == summary["requests"] > 0
