@@ -31,15 +31,24 @@ apr_status_t mgb_watchdog_create(mgb_keeper_t *keeper)
     return APR_SUCCESS;
 }
 
+static void pause_read(const mgb_keeper_t *keeper)
+{
+    mgb_dog.fleet.paused =
+        __atomic_load_n(&keeper->shared->header->paused, __ATOMIC_ACQUIRE);
+}
+
 /* An order that the predecessor was about to give, or gave without a trace: the ladder
  * asks before it orders where it can, and every order is idempotent. */
 static void ladder_resume(mgb_keeper_t *keeper, uint32_t i, int64_t now_us)
 {
-    const gb_machine_t *machine = &mgb_dog.fleet.machines[i];
+    gb_machine_t *machine = &mgb_dog.fleet.machines[i];
     const mgb_machine_t *shared = &keeper->shared->machines[keeper->rigs[i].slot];
 
     if (shared->ladder.goal != GB_GOAL_NONE || (machine->flags & GB_MF_ADMIN_HELD)) {
         return;
+    }
+    if (mgb_dog.fleet.paused) {
+        gb_state_hold_order(machine);
     }
     if (machine->state == GB_ST_WAKING && machine->wake_at_us &&
         (machine->flags & GB_MF_CAN_WAKE)) {
@@ -52,6 +61,7 @@ static void ladder_resume(mgb_keeper_t *keeper, uint32_t i, int64_t now_us)
 
 void mgb_watchdog_resume(mgb_keeper_t *keeper, int64_t now_us)
 {
+    pause_read(keeper);
     for (uint32_t i = 0; i < keeper->rig_count; i++) {
         ladder_resume(keeper, i, now_us);
     }
@@ -320,6 +330,8 @@ static void action_do(mgb_keeper_t *keeper, const gb_action_t *action, int64_t n
 
         gb_boot_learn(&machine->boot, now_us - machine->wake_at_us);
         machine->wake_at_us = 0;
+        /* At once, so that this tick's checkpoint has it. */
+        keeper->shared->machines[keeper->rigs[rig].slot].m = *machine;
     }
     if (action->acts & GB_ACT_CANCEL) {
         mgb_waker_stop(keeper, rig);
@@ -411,12 +423,6 @@ static bool is_admin_held(const mgb_keeper_t *keeper, uint32_t rig)
         }
     }
     return false;
-}
-
-static void pause_read(const mgb_keeper_t *keeper)
-{
-    mgb_dog.fleet.paused =
-        __atomic_load_n(&keeper->shared->header->paused, __ATOMIC_ACQUIRE);
 }
 
 bool mgb_watchdog_may_cut(const mgb_keeper_t *keeper, uint32_t rig)

@@ -308,6 +308,10 @@ void gb_checkpoint_claim(const gb_saved_t *saved, gb_machine_t *machine, int64_t
     if (machine->entered_at_us > now_us) {
         machine->entered_at_us = now_us;
     }
+    if (machine->state == GB_ST_WAKING && machine->wake_at_us == 0 &&
+        machine->deadline_at_us == GB_NEVER_US) {
+        gb_state_hold_order(machine); /* as it was: a pause kept its order back */
+    }
     if (machine->state == GB_ST_ON || machine->state == GB_ST_DRAINING) {
         machine->state = GB_ST_UNKNOWN;
         machine->deadline_at_us = GB_NEVER_US;

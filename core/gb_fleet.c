@@ -73,8 +73,9 @@ static bool act(gb_fleet_t *fleet, uint32_t m, gb_event_e event, int64_t now_us,
         *machine = before;
         return false;
     }
-    if (fleet->paused) {
+    if (fleet->paused && (acts & GB_ACT_ORDER_ON)) {
         acts &= ~(uint32_t)GB_ACT_ORDER_ON;
+        gb_state_hold_order(machine);
     }
     action->machine = m;
     action->acts = acts;
@@ -197,24 +198,16 @@ static void sense_machine(gb_tick_t *t, uint32_t m)
     }
 }
 
-/* Orders on that a pause kept back are given now; ladders that run go on as they are.
- */
+/* Orders on that a pause kept back are given now. */
 static void resume(gb_tick_t *t)
 {
     gb_fleet_t *fleet = t->fleet;
-    bool resumed = false;
     uint32_t i;
 
-    for (i = 0; i < fleet->pool_count; i++) {
-        resumed = resumed || (fleet->pools[i].was_paused && !fleet->paused);
-    }
-    for (i = 0; resumed && i < fleet->machine_count && t->used < t->room; i++) {
-        const gb_machine_t *machine = &fleet->machines[i];
+    for (i = 0; !fleet->paused && i < fleet->machine_count && t->used < t->room; i++) {
         gb_action_t *action = &t->actions[t->used];
 
-        if (machine->state != GB_ST_WAKING || machine->wake_at_us == 0 ||
-            machine->entered_at_us == t->now_us || !(machine->flags & GB_MF_CAN_WAKE) ||
-            (machine->flags & (GB_MF_ADMIN_HELD | GB_MF_OBSERVED))) {
+        if (!gb_state_release_order(&fleet->machines[i], &fleet->rules[i], t->now_us)) {
             continue;
         }
         action->machine = i;
@@ -223,9 +216,6 @@ static void resume(gb_tick_t *t)
         action->event = GB_EV_WAKE_WANTED;
         gb_fleet_say(action->reason, "the pause is over: it goes on waking");
         t->used++;
-    }
-    for (i = 0; i < fleet->pool_count && t->used < t->room; i++) {
-        fleet->pools[i].was_paused = fleet->paused;
     }
 }
 

@@ -88,7 +88,7 @@ typedef struct gb_pool_t {
     int64_t ahead_us;     /* boot time that the policy looks ahead */
     int64_t fell_second;  /* number of the second that fell[second % SLOTS] is about */
     uint32_t fell[GB_PANIC_SLOTS]; /* machines that failed, having been ON */
-    uint32_t was_paused, panic_told;
+    uint32_t panic_told;
     /* out, for pages: */
     bool panic;
     uint32_t capacity_awake;

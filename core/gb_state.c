@@ -335,10 +335,16 @@ static void waking_deadline(change_t *c)
     waking_failed(c, "not healthy within the time that its wake= ladder has");
 }
 
+static int64_t deadline_us(const change_t *c);
+
 static void waking_admin_took(change_t *c)
 {
     c->m->wake_at_us = 0;
     c->acts |= GB_ACT_CANCEL;
+    if (has(c->m, GB_MF_ORDER_HELD)) { /* nobody will order it now */
+        c->m->flags &= ~GB_MF_ORDER_HELD;
+        c->m->deadline_at_us = deadline_us(c);
+    }
 }
 
 /* ------------------------------------------------------------------- FAILED */
@@ -548,7 +554,7 @@ static void forget_on_enter(change_t *c)
 {
     gb_machine_t *m = c->m;
 
-    m->flags &= ~GB_MF_WAKE_ASKED;
+    m->flags &= ~(GB_MF_WAKE_ASKED | GB_MF_ORDER_HELD);
     m->retry_at_us = GB_NEVER_US;
     if (c->next == GB_ST_ON) {
         m->flags &= ~GB_MF_REMEMBERED;
@@ -580,6 +586,30 @@ uint32_t gb_state_apply(gb_machine_t *machine, gb_event_e event,
         machine->state = c.next;
     }
     return c.acts;
+}
+
+void gb_state_hold_order(gb_machine_t *machine)
+{
+    if (machine->state == GB_ST_WAKING) {
+        machine->flags |= GB_MF_ORDER_HELD;
+        machine->wake_at_us = 0;
+        machine->deadline_at_us = GB_NEVER_US;
+    }
+}
+
+bool gb_state_release_order(gb_machine_t *machine, const gb_rules_t *rules,
+                            int64_t now_us)
+{
+    const change_t c = {
+        .m = machine, .rules = rules, .now_us = now_us, .next = GB_ST_WAKING};
+
+    if (machine->state != GB_ST_WAKING || !has(machine, GB_MF_ORDER_HELD)) {
+        return false;
+    }
+    machine->flags &= ~GB_MF_ORDER_HELD;
+    machine->deadline_at_us = deadline_us(&c);
+    machine->wake_at_us = can_order_on(machine) ? instant_us(now_us) : 0;
+    return machine->wake_at_us != 0;
 }
 
 void gb_state_init(gb_machine_t *machine, int64_t first_guess_us, int64_t now_us)

@@ -5,7 +5,8 @@
  *   UNKNOWN -> ON -> DRAINING -> STOPPING -> ASLEEP -> WAKING -> ON, FAILED from any.
  *
  * docs/states.md draws the table.  gb_state_apply() is the only function that writes
- * `state`, `entered_at_us` and `deadline_at_us`.
+ * `state` and `entered_at_us`; `deadline_at_us` is written by it, and by the two that
+ * keep an order back and let it go.
  */
 #ifndef GB_STATE_H
 #define GB_STATE_H
@@ -25,9 +26,12 @@
 #define GB_MF_ON_ASKED   (1u << 7)  /* SWITCHED_OFF was answered: ordered, or told */
 #define GB_MF_FROM_OFF   (1u << 10) /* at wake_at_us it was proved off */
 
+#define GB_MF_ORDER_HELD (1u << 11) /* WAKING: its order on is kept back */
+
 /* The bits that a caller keeps when it resolves the others anew from a configuration.
  * Losing them (as a checkpoint does) costs one repeated order or message, no more. */
-#define GB_MF_REMEMBERED (GB_MF_WAKE_ASKED | GB_MF_ON_ASKED | GB_MF_FROM_OFF)
+#define GB_MF_REMEMBERED                                                               \
+    (GB_MF_WAKE_ASKED | GB_MF_ON_ASKED | GB_MF_FROM_OFF | GB_MF_ORDER_HELD)
 
 /* Durations that rule a machine, resolved from the directives of its balancers. */
 typedef struct gb_rules_t {
@@ -56,7 +60,8 @@ typedef struct gb_machine_t {
     int64_t entered_at_us;
     int64_t deadline_at_us; /* GB_NEVER_US: none */
     int64_t wake_at_us;     /* WAKING and then ON: when its wake order was given;
-                             * 0: none of ours was, or it was called off */
+                             * 0: none of ours was, or it was called off, or it is
+                             * kept back (GB_MF_ORDER_HELD) */
     int64_t retry_at_us;    /* FAILED: when to try again; else GB_NEVER_US */
     uint64_t wakes, sleeps; /* counted when they came true */
     uint64_t failures;      /* wakes that failed */
@@ -87,6 +92,15 @@ void gb_state_init(gb_machine_t *machine, int64_t first_guess_us, int64_t now_us
  * Caller: keeper's watchdog thread or a simulator; no lock. */
 uint32_t gb_state_apply(gb_machine_t *machine, gb_event_e event,
                         const gb_rules_t *rules, int64_t now_us, const char *why);
+
+/* The order on that came out for a machine that is WAKING now is not given (a pause):
+ * until it is let go the machine has no deadline, and it has not been ordered.  Then
+ * its time begins, the boot time that is learned and the deadline, and it has to be
+ * ordered if release says so; false also when no order was kept back.  Caller as
+ * above. */
+void gb_state_hold_order(gb_machine_t *machine);
+bool gb_state_release_order(gb_machine_t *machine, const gb_rules_t *rules,
+                            int64_t now_us);
 
 /* Is the pair (state, event) in the table? */
 bool gb_state_listed(gb_state_e state, gb_event_e event);

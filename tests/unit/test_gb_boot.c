@@ -3,7 +3,10 @@
  * test_gb_boot.c - learned boot times.
  */
 #include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "core/gb_boot.h"
 
@@ -78,6 +81,77 @@ START_TEST(what_can_be_no_boot_time_is_ignored)
 }
 END_TEST
 
+/* A file system check among ordinary boots. */
+START_TEST(one_outlier_spoils_neither_the_median_nor_a_full_ring_s_p95)
+{
+    gb_boot_t boot;
+
+    gb_boot_init(&boot, 120 * S);
+    for (int i = 0; i < GB_BOOT_KEPT; i++) {
+        gb_boot_learn(&boot, i == 17 ? 2400 * S : (60 + i % 10) * S);
+        ck_assert_int_le(gb_boot_quantile(&boot, 500), 69 * S);
+    }
+    ck_assert_int_le(gb_boot_quantile(&boot, 950), 69 * S); /* the second worst */
+    ck_assert_int_eq(gb_boot_quantile(&boot, 1000), 2400 * S);
+    gb_boot_learn(&boot, 2400 * S);
+    ck_assert_int_eq(gb_boot_quantile(&boot, 950), 2400 * S); /* two are none */
+    ck_assert_int_le(gb_boot_quantile(&boot, 500), 69 * S);
+}
+END_TEST
+
+static uint64_t dice;
+
+static int64_t delayed_boot_us(void) /* 5 s, and a random delay of 0-120 s */
+{
+    dice ^= dice << 13;
+    dice ^= dice >> 7;
+    dice ^= dice << 17;
+    return 5 * S + (int64_t)(dice % (uint64_t)(120 * S));
+}
+
+/* How many of the next 1,000 boots take no longer than was expected before each. */
+static uint32_t covered_permille(gb_boot_t *boot, bool learn)
+{
+    uint32_t covered = 0;
+
+    for (int i = 0; i < 1000; i++) {
+        int64_t took_us = delayed_boot_us();
+
+        covered += took_us <= gb_boot_quantile(boot, 950);
+        if (learn) {
+            gb_boot_learn(boot, took_us);
+        }
+    }
+    return covered;
+}
+
+START_TEST(a_random_delay_is_learned_within_twenty_boots)
+{
+    const char *given = getenv("GB_SEED");
+    uint64_t at_twenty = 0;
+    enum { WORLDS = 50 };
+
+    dice = (given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL)) * 2 + 1;
+    printf("test_gb_boot: GB_SEED=%llu\n", (unsigned long long)(dice / 2));
+    fflush(stdout);
+    for (int i = 0; i < 100; i++) {
+        (void)delayed_boot_us(); /* small seeds need some turns */
+    }
+    for (int world = 0; world < WORLDS; world++) {
+        gb_boot_t boot;
+
+        gb_boot_init(&boot, 30 * S); /* far too short a guess */
+        for (int i = 0; i < 20; i++) {
+            gb_boot_learn(&boot, delayed_boot_us());
+        }
+        at_twenty += covered_permille(&boot, false);
+        ck_assert_uint_ge(covered_permille(&boot, true), 900);
+    }
+    /* What twenty have shown covers 19 of 21, taken over many machines. */
+    ck_assert_uint_ge(at_twenty / WORLDS, 860);
+}
+END_TEST
+
 START_TEST(the_oldest_is_forgotten_first)
 {
     gb_boot_t boot;
@@ -131,6 +205,8 @@ Suite *gb_boot_suite(void)
     tcase_add_test(tc, quantiles_are_nearest_ranks);
     tcase_add_test(tc, few_measurements_do_not_hide_the_first_guess);
     tcase_add_test(tc, what_can_be_no_boot_time_is_ignored);
+    tcase_add_test(tc, one_outlier_spoils_neither_the_median_nor_a_full_ring_s_p95);
+    tcase_add_test(tc, a_random_delay_is_learned_within_twenty_boots);
     tcase_add_test(tc, the_oldest_is_forgotten_first);
     tcase_add_test(tc, a_ring_that_a_file_made_up_does_no_harm);
     tcase_add_test(tc, delays_are_added_up_to_the_end_of_time);

@@ -470,6 +470,21 @@ END_TEST
 
 /* -------------------------------------------------------------------------- claims */
 
+START_TEST(an_order_that_a_pause_kept_back_is_still_kept_back)
+{
+    gb_saved_t saved = sample(0);
+    gb_machine_t m;
+
+    gb_state_init(&saved.machine, 60 * S, NOW);
+    saved.machine.state = GB_ST_WAKING;
+    gb_state_hold_order(&saved.machine);
+    gb_state_init(&m, 60 * S, NOW);
+    gb_checkpoint_claim(&saved, &m, NOW);
+    ck_assert(m.flags & GB_MF_ORDER_HELD);
+    ck_assert_uint_eq(m.state, GB_ST_WAKING);
+}
+END_TEST
+
 START_TEST(a_claim_is_a_claim)
 {
     for (uint32_t s = 0; s < GB_ST_COUNT; s++) {
@@ -486,7 +501,9 @@ START_TEST(a_claim_is_a_claim)
         gb_checkpoint_claim(&saved, &m, NOW);
         ck_assert_uint_eq(m.state,
                           s == GB_ST_ON || s == GB_ST_DRAINING ? GB_ST_UNKNOWN : s);
-        ck_assert_uint_eq(m.flags, GB_MF_CAN_WAKE);
+        /* WAKING without a deadline is one whose order was kept back. */
+        ck_assert_uint_eq(m.flags,
+                          GB_MF_CAN_WAKE | (s == GB_ST_WAKING ? GB_MF_ORDER_HELD : 0));
         ck_assert_uint_eq(m.rungs_wake, 2);
         ck_assert_uint_eq(m.verdict, GB_VERDICT_NONE);
         ck_assert_uint_eq(m.proof, GB_PROOF_NONE);
@@ -541,6 +558,7 @@ Suite *gb_checkpoint_suite(void)
 
     tc = tcase_create("claims");
     tcase_add_test(tc, a_claim_is_a_claim);
+    tcase_add_test(tc, an_order_that_a_pause_kept_back_is_still_kept_back);
     tcase_add_test(tc, results_have_names);
     suite_add_tcase(suite, tc);
     return suite;

@@ -686,6 +686,38 @@ START_TEST(a_pause_keeps_orders_back_until_it_ends)
 }
 END_TEST
 
+START_TEST(what_a_pause_kept_back_is_timed_from_its_order)
+{
+    fleet_setup(3);
+    put(1, GB_ST_ASLEEP);
+    put(2, GB_ST_ASLEEP);
+    senses[1].proof = senses[2].proof = GB_PROOF_OFF;
+    fleet.paused = true;
+    tick();
+    gb_fleet_event(&fleet, 1, GB_EV_OPERATOR_WAKE, now_us, NULL);
+    gb_fleet_event(&fleet, 2, GB_EV_OPERATOR_WAKE, now_us, NULL);
+    ck_assert_uint_eq(machines[1].state, GB_ST_WAKING);
+    ck_assert_int_eq(machines[1].wake_at_us, 0);
+    /* No order, no failure, however long the pause is. */
+    tick_for(3600 * SEC, 0);
+    ck_assert_uint_eq(machines[1].state, GB_ST_WAKING);
+    ck_assert_uint_eq(machines[1].failures, 0);
+    senses[2].admin_held = true; /* the administrator's: nobody will order it */
+    tick();
+    ck_assert_int_ne(machines[2].deadline_at_us, GB_NEVER_US);
+    fleet.paused = false;
+    tick();
+    ck_assert_uint_eq(acts_of(1), GB_ACT_ORDER_ON);
+    ck_assert_uint_eq(acts_of(2), 0);
+    ck_assert_int_eq(machines[1].wake_at_us, now_us);
+    ck_assert_int_ne(machines[1].deadline_at_us, GB_NEVER_US);
+    senses[1].verdict = GB_VERDICT_GOOD;
+    tick();
+    ck_assert(acts_of(1) & GB_ACT_LEARN_BOOT);
+    ck_assert_int_eq(now_us - machines[1].wake_at_us, TICK_US);
+}
+END_TEST
+
 START_TEST(a_machine_that_was_given_up_is_woken_a_few_at_a_time)
 {
     uint32_t i;
@@ -912,6 +944,7 @@ Suite *gb_fleet_suite(void)
     tcase_add_test(tcase, with_everything_down_what_is_off_is_woken);
     tcase_add_test(tcase, observing_orders_nothing_and_says_what_it_would_do);
     tcase_add_test(tcase, a_pause_keeps_orders_back_until_it_ends);
+    tcase_add_test(tcase, what_a_pause_kept_back_is_timed_from_its_order);
     tcase_add_test(tcase, a_machine_that_was_given_up_is_woken_a_few_at_a_time);
     tcase_add_test(tcase, the_operators_sleep_is_refused_at_the_floor);
     tcase_add_test(tcase, commands_before_the_first_tick_are_safe);

@@ -1,0 +1,71 @@
+"""Boot times are learned from the order that was really given, and are kept whatever
+ends: the keeper, a configuration, httpd."""
+
+import os
+import signal
+import time
+
+from proxy import wait
+from room import HostSpec
+
+
+def boot(proxy, url):
+    return proxy.member(url)["boot_s"]
+
+
+def cycle(proxy, url):
+    """To sleep and awake again by command."""
+    assert proxy.ctl("sleep", url).returncode == 0
+    proxy.wait_state(url, "asleep", 20)
+    assert proxy.ctl("wake", url).returncode == 0
+    proxy.wait_state(url, "on", 20)
+
+
+def new_keeper(proxy, before):
+    wait(lambda: proxy.keeper_pid() not in (0, before), 5, "another keeper")
+
+
+def test_learned_times_survive_whatever_ends(site):
+    room, proxy = site([HostSpec("web%d" % i, capacity=4, boot_s=0.5, shutdown_s=0.2)
+                        for i in (1, 2)])
+    proxy.allow(r"GB0308")
+    url = room["web2"].url
+    assert proxy.ctl("wake", room["web1"].url).returncode == 0
+    proxy.wait_state(url, "asleep", 30)
+
+    # Paused, it is not ordered: what it waits for the resumption is no boot time.
+    assert proxy.ctl("pause").returncode == 0
+    assert proxy.ctl("wake", url).returncode == 0
+    proxy.wait_state(url, "waking", 5)
+    keeper = proxy.keeper_pid()
+    os.kill(keeper, signal.SIGKILL)  # nor does the next keeper order it
+    new_keeper(proxy, keeper)
+    time.sleep(4)
+    assert not room["web2"].powered()
+    assert proxy.ctl("resume").returncode == 0
+    proxy.wait_state(url, "on", 15)
+    first = boot(proxy, url)
+    assert first["count"] == 1 and 0.5 <= first["p50"] < 4, first
+
+    proxy.graceful()
+    wait(lambda: len(proxy.keeper_pids()) == 1 and boot(proxy, url) == first, 10,
+         lambda: "kept over a graceful restart: %s" % boot(proxy, url))
+
+    # A keeper that is killed as soon as it has learned, and then all of httpd.
+    cycle(proxy, url)
+    keeper = proxy.keeper_pid()
+    os.kill(keeper, signal.SIGKILL)
+    new_keeper(proxy, keeper)
+    assert boot(proxy, url)["count"] == 2
+    cycle(proxy, url)
+    time.sleep(1)  # far less than the 10 s between two checkpoints
+    learned = boot(proxy, url)
+    assert learned["count"] == 3, learned
+    proxy.kill_all()
+    os.remove(proxy.path("run", "httpd.pid"))
+    proxy.start()
+    assert boot(proxy, url) == learned
+
+    proxy.stop()
+    proxy.start()
+    assert boot(proxy, url) == learned
