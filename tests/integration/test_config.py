@@ -683,6 +683,15 @@ def test_the_ten_lines_pass(config):
     assert status == 0, output
 
 
+def test_the_example_of_scaling_to_zero_passes_and_leaves_nothing_out(config):
+    text = read_conf("scale-to-zero.conf")
+    status, output, _ = config.test(text)
+    assert status == 0 and output == "Syntax OK\n", output
+    for name in ("GreenHold", "GreenQueue", "GreenWakeIgnore", "GreenSlowStart",
+                 "GreenOutlier", "GreenSticky", "GreenHardOff", "GreenBmcCA"):
+        assert re.search(r"^ *%s " % name, text, flags=re.M), name
+
+
 @pytest.mark.parametrize("uncomment", [False, True], ids=["as-shipped", "uncommented"])
 def test_the_packaged_configuration_passes(config, uncomment):
     text = read_conf("proxy_greenbalance.conf")

@@ -5,7 +5,7 @@ import subprocess
 import time
 
 from conftest import QUICK
-from proxy import ROOT, wait
+from proxy import ROOT, Proxy, wait
 
 LOAD = os.path.join(ROOT, "build", "rig", "load")
 
@@ -50,3 +50,13 @@ def test_sessions_wait_is_added_to_the_drain_time(site):
         assert proxy.states()[url] == "draining"
     finally:
         assert generator.wait(timeout=30) == 0
+
+
+def test_members_of_one_redfish_service_are_one_machine(base):
+    """However its URL is written; machine= is not needed for it."""
+    with Proxy(str(base / "proxy"), policy_on="off", members=[
+            ("http://127.0.0.1:9", "redfish=https://Localhost:443/redfish/v1/Systems/1/"),
+            ("http://127.0.0.2:9", "redfish=HTTPS://localhost/redfish/v1/Systems/1"),
+            ("http://127.0.0.3:9", "redfish=https://localhost/redfish/v1/Systems/2")]) as proxy:
+        machines = [member["machine"] for member in proxy.members_status().values()]
+    assert machines[0] == machines[1] != machines[2]
