@@ -3,13 +3,16 @@
  * One client's connection to a simulated server.
  *
  * READ_HEAD -> READ_BODY -> SERVICE or PAUSE -> WRITE -> READ_HEAD ... A connection
- * has one timer: the end of its service or pause, or the next piece of a slow body. */
+ * has one timer: the end of its service or pause, or the next piece of a slow body.
+ * With ?events= it goes from WRITE to EVENT and back until all events are sent; with
+ * Upgrade: websocket it ends in ECHO. */
 #include "connection.h"
 
 #include "clock.h"
 #include "fault.h"
 #include "http1.h"
 #include "number.h"
+#include "websocket.h"
 
 #include <inttypes.h>
 #include <signal.h>
@@ -27,7 +30,7 @@
 #define SLOW_BODY_BYTES  65536
 #define BYTES_MAX        (1L << 40)
 
-typedef enum { READ_HEAD, READ_BODY, SERVICE, PAUSE, WRITE } phase_t;
+typedef enum { READ_HEAD, READ_BODY, SERVICE, PAUSE, WRITE, EVENT, ECHO } phase_t;
 
 typedef struct {
     char method[16];
@@ -36,6 +39,10 @@ typedef struct {
     double ms;   /* service time asked for; below 0: the server's own */
     double slow; /* seconds to trickle the body over */
     long bytes;  /* size of the body asked for; below 0: as it comes */
+    long events; /* server-sent events that are left; below 0: none were asked for */
+    double every_ms;    /* between them */
+    char session[32];   /* name of the cookie to set; empty: none */
+    char websocket[64]; /* its key; empty: no upgrade */
 } request_t;
 
 struct connection {
@@ -43,6 +50,7 @@ struct connection {
     job_t job;
     host_t *host;
     stream_t stream;
+    uint64_t number; /* counted from the server's start */
     phase_t phase;
     uint32_t interest;
     request_t request;
@@ -119,6 +127,7 @@ void connection_open(host_t *host, int fd)
         return;
     }
     c->host = host;
+    c->number = ++host->accepted;
     c->interest = event.events;
     if (!stream_open(&c->stream, fd, host->tls)) {
         free(c);
@@ -143,6 +152,23 @@ static const char *reason_of(int status)
     }
 }
 
+/* The fields that every response has; c->head holds `at` bytes. Returns how many. */
+static size_t add_common(connection_t *c, size_t at)
+{
+    const request_t *request = &c->request;
+    char cookie[128] = "";
+
+    if (request->session[0]) {
+        snprintf(cookie, sizeof cookie, "Set-Cookie: %s=s.%s; Path=/\r\n",
+                 request->session, c->host->name);
+    }
+    return (size_t)snprintf(c->head + at, sizeof c->head - at,
+                            "X-Served-By: %s\r\nX-Connection: %ld.%" PRIu64
+                            "\r\n%sConnection: %s\r\n\r\n",
+                            c->host->name, (long)getpid(), c->number, cookie,
+                            request->keep_alive ? "keep-alive" : "close");
+}
+
 /* Prepares the response whose body begins with c->text. */
 static void respond(connection_t *c, int status)
 {
@@ -161,11 +187,9 @@ static void respond(connection_t *c, int status)
     }
     length = snprintf(c->head, sizeof c->head,
                       "HTTP/1.1 %d %s\r\nContent-Type: text/plain\r\n"
-                      "Content-Length: %" PRIu64 "\r\nX-Served-By: %s\r\n"
-                      "Connection: %s\r\n\r\n",
-                      status, reason_of(status), body_bytes, c->host->name,
-                      request->keep_alive ? "keep-alive" : "close");
-    c->head_length = (size_t)length;
+                      "Content-Length: %" PRIu64 "\r\n",
+                      status, reason_of(status), body_bytes);
+    c->head_length = (size_t)length + add_common(c, (size_t)length);
     c->total = c->head_length;
     if (strcmp(request->method, "HEAD") != 0) {
         c->total += body_bytes;
@@ -194,14 +218,14 @@ static void respond_bad(connection_t *c, int status, const char *text)
 static void respond_stats(connection_t *c)
 {
     const service_t *s = &c->host->service;
-    char text[256];
+    char text[320];
 
     snprintf(text, sizeof text,
              "{\"served\": %" PRIu64 ", \"in_flight\": %d, \"queued\": %d, "
              "\"max_in_flight\": %d, \"refused\": %" PRIu64 ", \"abandoned\": %" PRIu64
-             "}",
+             ", \"accepted\": %" PRIu64 "}",
              s->served, s->busy + s->queued, s->queued, s->max_in_flight, s->refused,
-             s->abandoned);
+             s->abandoned, c->host->accepted);
     respond_text(c, 200, text);
 }
 
@@ -212,6 +236,55 @@ static void respond_served(connection_t *c)
 
     c->text_length = (size_t)length;
     respond(c, 200);
+}
+
+/* The next server-sent event as a chunk, or the last chunk. */
+static void prepare_event(connection_t *c)
+{
+    char event[64];
+    int length = snprintf(event, sizeof event, "data: %ld left\n\n", c->request.events);
+
+    if (c->request.events == 0) {
+        length = snprintf(c->text, sizeof c->text, "0\r\n\r\n");
+    }
+    else {
+        length =
+            snprintf(c->text, sizeof c->text, "%x\r\n%s\r\n", (unsigned)length, event);
+    }
+    c->text_length = (size_t)length;
+    c->head_length = 0;
+    c->sent = 0;
+    c->total = c->text_length;
+    c->phase = WRITE;
+}
+
+static void respond_events(connection_t *c)
+{
+    int length = snprintf(c->head, sizeof c->head,
+                          "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+                          "Cache-Control: no-store\r\nTransfer-Encoding: chunked\r\n");
+    size_t head_length = (size_t)length + add_common(c, (size_t)length);
+
+    prepare_event(c);
+    c->head_length = head_length;
+    c->total += head_length;
+}
+
+static void respond_upgrade(connection_t *c)
+{
+    char accept[WEBSOCKET_ACCEPT_BYTES];
+    int length;
+
+    websocket_accept(c->request.websocket, accept);
+    length = snprintf(c->head, sizeof c->head,
+                      "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+                      "Connection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
+                      accept);
+    c->head_length = (size_t)length;
+    c->text_length = 0;
+    c->sent = 0;
+    c->total = c->head_length;
+    c->phase = WRITE;
 }
 
 static void respond_health(connection_t *c)
@@ -254,6 +327,16 @@ static bool parse_query(request_t *request, char *query)
         else if (strncmp(pair, "slow=", 5) == 0) {
             good = number_parse_double(pair + 5, 0, 3600, &request->slow);
         }
+        else if (strncmp(pair, "events=", 7) == 0) {
+            good = number_parse_long(pair + 7, 1, 1000000, &request->events);
+        }
+        else if (strncmp(pair, "every=", 6) == 0) {
+            good = number_parse_double(pair + 6, 1, 3600e3, &request->every_ms);
+        }
+        else if (strncmp(pair, "session=", 8) == 0) {
+            good = strlen(pair + 8) < sizeof request->session;
+            snprintf(request->session, sizeof request->session, "%.31s", pair + 8);
+        }
         if (!good) {
             return false;
         }
@@ -275,6 +358,8 @@ static bool parse_request(connection_t *c, size_t head_length)
     memset(request, 0, sizeof *request);
     request->ms = -1;
     request->bytes = -1;
+    request->events = -1;
+    request->every_ms = 100;
     if (line_length >= sizeof line) {
         return false;
     }
@@ -292,6 +377,12 @@ static bool parse_request(connection_t *c, size_t head_length)
     if (http1_header(c->input, head_length, "Connection", value, sizeof value)) {
         request->keep_alive = minor > 0 ? !http1_list_has(value, "close")
                                         : http1_list_has(value, "keep-alive");
+    }
+    if (http1_header(c->input, head_length, "Upgrade", value, sizeof value) &&
+        http1_list_has(value, "websocket") &&
+        !http1_header(c->input, head_length, "Sec-WebSocket-Key", request->websocket,
+                      sizeof request->websocket)) {
+        return false;
     }
     return http1_body_begin(&c->body, c->input, head_length, HTTP1_NO_BODY) &&
            (!query || parse_query(request, query));
@@ -457,6 +548,17 @@ static const char *next_piece(const connection_t *c, uint64_t until, size_t *len
 
 static bool finish_response(connection_t *c)
 {
+    if (c->request.websocket[0]) {
+        c->phase = ECHO;
+        return true;
+    }
+    if (c->request.events > 0) {
+        c->request.events--;
+        c->phase = EVENT;
+        timers_arm(&c->host->timers, &c->timer,
+                   clock_now_us() + (int64_t)(c->request.every_ms * 1000));
+        return true;
+    }
     release_job(c, true);
     if (!c->request.keep_alive) {
         close_connection(c);
@@ -493,6 +595,28 @@ static bool run_write(connection_t *c)
     return false;
 }
 
+/* Sends back each frame that has come. False: nothing for now, or it is gone. */
+static bool run_echo(connection_t *c)
+{
+    char reply[WEBSOCKET_REPLY_BYTES];
+    size_t used, length;
+    websocket_result_t result =
+        websocket_frame(c->input, c->input_length, &used, reply, &length);
+
+    if (result == WEBSOCKET_MORE) {
+        return read_more(c);
+    }
+    drop_input(c, used);
+    /* So short that the socket of a client that reads always takes it. */
+    if (result == WEBSOCKET_BAD ||
+        (length && stream_write(&c->stream, reply, length) != (ssize_t)length) ||
+        result == WEBSOCKET_LAST) {
+        close_connection(c);
+        return false;
+    }
+    return true;
+}
+
 /* Goes on until the connection has to wait for something, or is gone. */
 static void run(connection_t *c)
 {
@@ -509,6 +633,10 @@ static void run(connection_t *c)
         case WRITE:
             go_on = run_write(c);
             break;
+        case ECHO:
+            go_on = run_echo(c);
+            break;
+        case EVENT:
         case SERVICE:
         case PAUSE:
             listen_for(c, 0);
@@ -535,8 +663,17 @@ void connection_timer(rig_timer_t *timer)
 {
     connection_t *c = (connection_t *)timer;
 
-    if (c->phase == SERVICE) {
+    if (c->phase == SERVICE && c->request.websocket[0]) {
+        respond_upgrade(c);
+    }
+    else if (c->phase == SERVICE && c->request.events > 0) {
+        respond_events(c);
+    }
+    else if (c->phase == SERVICE) {
         respond_served(c);
+    }
+    else if (c->phase == EVENT) {
+        prepare_event(c);
     }
     else if (c->phase == PAUSE) {
         respond_health(c);

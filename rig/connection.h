@@ -17,6 +17,7 @@ typedef struct {
     double service_ms;  /* mean */
     bool exponential;   /* service times; otherwise all are the same */
     int epoll_fd;
+    uint64_t accepted; /* connections */
     dice_t dice;
     timers_t timers;
     service_t service;
