@@ -180,6 +180,15 @@ static void take_machine(apr_pool_t *p, mgb_member_report_t *member,
     member->last_error = copy_text(p, m->last_error, sizeof(m->last_error));
 }
 
+static uint32_t capacity_in_force(const mgb_shared_t *sh, const mgb_member_t *member)
+{
+    gb_pick_table_t *table = MGB_TABLE(sh, member->balancer);
+    uint32_t position = __atomic_load_n(&member->position, __ATOMIC_ACQUIRE);
+
+    return position < table->size ? gb_pick_read(table, position).capacity
+                                  : member->capacity;
+}
+
 static void take_member(apr_pool_t *p, mgb_member_report_t *member,
                         const mgb_shared_t *sh, int64_t now_us)
 {
@@ -188,6 +197,10 @@ static void take_member(apr_pool_t *p, mgb_member_report_t *member,
 
     member->url = copy_text(p, from->name, sizeof(from->name));
     member->capacity = from->capacity;
+    member->capacity_in_force = capacity_in_force(sh, from);
+    if (__atomic_load_n(&from->ejected, __ATOMIC_ACQUIRE)) {
+        member->ejected_s = seconds_between(now_us, from->ejected_until_us);
+    }
     member->curve = from->curve;
     member->health = from->health.verdict;
     member->probe_error = copy_text(p, from->probe_error, sizeof(from->probe_error));

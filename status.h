@@ -36,6 +36,8 @@ typedef struct mgb_member_report_t {
     gb_proof_e proof;
     double since_s; /* how long it has been in its state */
     uint32_t in_flight, capacity;
+    uint32_t capacity_in_force; /* less than `capacity` during slow start */
+    double ejected_s;           /* until it is let in again; 0: it is not taken out */
     gb_curve_t curve;
     uint64_t requests, errors; /* errors: 5xx of the server's own or for its failure */
     mgb_power_report_t power;

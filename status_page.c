@@ -206,6 +206,22 @@ static const char *machine_note(apr_pool_t *p, const mgb_member_report_t *member
     return strcmp(member->machine, member->url) ? html(p, member->machine) : "";
 }
 
+/* What a visitor would wonder about: no requests, or fewer than there is room for. */
+static const char *share_note(apr_pool_t *p, const mgb_member_report_t *member)
+{
+    if (member->ejected_s > 0) {
+        return apr_psprintf(p,
+                            "<small class=\"bad\">taken out: requests to it failed; "
+                            "%s left</small>",
+                            duration(p, member->ejected_s));
+    }
+    if (member->state == GB_ST_ON && member->capacity_in_force < member->capacity) {
+        return apr_psprintf(p, "<small>slow start: %u of %u</small>",
+                            member->capacity_in_force, member->capacity);
+    }
+    return "";
+}
+
 static void add_errors(apr_array_header_t *text, const mgb_member_report_t *member)
 {
     mgb_report_add(text, "<td data-label=\"Last error\">");
@@ -236,12 +252,12 @@ static void add_member(apr_array_header_t *text, const mgb_member_report_t *memb
                    mgb_report_proof(member->proof));
     mgb_report_add(
         text,
-        "<td class=\"n\" data-label=\"In flight\">%u of %u</td>"
+        "<td class=\"n\" data-label=\"In flight\">%u of %u%s</td>"
         "<td class=\"n\" data-label=\"Requests\">%" PRIu64 "<small>%" PRIu64
         " errors</small></td>"
         "<td class=\"n\" data-label=\"Watts\">%.1f<small>%s%s%s, %s</small></td>",
-        member->in_flight, member->capacity, member->requests, member->errors,
-        member->power.watts, mgb_report_source(member->power.source),
+        member->in_flight, member->capacity, share_note(p, member), member->requests,
+        member->errors, member->power.watts, mgb_report_source(member->power.source),
         member->measured_by ? " by " : "",
         member->measured_by ? html(p, member->measured_by) : "",
         energy(p, member->power.joules));

@@ -66,6 +66,8 @@ static void json_member(gb_json_t *json, const mgb_member_report_t *member)
     json_text(json, "reverse_health", mgb_report_proof(member->proof));
     json_count(json, "in_flight", member->in_flight);
     json_count(json, "capacity", member->capacity);
+    json_count(json, "capacity_in_force", member->capacity_in_force);
+    json_number(json, "ejected_s", member->ejected_s, 3);
     json_count(json, "requests", member->requests);
     json_count(json, "errors", member->errors);
     json_number(json, "watts", member->power.watts, 1);
