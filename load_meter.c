@@ -28,6 +28,7 @@ typedef struct flight_t {
     request_rec *r;
     uint32_t slot; /* GB_NO_INDEX: nowhere */
     bool elected;  /* by our method; the scheme handler has not seen it yet */
+    bool no_cache; /* r->no_cache was set before the attempt */
     int64_t entered_at_us;
 } flight_t;
 
@@ -148,6 +149,7 @@ bool mgb_meter_enter(request_rec *r, mgb_context_t *ctx, uint32_t slot, bool sti
     }
     flight->slot = slot;
     flight->elected = !sticky;
+    flight->no_cache = r->no_cache != 0;
     flight->entered_at_us = mgb_now_us();
     __atomic_fetch_add(&ctx->shared->cells[slot].arrivals, 1, __ATOMIC_RELAXED);
     return true;
@@ -214,21 +216,32 @@ static int answered_with(const char *status_line)
     return status;
 }
 
-/* While post_request runs, r->status is what the scheme handler returned: OK when the
- * backend's answer was passed on, DONE when it broke off, else an error made here.  The
- * backend's own status then stands in r->status_line alone. */
-static gb_outcome_e outcome_of(const proxy_worker *worker, const request_rec *r)
+/* mod_proxy forbids to cache an answer that the backend broke off, or did not go on
+ * with in time; no other trace of it is left by now.  It words its own 502 so. */
+static bool is_proxys_error(const flight_t *flight, const request_rec *r)
+{
+    return (r->no_cache && !flight->no_cache) ||
+           (r->status >= 500 && apr_table_get(r->notes, "error-notes"));
+}
+
+/* While post_request runs, r->status is an error that the scheme handler returned, else
+ * the backend's own, which stands in r->status_line, too. */
+static gb_outcome_e outcome_of(const proxy_worker *worker, const request_rec *r,
+                               const flight_t *flight)
 {
     int answered = answered_with(r->status_line);
 
+    if (r->status < 400 && is_tunnel(worker, r)) {
+        return GB_OUT_TUNNEL;
+    }
     if (r->connection->aborted) {
         return GB_OUT_ABORTED;
     }
-    if (r->status == OK) {
-        return is_tunnel(worker, r) ? GB_OUT_TUNNEL : outcome_of_class(answered);
-    }
-    if (r->status == DONE) {
+    if (is_proxys_error(flight, r) || r->status == DONE) {
         return GB_OUT_GATEWAY;
+    }
+    if (r->status == OK) {
+        return outcome_of_class(answered);
     }
     if (r->status == answered || r->status < 500) {
         return outcome_of_class(r->status); /* ProxyErrorOverride, or a bad request */
@@ -276,7 +289,7 @@ static int meter_post_request(proxy_worker *worker, proxy_balancer *balancer,
                          mgb_now_us(), __ATOMIC_RELAXED);
     }
     if (flight && r->status != SUSPENDED) {
-        finish(flight, outcome_of(worker, r));
+        finish(flight, outcome_of(worker, r, flight));
     }
     return DECLINED;
 }
