@@ -1,46 +1,18 @@
 """Orders that are lost, BMCs that hang, boots that fail: the ladder goes on, another
 server is woken, requests still succeed, and the reason is on the page."""
 
-import json
-import os
-import subprocess
-
-from conftest import QUICK
-from proxy import ROOT, wait
-from room import HostSpec
-
-LOAD = os.path.join(ROOT, "build", "rig", "load")
-FAST_LADDER = QUICK.replace("GreenWake timeout=8s retry=1s", "GreenWake timeout=4s retry=1s")
-
-
-def start_load(proxy, *arguments):
-    return subprocess.Popen([LOAD, "--to", "127.0.0.1:%d" % proxy.port, *map(str, arguments)],
-                            stdout=subprocess.PIPE, text=True)
-
-
-def summary(generator):
-    return json.loads(generator.communicate(timeout=120)[0])
-
-
-def specs(count, **more):
-    values = dict(capacity=4, service_ms=50, boot_s=1.0, shutdown_s=0.3)
-    values.update(more)
-    return [HostSpec("web%d" % i, **values) for i in range(1, count + 1)]
-
-
-def sleeping(site, count, balancer=FAST_LADDER, **more):
-    room, proxy = site(specs(count, **more), balancer=balancer)
-    urls = [h.url for h in room]
-    wait(lambda: [proxy.states()[u] for u in urls[1:]] == ["asleep"] * (count - 1), 40,
-         lambda: str(proxy.states()))
-    return room, proxy, urls
+from faultkit import (FAST_LADDER, boots, orders, sleeping, specs, start_load, summary,
+                      watched)
+from proxy import wait
 
 
 def test_lost_packets_are_repeated(site):
     room, proxy, urls = sleeping(site, 2, kind="wol")
     room["web2"].fault("lost_packets", 60)
-    assert proxy.ctl("wake", urls[1]).returncode == 0
-    proxy.wait_state(urls[1], "on", 25)
+    with watched(proxy):
+        assert proxy.ctl("wake", urls[1]).returncode == 0
+        proxy.wait_state(urls[1], "on", 25)
+    assert boots(room["web2"]) == orders(room["web2"], "on") == 1
 
 
 def test_no_packet_arrives_then_the_next_rung(site):
@@ -65,6 +37,7 @@ def replaced(site, fault, value=None, **more):
     member = proxy.member(urls[1])
     assert member["last_error"], member
     assert member["failures"] >= 1
+    assert orders(room["web2"], "on") <= 6  # 4 s, one a second at most
     return room, proxy, urls, member
 
 
@@ -120,9 +93,15 @@ def test_power_button_both_ways(site):
     room, proxy, urls = sleeping(site, 2)
     proxy.allow(r"GB04", r"GB06", r"AH01114", r"AH00957", r"AH00959", r"proxy:error",
                 r"proxy_http:error")
-    room["web2"].press_button()  # on, though nobody asked
-    proxy.wait_state(urls[1], "on", 20)
-    assert proxy.ctl("wake", urls[1]).returncode == 0  # keep it on
-    room["web2"].press_button()  # off, though it should be on
-    wait(lambda: proxy.states()[urls[1]] != "on", 15, lambda: str(proxy.states()))
-    proxy.wait_state(urls[1], "on", 30)  # put right: the operator wants it on
+    with watched(proxy):
+        room["web2"].press_button()  # on, though nobody asked
+        proxy.wait_state(urls[1], "on", 20)
+        assert proxy.ctl("wake", urls[1]).returncode == 0  # keep it on
+    assert orders(room["web2"], "on") == 1  # the person's; nobody fights it
+    assert proxy.ctl("wake", urls[0]).returncode == 0
+    proxy.wait_state(urls[0], "on", 20)
+    with watched(proxy, lost=2):  # in flight when the server ends
+        room["web2"].press_button()  # off, though it should be on
+        wait(lambda: proxy.states()[urls[1]] != "on", 15, lambda: str(proxy.states()))
+        proxy.wait_state(urls[1], "on", 30)  # put right: the operator wants it on
+    assert boots(room["web2"]) == 2 and orders(room["web2"], "on") == 2
