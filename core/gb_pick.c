@@ -265,6 +265,36 @@ uint32_t gb_pick_find(gb_pick_table_t *table, const uint32_t *avoid,
                                    : find_least(table, 0, avoid, avoid_count);
 }
 
+/* Counts one in if there is still room. */
+static bool take_at(gb_pick_table_t *table, uint32_t position)
+{
+    gb_pick_record_t *record = gb_pick_records(table) + position;
+    gb_pick_record_t now = read_record(record);
+    uint32_t count = now.in_flight;
+
+    while (count < now.capacity) {
+        if (__atomic_compare_exchange_n(&record->in_flight, &count, count + 1, false,
+                                        __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+            if (count + 1 >= now.capacity) {
+                clear_bit(table, position);
+            }
+            return true;
+        }
+    }
+    clear_bit(table, position);
+    return false;
+}
+
+uint32_t gb_pick_take(gb_pick_table_t *table)
+{
+    uint32_t position;
+
+    do {
+        position = find_first(table, NULL, 0);
+    } while (position != GB_NO_INDEX && !take_at(table, position));
+    return position;
+}
+
 uint32_t gb_pick_enter(gb_pick_table_t *table, uint32_t position)
 {
     gb_pick_record_t *record = gb_pick_records(table) + position;

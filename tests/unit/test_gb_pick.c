@@ -306,6 +306,59 @@ END_TEST
 
 /* ------------------------------------------------------------------ self-repair */
 
+START_TEST(taking_fills_to_the_capacity_and_not_beyond)
+{
+    gb_pick_table_t *table = make_serving(2, 2);
+    static const uint32_t wanted[] = {0, 0, 1, 1, GB_NO_INDEX, GB_NO_INDEX};
+
+    for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
+        ck_assert_uint_eq(gb_pick_take(table), wanted[i]);
+    }
+    gb_pick_leave(table, 1);
+    ck_assert_uint_eq(gb_pick_take(table), 1);
+    gb_pick_set_gate(table, 0, GB_GATE_CLOSED);
+    gb_pick_leave(table, 0);
+    ck_assert_uint_eq(gb_pick_take(table), GB_NO_INDEX);
+    free(table);
+}
+END_TEST
+
+static void *take_often(void *arg)
+{
+    gb_pick_table_t *table = arg;
+
+    for (int i = 0; i < 50000; i++) {
+        uint32_t position = gb_pick_take(table);
+
+        if (position != GB_NO_INDEX) {
+            gb_pick_record_t record = gb_pick_read(table, position);
+
+            ck_assert_uint_le(record.in_flight, record.capacity);
+            gb_pick_leave(table, position);
+        }
+    }
+    return NULL;
+}
+
+START_TEST(taking_at_once_never_exceeds_the_capacity)
+{
+    gb_pick_table_t *table = make_serving(3, 1);
+    pthread_t threads[4];
+
+    for (int i = 0; i < 4; i++) {
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, take_often, table), 0);
+    }
+    for (int i = 0; i < 4; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    for (uint32_t i = 0; i < 3; i++) {
+        ck_assert_uint_eq(gb_pick_read(table, i).in_flight, 0);
+        ck_assert_uint_ne(gb_pick_take(table), GB_NO_INDEX); /* no bit was lost */
+    }
+    free(table);
+}
+END_TEST
+
 START_TEST(wrongly_set_bits_are_found_out)
 {
     size_t s;
@@ -822,6 +875,8 @@ Suite *gb_pick_suite(void)
     tcase_add_test(choice, closed_and_draining_gates_get_no_new_request);
     tcase_add_test(choice, appended_member_waits_for_the_sweep);
     tcase_add_test(choice, counts_never_go_below_zero);
+    tcase_add_test(repair, taking_fills_to_the_capacity_and_not_beyond);
+    tcase_add_test(repair, taking_at_once_never_exceeds_the_capacity);
     tcase_add_test(repair, wrongly_set_bits_are_found_out);
     tcase_add_test(repair, wrongly_cleared_bits_are_set_by_release_and_sweep);
     tcase_add_test(repair, damaged_header_is_no_way_out_of_the_table);
