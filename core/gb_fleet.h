@@ -83,6 +83,8 @@ typedef struct gb_pool_t {
     uint32_t wakes_at_once; /* GreenWake atonce= */
     gb_rules_t rules;
     gb_threshold_t threshold;
+    uint32_t waiting;     /* in: requests that wait for a server, or will come again */
+    int64_t service_us;   /* in: mean time that a server needs for one; 0: unknown */
     gb_policy_t memory;   /* what the policy remembers between ticks */
     int64_t ticked_at_us; /* the latest tick */
     int64_t ahead_us;     /* boot time that the policy looks ahead */
@@ -94,6 +96,13 @@ typedef struct gb_pool_t {
     uint32_t capacity_awake;
     uint32_t wanted_servers;
     char reason[GB_REASON_BYTES]; /* why that many, one sentence */
+    /* With nobody awake, what those who wait may expect: */
+    bool hopeless;         /* nobody comes, and nobody can be woken */
+    int64_t usual_boot_us; /* median boot time of the next one to be ready */
+    int64_t slow_boot_us;  /* its 95 % quantile */
+    int64_t ready_at_us;   /* when it is probably ready; GB_NEVER_US: nobody comes */
+    int64_t late_at_us;    /* and when almost certainly; or the next try after a failure
+                            */
     gb_need_t need;
     gb_tally_t tally;
 } gb_pool_t;

@@ -68,6 +68,8 @@ static void need_update(gb_tick_t *t, const gb_span_t *span)
         gb_policy_threshold(&pool->memory, &pool->threshold,
                             in_flight > UINT32_MAX ? UINT32_MAX : (uint32_t)in_flight,
                             pool->ahead_us, hold_us(pool), t->now_us);
+    gb_policy_add(&pool->need, &pool->threshold,
+                  gb_policy_waiting(pool->waiting, pool->service_us, pool->ahead_us));
     pool->need.up_capacity = plus(pool->need.up_capacity, pool->tally.spare_capacity);
     pool->need.down_capacity =
         plus(pool->need.down_capacity, pool->tally.spare_capacity);
@@ -75,20 +77,93 @@ static void need_update(gb_tick_t *t, const gb_span_t *span)
         plus(pool->need.stay_capacity, pool->tally.spare_capacity);
 }
 
+/* -------------------------------------------------------------- the outlook */
+
+/* Is it woken sooner or later, without anybody's doing? */
+static bool is_hopeful(const gb_fleet_t *fleet, uint32_t m)
+{
+    const uint32_t needed = GB_MF_CAN_WAKE | GB_MF_MANAGED;
+    const gb_machine_t *machine = &fleet->machines[m];
+
+    return (machine->flags & needed) == needed && !fleet->paused &&
+           !(machine->flags & (GB_MF_ADMIN_HELD | GB_MF_OBSERVED)) &&
+           machine->wish != GB_WISH_KEEP_OFF &&
+           (machine->state == GB_ST_ASLEEP || machine->state == GB_ST_STOPPING);
+}
+
+/* Notes the machine if it is ready sooner than what is known so far. */
+static void expect(gb_pool_t *pool, const gb_machine_t *machine, int64_t from_us,
+                   int64_t now_us)
+{
+    int64_t usual_us = gb_boot_quantile(&machine->boot, 500);
+    int64_t slow_us = gb_boot_quantile(&machine->boot, 950);
+    int64_t ready_us = gb_after_us(from_us, usual_us);
+
+    /* One that takes longer than usual may be ready at any moment. */
+    ready_us = ready_us > now_us ? ready_us : now_us;
+    if (ready_us < pool->ready_at_us || pool->ready_at_us == GB_NEVER_US) {
+        pool->usual_boot_us = usual_us;
+        pool->slow_boot_us = slow_us;
+        pool->ready_at_us = ready_us;
+        pool->late_at_us = gb_after_us(from_us, slow_us);
+    }
+}
+
+static int64_t ordered_at(const gb_machine_t *machine, int64_t now_us)
+{
+    return machine->state == GB_ST_WAKING && machine->wake_at_us > 0
+               ? machine->wake_at_us
+               : now_us;
+}
+
+/* What a request that finds nobody awake may expect: from those that come; when nobody
+ * does, from those that could be woken; else the next try of one that has failed. */
+static void outlook(gb_tick_t *t, const gb_span_t *span)
+{
+    const gb_fleet_t *fleet = t->fleet;
+    gb_pool_t *pool = &t->fleet->pools[span->pool];
+    bool coming = pool->tally.coming != 0;
+    int64_t retry_at_us = GB_NEVER_US;
+
+    pool->ready_at_us = pool->late_at_us = GB_NEVER_US;
+    for (uint32_t i = span->from; i < span->to; i++) {
+        const gb_door_t *door = gb_fleet_door_at(fleet, i);
+        const gb_machine_t *machine = &fleet->machines[door->machine];
+
+        if (!door->leads) {
+            continue;
+        }
+        if (coming ? gb_fleet_is_coming(machine) : is_hopeful(fleet, door->machine)) {
+            expect(pool, machine, ordered_at(machine, t->now_us), t->now_us);
+        }
+        if (machine->state == GB_ST_FAILED && machine->retry_at_us < retry_at_us) {
+            retry_at_us = machine->retry_at_us;
+        }
+    }
+    pool->hopeless = pool->tally.awake + pool->tally.draining == 0 &&
+                     pool->ready_at_us == GB_NEVER_US;
+    if (pool->ready_at_us == GB_NEVER_US) {
+        pool->late_at_us = retry_at_us;
+    }
+}
+
 /* Why that many servers, with figures; `tail` and `name` say what is done about it. */
 static void explain(gb_pool_t *pool, const char *tail, const char *name)
 {
     const gb_need_t *need = &pool->need;
     uint32_t wake = pool->threshold.wake_permille;
-    char spare[32] = "";
+    char spare[32] = "", waiting[32] = "";
 
     if (pool->spare != 0) {
         snprintf(spare, sizeof spare, " with %u spare", pool->spare);
     }
+    if (pool->waiting != 0) {
+        snprintf(waiting, sizeof waiting, " and %u waiting", pool->waiting);
+    }
     snprintf(pool->reason, sizeof pool->reason,
-             "load %" PRIu64 " (ahead %" PRIu64 ") needs %" PRIu64
+             "load %" PRIu64 " (ahead %" PRIu64 ")%s needs %" PRIu64
              " of capacity at %u %%%s; %" PRIu64 " awake%s%s",
-             (need->load_milli + 500) / 1000, (need->ahead_milli + 500) / 1000,
+             (need->load_milli + 500) / 1000, (need->ahead_milli + 500) / 1000, waiting,
              need->up_capacity, (wake + 5) / 10, spare, pool->tally.capacity_awake,
              tail, name);
 }
@@ -192,6 +267,14 @@ static void now_coming(const gb_fleet_t *fleet, gb_pool_t *pool, const gb_door_t
     }
 }
 
+/* Fewer than the floor, or somebody waits and nobody comes: then no dwell counts. */
+static bool is_short(const gb_pool_t *pool)
+{
+    uint32_t there = pool->tally.awake + pool->tally.coming;
+
+    return there < pool->min_awake || (there == 0 && pool->waiting != 0);
+}
+
 /* Returns whether any was told to wake; the pool's reason then names the last one. */
 static bool wake_more(gb_tick_t *t, const gb_span_t *span, wakeable_e kind)
 {
@@ -203,8 +286,7 @@ static bool wake_more(gb_tick_t *t, const gb_span_t *span, wakeable_e kind)
 
     for (i = span->from; i < span->to; i++) {
         const gb_door_t *door = gb_fleet_door_at(fleet, i);
-        bool urgent =
-            pool->panic || pool->tally.awake + pool->tally.coming < pool->min_awake;
+        bool urgent = pool->panic || is_short(pool);
 
         if (!lacks_servers(pool) || wakes_left(pool) == 0 || t->used == t->room) {
             break;
@@ -390,6 +472,7 @@ void gb_fleet_pool_decide(gb_tick_t *t, const gb_span_t *span)
     if (!woken && !pool->panic) {
         explain_rest(fleet, pool);
     }
+    outlook(t, span);
 }
 
 static void explain_sleep(const gb_fleet_t *fleet, uint32_t m, gb_pool_t *pool,

@@ -308,3 +308,39 @@ gb_need_t gb_policy_threshold(gb_policy_t *policy, const gb_threshold_t *thresho
     need.stay_capacity = capacity_for(need.held_milli, (wake + low) / 2);
     return need;
 }
+
+#define SERVICE_UNKNOWN_US GB_US_PER_S
+#define BOOT_SHARE         4 /* what has waited for a boot is served in this part of it */
+
+uint32_t gb_policy_waiting(uint32_t waiting, int64_t service_us, int64_t boot_us)
+{
+    uint64_t within_us, load;
+
+    if (waiting == 0) {
+        return 0;
+    }
+    boot_us = bounded(boot_us);
+    service_us = service_us > 0 ? bounded(service_us) : SERVICE_UNKNOWN_US;
+    within_us = (uint64_t)(boot_us / BOOT_SHARE > GB_US_PER_S ? boot_us / BOOT_SHARE
+                                                              : GB_US_PER_S);
+    if ((uint64_t)service_us >= within_us) {
+        return waiting;
+    }
+    load = ((uint64_t)waiting * (uint64_t)service_us + within_us - 1) / within_us;
+    return load > 0 ? (uint32_t)load : 1;
+}
+
+static uint64_t add(uint64_t a, uint64_t b)
+{
+    return a > GB_POLICY_NEVER - b ? GB_POLICY_NEVER : a + b;
+}
+
+void gb_policy_add(gb_need_t *need, const gb_threshold_t *threshold, uint32_t load)
+{
+    uint64_t wake = threshold->wake_permille ? threshold->wake_permille : 1;
+    uint64_t more = capacity_for((uint64_t)load * 1000, wake);
+
+    need->up_capacity = add(need->up_capacity, more);
+    need->down_capacity = add(need->down_capacity, more);
+    need->stay_capacity = add(need->stay_capacity, more);
+}

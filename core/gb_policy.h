@@ -67,4 +67,15 @@ gb_need_t gb_policy_threshold(gb_policy_t *policy, const gb_threshold_t *thresho
                               uint32_t in_flight, int64_t ahead_us, int64_t hold_us,
                               int64_t now_us);
 
+/* How much load the requests that wait for a server stand for, in requests in flight.
+ * They are to be served within a quarter of the time that they wait for a boot, and at
+ * least a second: `waiting` requests of `service_us` each (not positive: unknown, one
+ * second) need waiting * service / that time at once.  At least 1 when any waits, never
+ * more than wait.  Pure.
+ *   200 waiting, 100 ms each, boot 4 s: 20;  6,000, 100 ms, 60 s: 40;  1, 100 ms: 1 */
+uint32_t gb_policy_waiting(uint32_t waiting, int64_t service_us, int64_t boot_us);
+
+/* Adds that load to a need: what wakes servers, and what keeps them from sleeping. */
+void gb_policy_add(gb_need_t *need, const gb_threshold_t *threshold, uint32_t load);
+
 #endif /* GB_POLICY_H */
