@@ -183,6 +183,9 @@ static void note(check_t *check, const mgb_answer_t *answer, int64_t now_us)
     if (gb_health_note(&member->health, answer->heard == GB_HEARD_GOOD, conf->rise,
                        conf->fall)) {
         tell(check, now_us);
+        if (check->state == GB_ST_WAKING) {
+            mgb_loop_break(check->keeper->loop); /* requests may wait for it */
+        }
     }
 }
 

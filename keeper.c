@@ -222,6 +222,7 @@ static void keeper_run(mgb_keeper_t *keeper, pid_t parent)
 {
     mgb_header_t *header = keeper->shared->header;
     int64_t next_us = mgb_now_us();
+    bool early = false;
     apr_status_t rv;
 
     if (header->keeper_beat_at_us) {
@@ -235,14 +236,15 @@ static void keeper_run(mgb_keeper_t *keeper, pid_t parent)
     while (!stop_wanted && getppid() == parent) {
         int64_t now_us = mgb_now_us();
 
-        if (now_us >= next_us) {
+        if (now_us >= next_us || early) {
             header->keeper_beat_at_us = now_us;
             mgb_watchdog_tick(keeper, now_us);
             apr_pool_clear(keeper->ptick);
             /* A tick that was missed (suspended machine) is not made up for. */
             next_us = now_us + MGB_TICK_US;
         }
-        mgb_loop_run(keeper->loop, next_us);
+        /* Something that is waited for was seen: its tick does not wait. */
+        early = mgb_loop_run(keeper->loop, next_us);
     }
     rv = mgb_checkpoint_save(keeper->shared, keeper->ctx->conf->state_dir);
     if (rv != APR_SUCCESS) {

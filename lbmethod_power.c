@@ -241,6 +241,21 @@ static proxy_worker *elect(mgb_context_t *ctx, gb_pick_table_t *table,
     return NULL;
 }
 
+/* What the waiting room has counted in for this request already. */
+static proxy_worker *find_claimed(mgb_context_t *ctx, request_rec *r)
+{
+    uint32_t slot = mgb_meter_claimed(r);
+    proxy_worker *worker = slot != GB_NO_INDEX ? mgb_members_worker(ctx, slot) : NULL;
+    bool usable;
+
+    if (slot == GB_NO_INDEX) {
+        return NULL;
+    }
+    usable = worker && PROXY_WORKER_IS_USABLE(worker);
+    mgb_meter_use_claim(r, ctx, usable);
+    return usable ? worker : NULL;
+}
+
 static proxy_worker *find_power(proxy_balancer *balancer, request_rec *r)
 {
     mgb_context_t *ctx = mgb_context;
@@ -273,7 +288,10 @@ static proxy_worker *find_power(proxy_balancer *balancer, request_rec *r)
     if (known->strangers && !table->packing) {
         return find_stock(ctx, balancer, r, false);
     }
-    worker = elect(ctx, table, balancer, r, known->strangers != 0);
+    worker = find_claimed(ctx, r);
+    if (!worker) {
+        worker = elect(ctx, table, balancer, r, known->strangers != 0);
+    }
     if (!worker) {
         /* What the table says may be old: look at every worker, try those in error. */
         sweep(ctx, table, known, r->server);
@@ -312,13 +330,38 @@ static void fetch_functions(void)
     retry_worker = APR_RETRIEVE_OPTIONAL_FN(ap_proxy_retry_worker);
 }
 
+void mgb_lbmethod_look(mgb_context_t *ctx, uint32_t index, server_rec *s, bool now)
+{
+    const mgb_balancer_t *b = &APR_ARRAY_IDX(ctx->balancers, index, mgb_balancer_t);
+    gb_pick_table_t *table;
+
+    if (!seen || b->index == GB_NO_INDEX) {
+        return;
+    }
+    table = MGB_TABLE(ctx->shared, b->index);
+    if (gb_pick_sweep_due(table, SWEEP_EVERY_US, mgb_now_us()) || now) {
+        sweep(ctx, table, &seen[index], s);
+    }
+}
+
+bool mgb_lbmethod_is_ours(const proxy_balancer *balancer)
+{
+    return balancer->lbmethod && balancer->lbmethod->finder == find_power;
+}
+
 static void power_child_init(apr_pool_t *pchild, server_rec *s)
 {
-    const mgb_context_t *ctx = mgb_context;
+    if (mgb_context) {
+        mgb_lbmethod_prepare(pchild, mgb_context);
+    }
+}
+
+void mgb_lbmethod_prepare(apr_pool_t *pchild, const mgb_context_t *ctx)
+{
     apr_size_t room;
     int count;
 
-    if (!ctx || !ctx->shared || !ctx->balancers->nelts) {
+    if (!ctx->shared || !ctx->balancers->nelts) {
         return;
     }
     count = ctx->balancers->nelts;

@@ -29,6 +29,7 @@ typedef struct flight_t {
     uint32_t slot; /* GB_NO_INDEX: nowhere */
     bool elected;  /* by our method; the scheme handler has not seen it yet */
     bool no_cache; /* r->no_cache was set before the attempt */
+    bool claimed;  /* counted by the waiting room; the method has not used it yet */
     int64_t entered_at_us;
 } flight_t;
 
@@ -37,6 +38,7 @@ typedef struct flight_t {
 static void count_out(mgb_context_t *ctx, uint32_t slot)
 {
     mgb_shared_t *sh = ctx->shared;
+    uint32_t balancer = sh->members[slot].balancer;
     gb_pick_table_t *table;
     uint32_t position;
 
@@ -45,6 +47,9 @@ static void count_out(mgb_context_t *ctx, uint32_t slot)
     }
     __atomic_fetch_sub(&MGB_ROW(sh, ctx->process, slot)->in_flight, 1,
                        __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&sh->balancers[balancer].room.waiting, __ATOMIC_SEQ_CST)) {
+        mgb_waiting_serve(sh, balancer);
+    }
 }
 
 /* May a request go to a member without a place in the table?  One that a configuration
@@ -97,6 +102,11 @@ static void finish(flight_t *flight, gb_outcome_e outcome)
         return;
     }
     flight->slot = GB_NO_INDEX;
+    if (flight->claimed) { /* nothing was sent to it */
+        flight->claimed = false;
+        count_out(ctx, slot);
+        return;
+    }
     gb_meter_count(&ctx->shared->cells[slot], outcome,
                    mgb_now_us() - flight->entered_at_us);
     count_out(ctx, slot);
@@ -127,21 +137,77 @@ static flight_t *flight_of(request_rec *r)
     return ap_get_module_config(r->request_config, &greenbalance_module);
 }
 
-bool mgb_meter_enter(request_rec *r, mgb_context_t *ctx, uint32_t slot, bool sticky)
+static flight_t *flight_make(request_rec *r)
 {
     flight_t *flight = flight_of(r);
 
-    if (ctx->process == GB_NO_INDEX) {
-        return true;
-    }
     if (!flight) {
-        flight = apr_palloc(r->pool, sizeof(*flight));
+        flight = apr_pcalloc(r->pool, sizeof(*flight));
         flight->r = r;
         flight->slot = GB_NO_INDEX;
         ap_set_module_config(r->request_config, &greenbalance_module, flight);
         apr_pool_cleanup_register(r->pool, flight, flight_cleanup,
                                   apr_pool_cleanup_null);
     }
+    return flight;
+}
+
+bool mgb_meter_claim(request_rec *r, mgb_context_t *ctx, uint32_t slot,
+                     uint32_t position)
+{
+    mgb_shared_t *sh = ctx->shared;
+    gb_pick_table_t *table = MGB_TABLE(sh, sh->members[slot].balancer);
+    flight_t *flight;
+
+    if (ctx->process == GB_NO_INDEX) {
+        gb_pick_leave(table, position);
+        return false;
+    }
+    flight = flight_make(r);
+    finish(flight, GB_OUT_FAILOVER);
+    __atomic_fetch_add(&MGB_ROW(sh, ctx->process, slot)->in_flight, 1,
+                       __ATOMIC_SEQ_CST);
+    flight->slot = slot;
+    flight->claimed = true;
+    if (gb_pick_gate(table, position) != GB_GATE_OPEN) {
+        finish(flight, GB_OUT_FAILOVER);
+        return false;
+    }
+    return true;
+}
+
+uint32_t mgb_meter_claimed(request_rec *r)
+{
+    const flight_t *flight = flight_of(r);
+
+    return flight && flight->claimed ? flight->slot : GB_NO_INDEX;
+}
+
+void mgb_meter_use_claim(request_rec *r, mgb_context_t *ctx, bool use)
+{
+    flight_t *flight = flight_of(r);
+
+    if (!flight || !flight->claimed) {
+        return;
+    }
+    if (!use) {
+        finish(flight, GB_OUT_FAILOVER);
+        return;
+    }
+    flight->claimed = false;
+    flight->elected = true;
+    flight->entered_at_us = mgb_now_us();
+    __atomic_fetch_add(&ctx->shared->cells[flight->slot].arrivals, 1, __ATOMIC_RELAXED);
+}
+
+bool mgb_meter_enter(request_rec *r, mgb_context_t *ctx, uint32_t slot, bool sticky)
+{
+    flight_t *flight;
+
+    if (ctx->process == GB_NO_INDEX) {
+        return true;
+    }
+    flight = flight_make(r);
     /* A second choice: the member of the first one has failed. */
     finish(flight, GB_OUT_FAILOVER);
     if (!count_in(ctx, slot, sticky)) {
@@ -371,6 +437,7 @@ void mgb_meter_reclaim(mgb_shared_t *sh, uint32_t process)
         return; /* another one was quicker */
     }
     given_back = row_empty(sh, process);
+    mgb_waiting_reclaim(sh, process);
     __atomic_store_n(&row->pid, 0, __ATOMIC_SEQ_CST);
     if (given_back && mgb_context) {
         ap_log_error(

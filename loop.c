@@ -42,6 +42,7 @@ struct mgb_loop_t {
     alarm_t *alarms; /* a binary heap, the earliest first */
     size_t alarm_count, alarms_room;
     uint64_t next_id;
+    bool broken; /* the run is to return */
 };
 
 static apr_status_t loop_cleanup(void *data)
@@ -266,22 +267,29 @@ static void dispatch(mgb_loop_t *loop, const struct epoll_event *event)
     }
 }
 
-void mgb_loop_run(mgb_loop_t *loop, int64_t until_us)
+bool mgb_loop_run(mgb_loop_t *loop, int64_t until_us)
 {
     struct epoll_event events[LOOP_EVENTS_MOST];
     int64_t now_us = mgb_now_us();
 
+    loop->broken = false;
     do {
         int n = epoll_wait(loop->epoll_fd, events, LOOP_EVENTS_MOST,
                            wait_ms(loop, until_us, now_us));
 
         if (n < 0 && errno == EINTR) {
-            return; /* a signal: the caller looks at its flags */
+            return false; /* a signal: the caller looks at its flags */
         }
         for (int i = 0; i < n; i++) {
             dispatch(loop, &events[i]);
         }
         now_us = mgb_now_us();
         fire_due(loop, now_us);
-    } while (now_us < until_us);
+    } while (now_us < until_us && !loop->broken);
+    return loop->broken;
+}
+
+void mgb_loop_break(mgb_loop_t *loop)
+{
+    loop->broken = true;
 }

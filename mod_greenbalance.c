@@ -102,7 +102,8 @@ static apr_status_t segment_bind(mgb_context_t *ctx, int members, apr_pool_t *pt
 
     rv = mgb_shared_attach(&ctx->shared, ctx->server,
                            balancers > BALANCERS_LEAST ? balancers : BALANCERS_LEAST,
-                           members_room(ctx, members), processes_room());
+                           members_room(ctx, members), processes_room(),
+                           mgb_hold_places_room());
     if (rv != APR_SUCCESS) {
         return rv;
     }
@@ -112,6 +113,7 @@ static apr_status_t segment_bind(mgb_context_t *ctx, int members, apr_pool_t *pt
         rv = mgb_checkpoint_load(ctx->shared, ctx->conf->state_dir, ctx->server, ptemp);
     }
     if (rv == APR_SUCCESS) {
+        mgb_hold_settle(ctx);
         mgb_machines_owe(ctx);
         mgb_members_order(ctx, ptemp);
     }
@@ -174,6 +176,7 @@ static void register_hooks(apr_pool_t *p)
     mgb_lbmethod_register(p);
     mgb_meter_register_hooks(p);
     mgb_backends_register_hooks(p);
+    mgb_hold_register_hooks(p);
     mgb_status_register_hooks(p);
     mgb_page_register_hooks(p);
     ap_hook_post_config(post_config, after, NULL, APR_HOOK_LAST);

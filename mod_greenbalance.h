@@ -32,6 +32,7 @@
 #include "core/gb_meter.h"
 #include "core/gb_energy.h"
 #include "core/gb_health.h"
+#include "core/gb_queue.h"
 
 #define MGB_VERSION "0.1.0"
 
@@ -253,6 +254,16 @@ typedef struct mgb_beat_t {
     char reason[GB_REASON_BYTES]; /* of the veto; printable */
 } mgb_beat_t;
 
+/* How waiting ended, of one balancer; children, atomically. */
+typedef struct mgb_waits_t {
+    uint64_t served, refused, timed_out, aborted; /* of those that had a place */
+    uint64_t pages;                               /* answered by the waiting page */
+    uint64_t turned_away; /* 503 at once: no place, no threads */
+    uint64_t ignored;     /* 503 at once: must not wake anything */
+    uint64_t waited_sum_us;
+    uint32_t waited[GB_LATENCY_BUCKETS]; /* of those that were served */
+} mgb_waits_t;
+
 /* A machine and what is told of it beside its state.  Keeper, but for the key. */
 typedef struct mgb_machine_t {
     uint32_t used; /* mgb_slot_e */
@@ -284,6 +295,9 @@ typedef struct mgb_balancer_shared_t {
     uint32_t past_second, past_minute; /* next index in the rings below */
     /* for pages; latencies are of the latest ten seconds: */
     uint32_t arrivals_per_s, p50_us, p99_us;
+    _Alignas(64) gb_room_t room; /* its waiting room; each request looks at it */
+    int64_t late_us;             /* GreenQueue late-last; 0: oldest first.  Parent */
+    mgb_waits_t waits;
 } mgb_balancer_shared_t;
 
 typedef struct mgb_process_t {
@@ -301,7 +315,7 @@ typedef struct mgb_event_t {
 typedef struct mgb_header_t {
     uint32_t magic, layout;
     uint64_t size_bytes;
-    uint32_t balancers_room, machines_room, members_room, processes_room;
+    uint32_t balancers_room, machines_room, members_room, processes_room, places_room;
     uint32_t machines_top, members_top; /* slots from here on were never used */
     uint32_t generation; /* of the configuration: counted up at each restart */
     uint32_t keeper_pid;
@@ -323,6 +337,8 @@ typedef struct mgb_shared_t {
     mgb_process_t *processes;
     gb_row_cell_t *rows; /* [process * members_room + member] */
     mgb_event_t *events;
+    gb_queue_t *queue;                /* the waiting room of all balancers */
+    gb_place_t *places;               /* [queue->room] */
     gb_past_t *seconds;               /* [balancer * GB_PAST_SECONDS + i] */
     gb_past_t *minutes;               /* [balancer * GB_PAST_MINUTES + i] */
     gb_member_past_t *member_minutes; /* [i * members_room + member] */
@@ -337,7 +353,8 @@ typedef struct mgb_shared_t {
 /* shared.c.  mgb_shared_attach: parent, post_config: finds the segment in the process
  * pool's userdata or makes it, zeroed, in anonymous shared memory. */
 apr_status_t mgb_shared_attach(mgb_shared_t **shared, server_rec *s, uint32_t balancers,
-                               uint32_t members_room, uint32_t processes);
+                               uint32_t members_room, uint32_t processes,
+                               uint32_t places);
 /* The segment of this httpd, or NULL while there is none.  Parent. */
 mgb_shared_t *mgb_shared_existing(server_rec *s);
 /* Finds or claims a slot by its key or name; GB_NO_INDEX when there is no room, or the
@@ -375,7 +392,8 @@ typedef struct mgb_balancer_t {
     server_rec *server; /* whose configuration it is */
     proxy_server_conf *proxy_conf;
     proxy_balancer *balancer;
-    bool was_on; /* GreenBalance on before this restart, as far as known */
+    bool was_on;       /* GreenBalance on before this restart, as far as known */
+    uint32_t hold_max; /* GreenHold max=, as the MPM can carry it */
 } mgb_balancer_t;
 
 /* A machine as the configuration describes it: what its members' keys say together. */
@@ -441,11 +459,22 @@ void mgb_members_mirror(mgb_context_t *ctx);
 /* PROXY_WORKER_* -> GB_USE_*. */
 uint8_t mgb_members_use(const proxy_worker *worker);
 
+typedef struct mgb_keeper_t mgb_keeper_t;
+
 /* ---------------------------------------------------------------- request path */
 
 /* load_meter.c: registers scheme_handler, post_request, child_init, child_status.
  * mgb_meter_enter: the lbmethod has chosen `slot` for r: +1, and true when the gate is
  * still open after it (else the count is taken back and false is returned). */
+/* Counts r in at `slot`, whose pick table counts it already at `position` (who serves
+ * the waiting room did that), for the method's choice that follows.  False, and
+ * nothing is counted any more, when the gate has been closed meanwhile. */
+bool mgb_meter_claim(request_rec *r, mgb_context_t *ctx, uint32_t slot,
+                     uint32_t position);
+/* The slot that was claimed for r and is not used yet, GB_NO_INDEX: none.  It is then
+ * taken for the method's choice (use), or given back. */
+uint32_t mgb_meter_claimed(request_rec *r);
+void mgb_meter_use_claim(request_rec *r, mgb_context_t *ctx, bool use);
 void mgb_meter_register_hooks(apr_pool_t *p);
 bool mgb_meter_enter(request_rec *r, mgb_context_t *ctx, uint32_t slot, bool sticky);
 /* Keeper or parent: gives back what a dead process had in flight. */
@@ -455,8 +484,38 @@ void mgb_meter_repair(mgb_shared_t *sh, int64_t now_us);
 /* Keeper, each whole second: history rings, rates and quantiles for pages. */
 void mgb_meter_second(mgb_shared_t *sh, int64_t now_us, apr_time_t wall);
 
-/* lbmethod_power.c */
+/* lbmethod_power.c.  Looks at the workers of the balancer at `index` in ctx->balancers
+ * if that is due (or `now`), so that its pick table says who can serve.  Children and
+ * keeper, any thread; one does it, others go on. */
 void mgb_lbmethod_register(apr_pool_t *p);
+void mgb_lbmethod_prepare(apr_pool_t *pchild, const mgb_context_t *ctx);
+void mgb_lbmethod_look(mgb_context_t *ctx, uint32_t index, server_rec *s, bool now);
+bool mgb_lbmethod_is_ours(const proxy_balancer *balancer);
+
+/* hold.c: requests that wait for a server, or for room on one. */
+void mgb_hold_register_hooks(apr_pool_t *p);
+/* How many places the MPM can ever need.  Parent, post_config. */
+uint32_t mgb_hold_places_room(void);
+/* Brings GreenHold max= down to what the MPM can carry, and says so.  Parent,
+ * post_config. */
+void mgb_hold_settle(mgb_context_t *ctx);
+/* session.c: does the request belong to a sticky session whose server takes it, though
+ * it be full or drain?  `url` as mod_proxy has it.  Children. */
+bool mgb_session_is_served(request_rec *r, mgb_context_t *ctx,
+                           const proxy_balancer *balancer, const char *url);
+/* waiting.c: who serves the waiting room.  Gives free room of the balancer's servers
+ * (index in the segment) to those who wait for it.  Any thread of any process. */
+void mgb_waiting_serve(mgb_shared_t *sh, uint32_t balancer);
+/* Tells all who wait that nothing will wake.  Keeper. */
+void mgb_waiting_refuse(mgb_shared_t *sh, uint32_t balancer);
+/* Wakes the waiter of a place.  Any process. */
+void mgb_waiting_wake(gb_place_t *place);
+/* Frees the places of a process that died.  Parent or keeper. */
+void mgb_waiting_reclaim(mgb_shared_t *sh, uint32_t process);
+/* Each tick of the keeper: before the decisions what waits, after them who is served.
+ */
+void mgb_waiting_sense(mgb_keeper_t *keeper, int64_t now_us);
+void mgb_waiting_publish(mgb_keeper_t *keeper, int64_t now_us);
 
 /* backends.c: connections that httpd's children keep open to members; registers
  * scheme_handler and child_init. */
@@ -499,7 +558,7 @@ typedef struct mgb_door_t {
     proxy_worker *worker;
 } mgb_door_t;
 
-typedef struct mgb_keeper_t {
+struct mgb_keeper_t {
     apr_pool_t *pool;  /* the keeper's life */
     apr_pool_t *ptick; /* cleared each tick */
     server_rec *server;
@@ -517,7 +576,7 @@ typedef struct mgb_keeper_t {
     struct mgb_waker_t *waker;     /* wake.c */
     struct mgb_meters_t *meters;   /* watts.c */
     struct mgb_control_t *control; /* control.c */
-} mgb_keeper_t;
+};
 
 /* loop.c: epoll and timers of the keeper's one thread.  Callbacks run in that thread,
  * must not block, and may add or remove watches and timers, their own too. */
@@ -530,8 +589,11 @@ void mgb_loop_unwatch(mgb_loop_t *loop, int fd);         /* before the fd is clo
 /* One-shot timer; returns an id for cancel.  Ties fire in order of their setting. */
 uint64_t mgb_loop_timer(mgb_loop_t *loop, int64_t at_us, mgb_timer_fn *fn, void *baton);
 void mgb_loop_cancel(mgb_loop_t *loop, uint64_t id);
-/* Runs callbacks until `until_us`. */
-void mgb_loop_run(mgb_loop_t *loop, int64_t until_us);
+/* Runs callbacks until `until_us`, or until one of them calls mgb_loop_break(): then
+ * true. */
+bool mgb_loop_run(mgb_loop_t *loop, int64_t until_us);
+/* From a callback: the run returns after this turn. */
+void mgb_loop_break(mgb_loop_t *loop);
 
 /* All from here to secrets.c is the keeper's, in its one thread, without locks; what is
  * made lives in keeper->pool; `rig` is an index into keeper->rigs. */

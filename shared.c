@@ -26,11 +26,12 @@ static size_t part(size_t *offset, size_t bytes)
 }
 
 typedef struct layout_t {
-    size_t header, balancers, machines, members, cells, processes, rows, events,
-        seconds, minutes, member_minutes, tables, total, table_bytes;
+    size_t header, balancers, machines, members, cells, processes, rows, events, queue,
+        places, seconds, minutes, member_minutes, tables, total, table_bytes;
 } layout_t;
 
-static layout_t layout_of(uint32_t balancers, uint32_t members, uint32_t processes)
+static layout_t layout_of(uint32_t balancers, uint32_t members, uint32_t processes,
+                          uint32_t places)
 {
     layout_t l;
     size_t at = 0;
@@ -44,6 +45,8 @@ static layout_t layout_of(uint32_t balancers, uint32_t members, uint32_t process
     l.processes = part(&at, processes * sizeof(mgb_process_t));
     l.rows = part(&at, (size_t)processes * members * sizeof(gb_row_cell_t));
     l.events = part(&at, MGB_EVENTS * sizeof(mgb_event_t));
+    l.queue = part(&at, sizeof(gb_queue_t));
+    l.places = part(&at, places * sizeof(gb_place_t));
     l.seconds = part(&at, (size_t)balancers * GB_PAST_SECONDS * sizeof(gb_past_t));
     l.minutes = part(&at, (size_t)balancers * GB_PAST_MINUTES * sizeof(gb_past_t));
     l.member_minutes =
@@ -63,6 +66,8 @@ static void point(mgb_shared_t *sh, char *base, const layout_t *l)
     sh->processes = (mgb_process_t *)(base + l->processes);
     sh->rows = (gb_row_cell_t *)(base + l->rows);
     sh->events = (mgb_event_t *)(base + l->events);
+    sh->queue = (gb_queue_t *)(base + l->queue);
+    sh->places = (gb_place_t *)(base + l->places);
     sh->seconds = (gb_past_t *)(base + l->seconds);
     sh->minutes = (gb_past_t *)(base + l->minutes);
     sh->member_minutes = (gb_member_past_t *)(base + l->member_minutes);
@@ -72,9 +77,9 @@ static void point(mgb_shared_t *sh, char *base, const layout_t *l)
 
 static apr_status_t segment_make(mgb_shared_t **shared, server_rec *s,
                                  uint32_t balancers, uint32_t members,
-                                 uint32_t processes)
+                                 uint32_t processes, uint32_t places)
 {
-    layout_t l = layout_of(balancers, members, processes);
+    layout_t l = layout_of(balancers, members, processes, places);
     apr_pool_t *p = s->process->pool;
     mgb_shared_t *sh = apr_pcalloc(p, sizeof(*sh));
     apr_shm_t *shm;
@@ -97,6 +102,8 @@ static apr_status_t segment_make(mgb_shared_t **shared, server_rec *s,
     sh->header->machines_room = members;
     sh->header->members_room = members;
     sh->header->processes_room = processes;
+    sh->header->places_room = places;
+    sh->queue->room = places;
     for (uint32_t i = 0; i < balancers; i++) {
         gb_pick_init(MGB_TABLE(sh, i), members);
     }
@@ -110,18 +117,19 @@ static bool layout_fits(const mgb_header_t *header)
 {
     return header->magic == MGB_MAGIC && header->layout == MGB_LAYOUT &&
            header->size_bytes == layout_of(header->balancers_room, header->members_room,
-                                           header->processes_room)
+                                           header->processes_room, header->places_room)
                                      .total;
 }
 
 apr_status_t mgb_shared_attach(mgb_shared_t **shared, server_rec *s, uint32_t balancers,
-                               uint32_t members_room, uint32_t processes)
+                               uint32_t members_room, uint32_t processes,
+                               uint32_t places)
 {
     void *found = NULL;
 
     apr_pool_userdata_get(&found, SEGMENT_KEY, s->process->pool);
     if (!found) {
-        return segment_make(shared, s, balancers, members_room, processes);
+        return segment_make(shared, s, balancers, members_room, processes, places);
     }
     *shared = found;
     if (!layout_fits((*shared)->header)) {

@@ -590,7 +590,12 @@ void mgb_watchdog_tick(mgb_keeper_t *keeper, int64_t now_us)
     mgb_meter_repair(keeper->shared, now_us);
     mgb_waker_tick(keeper, now_us);
     pause_read(keeper);
+<<<<<<< HEAD
     machines_sense(keeper, now_us);
+=======
+    machines_sense(keeper);
+    mgb_waiting_sense(keeper, now_us);
+>>>>>>> c1c6de4 (hold: requests wait for a server)
     off_orders_give(keeper, now_us);
     count = gb_fleet_tick(&mgb_dog.fleet, now_us, actions, ACTIONS_A_TICK);
     for (uint32_t i = 0; i < count; i++) {
@@ -602,6 +607,7 @@ void mgb_watchdog_tick(mgb_keeper_t *keeper, int64_t now_us)
     for (uint32_t i = 0; i < count; i++) {
         action_do(keeper, &actions[i], now_us);
     }
+    mgb_waiting_publish(keeper, now_us);
     mgb_checks_tick(keeper, now_us);
     mgb_proofs_tick(keeper, now_us);
     if (now_us >= mgb_dog.second_at_us) {

@@ -1,0 +1,485 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * hold.c - requests that wait for a server, or for room on one.
+ *
+ * A request that finds no server awake, or (GreenQueue) none with room, takes a place
+ * in the waiting room and sleeps until it is told that a server has counted it in, that
+ * nothing will wake, or until its time is over.  While others wait, nobody overtakes
+ * them.  The thread sleeps on its place's word in shared memory: who serves
+ * (waiting.c) wakes it, wherever it is.  Nothing of the request's body has been read by
+ * then; it stays with the connection.
+ *
+ *   nobody awake, and nobody can be woken    503 at once
+ *   nobody awake, a browser's page load      the waiting page, 503
+ *   nobody awake, must not wake anything     503 at once
+ *   no place, or half of the threads wait    503 at once, and it counts as wanted
+ *   else                                     waits
+ *
+ * Never more than half of a child's threads wait, nor more than half of the threads on
+ * which mod_http2 runs its streams: what needs no server is answered all the same.
+ *
+ * Children only.  Without anybody asleep or waiting, a request costs two loads.
+ */
+#include "load_private.h"
+#include "hold_page.h"
+
+#include "ap_mpm.h"
+#include "http_connection.h"
+#include "http_request.h"
+#include "apr_portable.h"
+#include "util_cfgtree.h"
+
+#include <limits.h>
+#include <linux/futex.h>
+#include <poll.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LOOK_EVERY_US   GB_US_PER_S /* is the client still there? */
+#define RETRY_UNKNOWN   (60 * GB_US_PER_S)
+#define TIMEOUT_UNKNOWN (60 * GB_US_PER_S)
+#define PLACES_MOST     65536u
+#define HOLD_DEFAULT    100u
+
+/* How many threads of this process may wait, and how many do. */
+static struct {
+    uint32_t threads_most, streams_most;
+    uint32_t threads, streams;
+} here;
+
+static int stream_workers; /* of mod_http2, for a child; 0: it is not used */
+
+/* A request that waits. */
+typedef struct wait_t {
+    request_rec *r;
+    mgb_context_t *ctx;
+    const mgb_balancer_t *b;
+    mgb_balancer_shared_t *shared;
+    bool ours; /* the balancer's method is ours: a claim is used by it */
+    int64_t arrived_us, deadline_us;
+} wait_t;
+
+typedef enum end_e {
+    END_SERVED,
+    END_REFUSED,
+    END_TIMED_OUT,
+    END_ABORTED,
+    END_FULL
+} end_e;
+
+/* ------------------------------------------------------------------ what the MPM has
+ */
+
+static int directive_number(const char *name, int otherwise)
+{
+    int number = otherwise;
+
+    for (const ap_directive_t *line = ap_conftree; line; line = line->next) {
+        if (strcasecmp(line->directive, name) == 0) {
+            number = atoi(line->args); /* NOLINT(cert-err34-c): httpd has checked it */
+        }
+    }
+    return number;
+}
+
+/* As mod_http2 counts the threads of a child on which its streams run. */
+static int stream_workers_of(int threads)
+{
+    int least = directive_number("H2MinWorkers", threads);
+    int most = directive_number("H2MaxWorkers", 0);
+
+    if (!ap_find_linked_module("mod_http2.c")) {
+        return 0;
+    }
+    least = least > 0 ? least : threads;
+    most = most > 0 ? most : least * 3 / 2;
+    return most > least ? most : least;
+}
+
+static int mpm_number(int query)
+{
+    int number = 0;
+
+    return ap_mpm_query(query, &number) == APR_SUCCESS && number > 0 ? number : 0;
+}
+
+uint32_t mgb_hold_places_room(void)
+{
+    uint64_t room = (uint64_t)mpm_number(AP_MPMQ_HARD_LIMIT_DAEMONS) *
+                    (uint64_t)mpm_number(AP_MPMQ_HARD_LIMIT_THREADS);
+
+    return room < 64 ? 64 : room > PLACES_MOST ? PLACES_MOST : (uint32_t)room;
+}
+
+static bool is_threaded(void)
+{
+    return mpm_number(AP_MPMQ_IS_THREADED) != 0 && mpm_number(AP_MPMQ_MAX_THREADS) > 1;
+}
+
+static void settle_one(mgb_context_t *ctx, mgb_balancer_t *b, uint32_t can)
+{
+    const mgb_hold_conf_t *conf = &b->conf->hold;
+
+    b->hold_max = conf->max < can ? conf->max : can;
+    if (b->index != GB_NO_INDEX) {
+        ctx->shared->balancers[b->index].late_us =
+            conf->queue == MGB_QUEUE_LATE_LAST ? conf->late_us : 0;
+    }
+    if (b->conf->mode != GB_MODE_ON || b->hold_max == conf->max) {
+        return;
+    }
+    if (!can) {
+        ap_log_error(
+            APLOG_MARK,
+            b->conf->min_awake == 0 || conf->queue != MGB_QUEUE_OFF ? APLOG_WARNING
+                                                                    : APLOG_INFO,
+            0, ctx->server,
+            GBLOGNO(1001) "%s: this MPM has no threads on which requests could "
+                          "wait: who finds no server awake gets the waiting "
+                          "page or a 503; use mpm_event",
+            b->conf->name);
+        return;
+    }
+    ap_log_error(APLOG_MARK, conf->max == HOLD_DEFAULT ? APLOG_INFO : APLOG_WARNING, 0,
+                 ctx->server,
+                 GBLOGNO(1002) "%s: GreenHold max=%u is lowered to %u, half of the "
+                               "threads that MaxRequestWorkers allows: raise that, or "
+                               "lower max=",
+                 b->conf->name, conf->max, can);
+}
+
+void mgb_hold_settle(mgb_context_t *ctx)
+{
+    uint32_t threads = (uint32_t)mpm_number(AP_MPMQ_MAX_THREADS);
+    uint32_t can = (uint32_t)mpm_number(AP_MPMQ_MAX_DAEMONS) * (threads / 2);
+
+    stream_workers = stream_workers_of((int)threads);
+    if (!is_threaded()) {
+        can = 0;
+    }
+    can = can < ctx->shared->queue->room ? can : ctx->shared->queue->room;
+    for (int i = 0; i < ctx->balancers->nelts; i++) {
+        settle_one(ctx, &APR_ARRAY_IDX(ctx->balancers, i, mgb_balancer_t), can);
+    }
+}
+
+static void hold_child_init(apr_pool_t *p, server_rec *s)
+{
+    (void)p;
+    (void)s;
+    memset(&here, 0, sizeof here);
+    if (is_threaded()) {
+        here.threads_most = (uint32_t)mpm_number(AP_MPMQ_MAX_THREADS) / 2;
+        here.streams_most = (uint32_t)stream_workers / 2;
+    }
+}
+
+/* ------------------------------------------------------------------ waiting */
+
+/* One more thread of this process that waits; false when that would be too many. */
+static bool thread_enter(const request_rec *r)
+{
+    uint32_t *count = r->connection->master ? &here.streams : &here.threads;
+    uint32_t most = r->connection->master ? here.streams_most : here.threads_most;
+
+    if (__atomic_add_fetch(count, 1, __ATOMIC_RELAXED) <= most) {
+        return true;
+    }
+    __atomic_fetch_sub(count, 1, __ATOMIC_RELAXED);
+    return false;
+}
+
+static void thread_leave(const request_rec *r)
+{
+    __atomic_fetch_sub(r->connection->master ? &here.streams : &here.threads, 1,
+                       __ATOMIC_RELAXED);
+}
+
+/* Sleeps until the word is another one, or for `span_us`. */
+static void sleep_on(uint32_t *word, uint32_t value, int64_t span_us)
+{
+    struct timespec span = {.tv_sec = span_us / GB_US_PER_S,
+                            .tv_nsec = span_us % GB_US_PER_S * 1000};
+
+    (void)syscall(SYS_futex, word, FUTEX_WAIT, value, &span, NULL, 0);
+}
+
+/* Has the client closed its side?  What it sent before that may still be unread. */
+static bool is_gone(const request_rec *r)
+{
+    conn_rec *c = r->connection->master ? r->connection->master : r->connection;
+    apr_socket_t *socket = ap_get_conn_socket(c);
+    struct pollfd fd = {.events = POLLRDHUP};
+    apr_os_sock_t native;
+
+    if (r->connection->aborted || c->aborted) {
+        return true;
+    }
+    if (!socket || apr_os_sock_get(&native, socket) != APR_SUCCESS) {
+        return false;
+    }
+    fd.fd = native;
+    return poll(&fd, 1, 0) > 0 && (fd.revents & (POLLRDHUP | POLLHUP | POLLERR));
+}
+
+/* Waits on a place until something is said; returns the word that stood there at the
+ * end. */
+static uint32_t wait_on(const wait_t *w, gb_place_t *place, uint32_t word, end_e *end)
+{
+    uint32_t now_word;
+
+    while ((now_word = __atomic_load_n(&place->word, __ATOMIC_SEQ_CST)) == word) {
+        int64_t left_us = w->deadline_us - mgb_now_us();
+
+        if (left_us <= 0) {
+            *end = END_TIMED_OUT;
+            break;
+        }
+        if (is_gone(w->r)) {
+            *end = END_ABORTED;
+            break;
+        }
+        sleep_on(&place->word, word, left_us < LOOK_EVERY_US ? left_us : LOOK_EVERY_US);
+    }
+    /* It may have been granted at this very moment. */
+    now_word = gb_queue_leave(place, &w->shared->room);
+    if (gb_place_kind(now_word) == GB_PLACE_GRANTED) {
+        *end = *end == END_ABORTED ? END_ABORTED : END_SERVED;
+    }
+    else if (gb_place_kind(now_word) == GB_PLACE_REFUSED) {
+        *end = END_REFUSED;
+    }
+    return now_word;
+}
+
+/* Room was counted in for this request.  False: the gate has been closed meanwhile. */
+static bool take_up(const wait_t *w, uint32_t position)
+{
+    gb_pick_table_t *table = MGB_TABLE(w->ctx->shared, w->b->index);
+    uint32_t slot = __atomic_load_n(&gb_pick_order(table)[position], __ATOMIC_RELAXED);
+
+    if (!w->ours) {
+        gb_pick_leave(table, position); /* its own method counts by itself */
+        return true;
+    }
+    return mgb_meter_claim(w->r, w->ctx, slot, position);
+}
+
+static void give_back(const wait_t *w, uint32_t position)
+{
+    gb_pick_leave(MGB_TABLE(w->ctx->shared, w->b->index), position);
+    mgb_waiting_serve(w->ctx->shared, w->b->index);
+}
+
+static end_e wait_for_room(const wait_t *w)
+{
+    mgb_shared_t *sh = w->ctx->shared;
+
+    for (;;) {
+        uint32_t word,
+            at = gb_queue_join(sh->queue, sh->places, &w->shared->room, w->b->index,
+                               w->ctx->process, w->b->hold_max, w->arrived_us, &word);
+        end_e end = END_SERVED;
+
+        if (at == GB_NO_INDEX) {
+            return END_FULL;
+        }
+        mgb_waiting_serve(sh, w->b->index);
+        word = wait_on(w, &sh->places[at], word, &end);
+        if (gb_place_kind(word) != GB_PLACE_GRANTED) {
+            return end;
+        }
+        if (end == END_ABORTED) {
+            give_back(w, gb_place_position(word));
+            return end;
+        }
+        if (take_up(w, gb_place_position(word))) {
+            return END_SERVED;
+        }
+    }
+}
+
+/* ------------------------------------------------------------------ answers */
+
+static mgb_outlook_t outlook_of(const mgb_balancer_shared_t *shared)
+{
+    const gb_pool_t *pool = &shared->pool;
+    int64_t now_us = mgb_now_us();
+    mgb_outlook_t outlook = {.usual_us = pool->usual_boot_us,
+                             .retry_us = RETRY_UNKNOWN,
+                             .hopeless = pool->hopeless};
+
+    if (pool->ready_at_us != GB_NEVER_US && pool->ready_at_us > now_us) {
+        outlook.ready_us = pool->ready_at_us - now_us;
+    }
+    if (pool->late_at_us != GB_NEVER_US) {
+        outlook.retry_us = pool->late_at_us - now_us;
+    }
+    if (outlook.retry_us < GB_US_PER_S) {
+        outlook.retry_us = GB_US_PER_S;
+    }
+    return outlook;
+}
+
+static int answer(const wait_t *w, mgb_visit_e visit, uint64_t *counter)
+{
+    mgb_outlook_t outlook = outlook_of(w->shared);
+
+    __atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
+    return mgb_page_answer(w->r, &w->b->conf->hold, visit, &outlook);
+}
+
+static int64_t timeout_of(const wait_t *w)
+{
+    int64_t boot_us = w->shared->pool.slow_boot_us;
+
+    if (w->b->conf->hold.timeout_us > 0) {
+        return w->b->conf->hold.timeout_us;
+    }
+    boot_us = boot_us > 0 ? boot_us : w->shared->pool.ahead_us;
+    return boot_us > 0 ? boot_us + boot_us / 2 : TIMEOUT_UNKNOWN;
+}
+
+static int ended(const wait_t *w, end_e end)
+{
+    mgb_waits_t *waits = &w->shared->waits;
+    int64_t waited_us = mgb_now_us() - w->arrived_us;
+
+    ap_log_rerror(APLOG_MARK, APLOG_TRACE1, 0, w->r,
+                  "waited %" APR_INT64_T_FMT " ms: %d", waited_us / GB_US_PER_MS,
+                  (int)end);
+    switch (end) {
+    case END_SERVED:
+        __atomic_fetch_add(&waits->served, 1, __ATOMIC_RELAXED);
+        __atomic_fetch_add(&waits->waited_sum_us, (uint64_t)waited_us,
+                           __ATOMIC_RELAXED);
+        __atomic_fetch_add(&waits->waited[gb_meter_bucket(waited_us)], 1,
+                           __ATOMIC_RELAXED);
+        return DECLINED;
+    case END_REFUSED:
+        return answer(w, MGB_VISIT_REFUSE, &waits->refused);
+    case END_TIMED_OUT:
+        return answer(w, MGB_VISIT_REFUSE, &waits->timed_out);
+    case END_FULL:
+        return answer(w, MGB_VISIT_REFUSE, &waits->turned_away);
+    case END_ABORTED:
+        break;
+    }
+    __atomic_fetch_add(&waits->aborted, 1, __ATOMIC_RELAXED);
+    w->r->connection->aborted = 1;
+    return HTTP_SERVICE_UNAVAILABLE; /* nobody reads it */
+}
+
+/* Nobody is awake.  DECLINED: it may wait. */
+static int nobody_awake(const wait_t *w)
+{
+    const gb_pool_t *pool = &w->shared->pool;
+    mgb_visit_e visit = mgb_page_classify(w->r, &w->b->conf->hold);
+    mgb_waits_t *waits = &w->shared->waits;
+
+    if (visit == MGB_VISIT_IGNORE) {
+        return answer(w, visit, &waits->ignored);
+    }
+    if (visit == MGB_VISIT_PAGE && pool->tally.draining == 0) {
+        return answer(w, visit, &waits->pages); /* one that drains is back at once */
+    }
+    if (visit == MGB_VISIT_REFUSE) {
+        return answer(w, visit, &waits->turned_away);
+    }
+    return pool->hopeless ? answer(w, MGB_VISIT_REFUSE, &waits->turned_away) : DECLINED;
+}
+
+/* ------------------------------------------------------------------ the hook */
+
+static proxy_balancer *balancer_of(const proxy_server_conf *conf, const char *url)
+{
+    apr_size_t length;
+
+    if (strncasecmp(url, BALANCER_PREFIX, sizeof BALANCER_PREFIX - 1) != 0) {
+        return NULL;
+    }
+    length =
+        strcspn(url + sizeof BALANCER_PREFIX - 1, "/") + sizeof BALANCER_PREFIX - 1;
+    for (int i = 0; i < conf->balancers->nelts; i++) {
+        proxy_balancer *balancer = &APR_ARRAY_IDX(conf->balancers, i, proxy_balancer);
+
+        if (strncasecmp(balancer->s->name, url, length) == 0 &&
+            !balancer->s->name[length]) {
+            return balancer;
+        }
+    }
+    return NULL;
+}
+
+/* GreenQueue: room is counted in before the choice.  DECLINED: it goes on; else it has
+ * to wait. */
+static bool takes_room(const wait_t *w)
+{
+    gb_pick_table_t *table = MGB_TABLE(w->ctx->shared, w->b->index);
+    uint32_t position;
+
+    mgb_lbmethod_look(w->ctx,
+                      (uint32_t)(w->b - (mgb_balancer_t *)w->ctx->balancers->elts),
+                      w->r->server, false);
+    position = gb_pick_take(table);
+    if (position != GB_NO_INDEX) {
+        return take_up(w, position);
+    }
+    /* Nobody serves as far as the table knows: httpd's own ways of recovery decide. */
+    return gb_pick_find(table, NULL, 0) == GB_NO_INDEX;
+}
+
+static int wait_or_go(wait_t *w, bool shut)
+{
+    int status = shut ? nobody_awake(w) : DECLINED;
+    end_e end;
+
+    if (status != DECLINED) {
+        return status;
+    }
+    w->arrived_us = mgb_now_us();
+    w->deadline_us = w->arrived_us + timeout_of(w);
+    if (!w->b->hold_max || w->ctx->process == GB_NO_INDEX || !thread_enter(w->r)) {
+        return ended(w, END_FULL);
+    }
+    end = wait_for_room(w);
+    thread_leave(w->r);
+    return ended(w, end);
+}
+
+static int hold_pre_request(proxy_worker **worker, proxy_balancer **balancer,
+                            request_rec *r, proxy_server_conf *conf, char **url)
+{
+    mgb_context_t *ctx = mgb_context;
+    proxy_balancer *pb = ctx && !*balancer ? balancer_of(conf, *url) : NULL;
+    wait_t w = {.r = r, .ctx = ctx};
+    bool shut, waiting, queues;
+
+    (void)worker;
+    w.b = pb ? mgb_members_balancer(ctx, pb) : NULL;
+    if (!w.b || w.b->index == GB_NO_INDEX) {
+        return DECLINED;
+    }
+    w.shared = &ctx->shared->balancers[w.b->index];
+    shut = __atomic_load_n(&w.shared->room.shut, __ATOMIC_SEQ_CST);
+    waiting = __atomic_load_n(&w.shared->room.waiting, __ATOMIC_SEQ_CST) != 0;
+    queues = w.b->conf->hold.queue != MGB_QUEUE_OFF && w.b->conf->mode == GB_MODE_ON;
+    if (!shut && !waiting && !queues) {
+        return DECLINED;
+    }
+    if (mgb_session_is_served(r, ctx, pb, *url)) {
+        return DECLINED; /* its session's server takes it, full or draining */
+    }
+    w.ours = mgb_lbmethod_is_ours(pb);
+    if (!shut && !waiting && takes_room(&w)) {
+        return DECLINED;
+    }
+    return wait_or_go(&w, shut);
+}
+
+void mgb_hold_register_hooks(apr_pool_t *p)
+{
+    proxy_hook_pre_request(hold_pre_request, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_child_init(hold_child_init, NULL, NULL, APR_HOOK_MIDDLE);
+}

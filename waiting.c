@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * waiting.c - who serves the waiting room, and what the keeper makes of it.
+ *
+ * Room on a server is given to who waits longest by whoever notices it: the child in
+ * which a request has ended, a child whose request begins to wait, and the keeper at
+ * each of its ticks, when a server has become ready or more of its capacity is in
+ * force.  One at a time does so for a balancer; what others notice meanwhile it looks
+ * at before it stops.  Who serves counts the request in at the server's place in the
+ * pick table, and only then tells it: no server gets more than its capacity, and nobody
+ * overtakes.
+ *
+ * The keeper tells the policy what waits.  A request that was answered by the waiting
+ * page, or turned away, will come again: it counts as waiting for a while.
+ *
+ * Requests wait in children (hold.c).  No locks.
+ */
+#include "watchdog.h"
+#include "load_private.h"
+
+#include <limits.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define PAGE_COUNTS_S   30 /* the page asks again within this time */
+#define TURNED_COUNTS_S 2  /* a flood of those says little about a need that lasts */
+#define STUCK_TICKS     20 /* counted, but nobody waits: who counted was killed */
+
+/* ------------------------------------------------------------------ any process */
+
+void mgb_waiting_wake(gb_place_t *place)
+{
+    /* Not FUTEX_PRIVATE: the waiter is in another process. */
+    (void)syscall(SYS_futex, &place->word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
+static void serve_some(mgb_shared_t *sh, uint32_t balancer)
+{
+    mgb_balancer_shared_t *shared = &sh->balancers[balancer];
+    gb_pick_table_t *table = MGB_TABLE(sh, balancer);
+    int64_t late_us = __atomic_load_n(&shared->late_us, __ATOMIC_RELAXED);
+    uint32_t place, word;
+
+    while ((place = gb_queue_next(sh->queue, sh->places, balancer, late_us,
+                                  mgb_now_us(), &word)) != GB_NO_INDEX) {
+        uint32_t position = gb_pick_take(table);
+
+        if (position == GB_NO_INDEX) {
+            return;
+        }
+        if (gb_queue_settle(&sh->places[place], &shared->room, word, position)) {
+            mgb_waiting_wake(&sh->places[place]);
+        }
+        else {
+            gb_pick_leave(table, position); /* it has gone */
+        }
+    }
+}
+
+void mgb_waiting_serve(mgb_shared_t *sh, uint32_t balancer)
+{
+    gb_room_t *room = &sh->balancers[balancer].room;
+
+    gb_queue_serve_ask(room);
+    while (gb_queue_serve_begin(room, (uint32_t)getpid())) {
+        serve_some(sh, balancer);
+        gb_queue_serve_end(room);
+    }
+}
+
+void mgb_waiting_refuse(mgb_shared_t *sh, uint32_t balancer)
+{
+    gb_room_t *room = &sh->balancers[balancer].room;
+    uint32_t place, word;
+
+    while ((place = gb_queue_next(sh->queue, sh->places, balancer, 0, 0, &word)) !=
+           GB_NO_INDEX) {
+        if (gb_queue_settle(&sh->places[place], room, word, GB_NO_INDEX)) {
+            mgb_waiting_wake(&sh->places[place]);
+        }
+    }
+}
+
+void mgb_waiting_reclaim(mgb_shared_t *sh, uint32_t process)
+{
+    gb_place_t held;
+    uint32_t place = 0;
+
+    while ((place = gb_queue_reclaim(sh->queue, sh->places, process, place, &held)) !=
+           GB_NO_INDEX) {
+        uint32_t position = gb_place_position(held.word);
+
+        if (held.balancer >= sh->header->balancers_room) {
+            continue;
+        }
+        if (gb_place_kind(held.word) == GB_PLACE_GRANTED) {
+            gb_pick_table_t *table = MGB_TABLE(sh, held.balancer);
+
+            if (position < table->size) {
+                gb_pick_leave(table, position);
+            }
+        }
+        else if (gb_place_kind(held.word) != GB_PLACE_REFUSED) {
+            gb_queue_uncount(&sh->balancers[held.balancer].room);
+        }
+    }
+}
+
+/* ------------------------------------------------------------------ keeper: demand */
+
+/* What the keeper remembers of a balancer; [pool]. */
+typedef struct demand_t {
+    uint64_t pages, turned_away; /* as counted at the latest tick */
+    uint32_t pages_in[PAGE_COUNTS_S], turned_in[TURNED_COUNTS_S]; /* by second */
+    int64_t second;       /* that was last written */
+    uint32_t stuck_ticks; /* counted as waiting, and nobody is there */
+    uint32_t index;       /* in ctx->balancers */
+} demand_t;
+
+static demand_t *demands;
+
+static void demands_create(mgb_keeper_t *keeper)
+{
+    const apr_array_header_t *balancers = keeper->ctx->balancers;
+
+    demands =
+        apr_pcalloc(keeper->pool, (mgb_dog.fleet.pool_count + 1) * sizeof(*demands));
+    mgb_lbmethod_prepare(keeper->pool, keeper->ctx);
+    for (uint32_t i = 0; i < mgb_dog.fleet.pool_count; i++) {
+        const mgb_balancer_shared_t *shared =
+            &keeper->shared->balancers[mgb_dog.pool_slots[i]];
+
+        demands[i].pages = __atomic_load_n(&shared->waits.pages, __ATOMIC_RELAXED);
+        demands[i].turned_away =
+            __atomic_load_n(&shared->waits.turned_away, __ATOMIC_RELAXED);
+        for (int k = 0; k < balancers->nelts; k++) {
+            if (APR_ARRAY_IDX(balancers, k, mgb_balancer_t).index ==
+                mgb_dog.pool_slots[i]) {
+                demands[i].index = (uint32_t)k;
+            }
+        }
+    }
+}
+
+/* Adds what a counter has gained to its ring of seconds and sums the ring up. */
+static uint32_t gained(uint32_t *ring, uint32_t seconds, uint64_t *then, uint64_t now,
+                       int64_t second)
+{
+    uint32_t sum = 0;
+
+    ring[second % seconds] += (uint32_t)(now - *then);
+    *then = now;
+    for (uint32_t i = 0; i < seconds; i++) {
+        sum += ring[i];
+    }
+    return sum;
+}
+
+static uint32_t will_come_again(demand_t *demand, const mgb_waits_t *waits,
+                                int64_t now_us)
+{
+    int64_t second = now_us / GB_US_PER_S;
+
+    if (second - demand->second > PAGE_COUNTS_S || second < demand->second) {
+        demand->second = second - PAGE_COUNTS_S;
+    }
+    while (demand->second < second) {
+        demand->second++;
+        demand->pages_in[demand->second % PAGE_COUNTS_S] = 0;
+        demand->turned_in[demand->second % TURNED_COUNTS_S] = 0;
+    }
+    return gained(demand->pages_in, PAGE_COUNTS_S, &demand->pages,
+                  __atomic_load_n(&waits->pages, __ATOMIC_RELAXED), second) +
+           gained(demand->turned_in, TURNED_COUNTS_S, &demand->turned_away,
+                  __atomic_load_n(&waits->turned_away, __ATOMIC_RELAXED), second);
+}
+
+/* The mean time of all requests that were answered; 0: none yet. */
+static int64_t service_us(const mgb_keeper_t *keeper, uint32_t balancer)
+{
+    uint64_t sum_us = 0, count = 0;
+
+    for (uint32_t i = 0; i < keeper->door_count; i++) {
+        uint32_t slot = keeper->doors[i].slot;
+        const gb_cell_t *cell = &keeper->shared->cells[slot];
+
+        if (keeper->shared->members[slot].balancer == balancer) {
+            sum_us += __atomic_load_n(&cell->latency_sum_us, __ATOMIC_RELAXED);
+            count += __atomic_load_n(&cell->outcomes[GB_OUT_OK], __ATOMIC_RELAXED) +
+                     __atomic_load_n(&cell->outcomes[GB_OUT_CLIENT], __ATOMIC_RELAXED) +
+                     __atomic_load_n(&cell->outcomes[GB_OUT_SERVER], __ATOMIC_RELAXED);
+        }
+    }
+    return count ? (int64_t)(sum_us / count) : 0;
+}
+
+void mgb_waiting_sense(mgb_keeper_t *keeper, int64_t now_us)
+{
+    if (!demands) {
+        demands_create(keeper);
+    }
+    for (uint32_t i = 0; i < mgb_dog.fleet.pool_count; i++) {
+        mgb_balancer_shared_t *shared =
+            &keeper->shared->balancers[mgb_dog.pool_slots[i]];
+        gb_pool_t *pool = &mgb_dog.fleet.pools[i];
+        uint32_t waiting = __atomic_load_n(&shared->room.waiting, __ATOMIC_SEQ_CST);
+        uint32_t again = will_come_again(&demands[i], &shared->waits, now_us);
+
+        pool->waiting = again > UINT32_MAX - waiting ? UINT32_MAX : waiting + again;
+        if (pool->waiting) {
+            pool->service_us = service_us(keeper, mgb_dog.pool_slots[i]);
+        }
+    }
+}
+
+/* ------------------------------------------------------------------ keeper: serving */
+
+#define NEVER_SERVES (PROXY_WORKER_DISABLED | PROXY_WORKER_STOPPED | PROXY_WORKER_DRAIN)
+
+/* Does any door of the balancer take requests? */
+static bool is_shut(const mgb_keeper_t *keeper, uint32_t balancer)
+{
+    for (uint32_t i = 0; i < keeper->door_count; i++) {
+        const mgb_door_t *door = &keeper->doors[i];
+        const mgb_member_t *member = &keeper->shared->members[door->slot];
+
+        if (member->balancer == balancer && !(door->worker->s->status & NEVER_SERVES) &&
+            (member->position == GB_NO_INDEX ||
+             gb_pick_gate(MGB_TABLE(keeper->shared, balancer), member->position) ==
+                 GB_GATE_OPEN)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A process that was killed while it served, or before its place said that it waits. */
+static void repair(mgb_keeper_t *keeper, demand_t *demand, gb_room_t *room,
+                   uint32_t balancer)
+{
+    uint32_t serving = __atomic_load_n(&room->serving, __ATOMIC_SEQ_CST);
+    uint32_t waiting = __atomic_load_n(&room->waiting, __ATOMIC_SEQ_CST);
+
+    if (mgb_load_is_dead(serving)) {
+        (void)__atomic_compare_exchange_n(&room->serving, &serving, 0, false,
+                                          __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+    }
+    if (!waiting ||
+        gb_queue_count(keeper->shared->queue, keeper->shared->places, balancer)) {
+        demand->stuck_ticks = 0;
+    }
+    else if (++demand->stuck_ticks >= STUCK_TICKS) {
+        (void)__atomic_compare_exchange_n(&room->waiting, &waiting, 0, false,
+                                          __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+    }
+}
+
+void mgb_waiting_publish(mgb_keeper_t *keeper, int64_t now_us)
+{
+    for (uint32_t i = 0; i < mgb_dog.fleet.pool_count; i++) {
+        uint32_t slot = mgb_dog.pool_slots[i];
+        mgb_balancer_shared_t *shared = &keeper->shared->balancers[slot];
+        const gb_pool_t *pool = &mgb_dog.fleet.pools[i];
+        uint32_t shut = is_shut(keeper, slot);
+        bool opens = shared->room.shut && !shut;
+
+        if (shared->room.shut != shut) {
+            if (opens) {
+                mgb_lbmethod_look(keeper->ctx, demands[i].index, keeper->server, true);
+            }
+            __atomic_store_n(&shared->room.shut, shut, __ATOMIC_SEQ_CST);
+        }
+        if (__atomic_load_n(&shared->room.waiting, __ATOMIC_SEQ_CST)) {
+            repair(keeper, &demands[i], &shared->room, slot);
+            mgb_lbmethod_look(keeper->ctx, demands[i].index, keeper->server, true);
+            mgb_waiting_serve(keeper->shared, slot);
+            if (shut && pool->hopeless) {
+                mgb_waiting_refuse(keeper->shared, slot);
+            }
+        }
+    }
+}
