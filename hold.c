@@ -253,12 +253,21 @@ static uint32_t wait_on(const wait_t *w, gb_place_t *place, uint32_t word, end_e
     return now_word;
 }
 
-/* Room was counted in for this request.  False: the gate has been closed meanwhile. */
+/* Room was counted in for this request.  False: the server takes nothing any more. */
 static bool take_up(const wait_t *w, uint32_t position)
 {
     gb_pick_table_t *table = MGB_TABLE(w->ctx->shared, w->b->index);
     uint32_t slot = __atomic_load_n(&gb_pick_order(table)[position], __ATOMIC_RELAXED);
+    const proxy_worker *worker = mgb_members_worker(w->ctx, slot);
 
+    /* A child of before a graceful restart has the workers' status to itself. */
+    mgb_members_mirror(w->ctx);
+    if (!worker || !PROXY_WORKER_IS_USABLE(worker) ||
+        PROXY_WORKER_IS_DRAINING(worker)) {
+        gb_pick_bar(table, position); /* until the next look at it */
+        gb_pick_leave(table, position);
+        return false;
+    }
     if (!w->ours) {
         gb_pick_leave(table, position); /* its own method counts by itself */
         return true;
@@ -412,6 +421,11 @@ static proxy_balancer *balancer_of(const proxy_server_conf *conf, const char *ur
     return NULL;
 }
 
+static uint32_t index_of(const wait_t *w)
+{
+    return (uint32_t)(w->b - (const mgb_balancer_t *)w->ctx->balancers->elts);
+}
+
 /* GreenQueue: room is counted in before the choice.  DECLINED: it goes on; else it has
  * to wait. */
 static bool takes_room(const wait_t *w)
@@ -419,9 +433,7 @@ static bool takes_room(const wait_t *w)
     gb_pick_table_t *table = MGB_TABLE(w->ctx->shared, w->b->index);
     uint32_t position;
 
-    mgb_lbmethod_look(w->ctx,
-                      (uint32_t)(w->b - (mgb_balancer_t *)w->ctx->balancers->elts),
-                      w->r->server, false);
+    mgb_lbmethod_look(w->ctx, index_of(w), w->r->server, false);
     position = gb_pick_take(table);
     if (position != GB_NO_INDEX) {
         return take_up(w, position);
@@ -443,6 +455,8 @@ static int wait_or_go(wait_t *w, bool shut)
     if (!w->b->hold_max || w->ctx->process == GB_NO_INDEX || !thread_enter(w->r)) {
         return ended(w, END_FULL);
     }
+    /* What the table says may be of a time when nobody asked. */
+    mgb_lbmethod_look(w->ctx, index_of(w), w->r->server, shut);
     end = wait_for_room(w);
     thread_leave(w->r);
     return ended(w, end);

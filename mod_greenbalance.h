@@ -222,6 +222,7 @@ typedef struct mgb_member_t {
     gb_curve_t curve;
     char probe_error[GB_REASON_BYTES]; /* why the latest probe failed; "" when it passed
                                         */
+    uint32_t silent;                   /* 1: the latest probe reached nobody */
     uint32_t ejected;                  /* 1: taken out by the passive check */
     uint32_t ejections;                /* in a row */
     int64_t ejected_until_us;          /* end of the latest ejection */

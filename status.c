@@ -296,6 +296,8 @@ static void take_balancer(apr_pool_t *p, mgb_report_t *report, const mgb_shared_
     balancer->arrivals_per_s = from->arrivals_per_s;
     balancer->p50_us = from->p50_us;
     balancer->p99_us = from->p99_us;
+    balancer->held = __atomic_load_n(&from->room.waiting, __ATOMIC_RELAXED);
+    balancer->waits = from->waits;
     balancer->capacity_awake = from->pool.capacity_awake;
     balancer->wanted_awake = from->pool.wanted_servers;
     balancer->reason = copy_text(p, from->pool.reason, sizeof(from->pool.reason));

@@ -58,6 +58,8 @@ typedef struct mgb_balancer_report_t {
     const char *mode, *policy;
     bool panic;
     uint32_t in_flight, arrivals_per_s, p50_us, p99_us;
+    uint32_t held;     /* requests that wait for a server, or for room on one */
+    mgb_waits_t waits; /* how waiting has ended so far */
     uint32_t capacity_awake, wanted_awake;
     uint32_t servers, servers_on; /* a member without a machine is one, always on */
     const char *reason;

@@ -280,10 +280,11 @@ static void add_facts(apr_array_header_t *text, const mgb_balancer_report_t *bal
     mgb_report_add(text,
                    "<dl><div><dt>Servers on</dt><dd>%u of %u, %u wanted</dd></div>"
                    "<div><dt>In flight</dt><dd>%u of %u awake</dd></div>"
+                   "<div><dt>Waiting</dt><dd>%u</dd></div>"
                    "<div><dt>Arrivals</dt><dd>%u/s</dd></div>"
                    "<div><dt>Latency p50, p99</dt><dd>%.1f, %.1f ms</dd></div>",
                    balancer->servers_on, balancer->servers, balancer->wanted_awake,
-                   balancer->in_flight, balancer->capacity_awake,
+                   balancer->in_flight, balancer->capacity_awake, balancer->held,
                    balancer->arrivals_per_s, balancer->p50_us / 1000.0,
                    balancer->p99_us / 1000.0);
     mgb_report_add(

@@ -95,6 +95,24 @@ static void json_energy(gb_json_t *json, const mgb_power_report_t *power)
     gb_json_close_object(json);
 }
 
+static void json_waits(gb_json_t *json, const mgb_waits_t *waits)
+{
+    gb_json_key(json, "waits");
+    gb_json_open_object(json);
+    json_count(json, "served", waits->served);
+    json_count(json, "refused", waits->refused);
+    json_count(json, "timed_out", waits->timed_out);
+    json_count(json, "aborted", waits->aborted);
+    json_count(json, "pages", waits->pages);
+    json_count(json, "turned_away", waits->turned_away);
+    json_count(json, "ignored", waits->ignored);
+    json_number(json, "p50_s", (double)gb_meter_quantile_us(waits->waited, 500) / 1e6,
+                3);
+    json_number(json, "p99_s", (double)gb_meter_quantile_us(waits->waited, 990) / 1e6,
+                3);
+    gb_json_close_object(json);
+}
+
 static void json_balancer(gb_json_t *json, const mgb_balancer_report_t *balancer)
 {
     gb_json_open_object(json);
@@ -107,10 +125,11 @@ static void json_balancer(gb_json_t *json, const mgb_balancer_report_t *balancer
     gb_json_open_object(json);
     json_count(json, "in_flight", balancer->in_flight);
     json_count(json, "arrivals_per_s", balancer->arrivals_per_s);
-    json_count(json, "held", 0); /* nothing is held yet */
+    json_count(json, "held", balancer->held);
     json_number(json, "p50_ms", balancer->p50_us / 1000.0, 3);
     json_number(json, "p99_ms", balancer->p99_us / 1000.0, 3);
     gb_json_close_object(json);
+    json_waits(json, &balancer->waits);
     json_count(json, "capacity_awake", balancer->capacity_awake);
     json_count(json, "wanted_awake", balancer->wanted_awake);
     json_text(json, "reason", balancer->reason);
@@ -469,6 +488,77 @@ static void metrics_members(apr_array_header_t *text, const mgb_report_t *report
     each_member(text, report, sample_boot, NULL);
 }
 
+/* Upper bounds of hold_seconds; buckets of the histogram are finer. */
+static const uint32_t hold_bounds_ms[] = {10,   30,    100,   300,    1000,
+                                          3000, 10000, 30000, 100000, 300000};
+
+static void sample_hold(apr_array_header_t *text, const mgb_balancer_report_t *balancer)
+{
+    const char *label = label_escape(text->pool, balancer->label);
+    uint64_t count = 0;
+    uint32_t bucket = 0;
+
+    for (size_t i = 0; i < sizeof hold_bounds_ms / sizeof hold_bounds_ms[0]; i++) {
+        while (bucket < GB_LATENCY_BUCKETS &&
+               gb_meter_bucket_top_us(bucket) <= hold_bounds_ms[i] * GB_US_PER_MS) {
+            count += balancer->waits.waited[bucket++];
+        }
+        mgb_report_add(text,
+                       "greenbalance_hold_seconds_bucket{balancer=\"%s\",le=\"%g\"} "
+                       "%" APR_UINT64_T_FMT "\n",
+                       label, hold_bounds_ms[i] / 1000.0, count);
+    }
+    while (bucket < GB_LATENCY_BUCKETS) {
+        count += balancer->waits.waited[bucket++];
+    }
+    mgb_report_add(
+        text,
+        "greenbalance_hold_seconds_bucket{balancer=\"%s\",le=\"+Inf\"} "
+        "%" APR_UINT64_T_FMT "\n"
+        "greenbalance_hold_seconds_sum{balancer=\"%s\"} %.3f\n"
+        "greenbalance_hold_seconds_count{balancer=\"%s\"} %" APR_UINT64_T_FMT "\n",
+        label, count, label, (double)balancer->waits.waited_sum_us / 1e6, label, count);
+}
+
+static void sample_unheld(apr_array_header_t *text,
+                          const mgb_balancer_report_t *balancer)
+{
+    const mgb_waits_t *waits = &balancer->waits;
+    const struct {
+        const char *result;
+        uint64_t count;
+    } results[] = {{"refused", waits->refused},         {"timed_out", waits->timed_out},
+                   {"aborted", waits->aborted},         {"page", waits->pages},
+                   {"turned_away", waits->turned_away}, {"ignored", waits->ignored}};
+
+    for (size_t i = 0; i < sizeof results / sizeof results[0]; i++) {
+        mgb_report_add(text,
+                       "greenbalance_unserved_requests_total{balancer=\"%s\",result="
+                       "\"%s\"} %" APR_UINT64_T_FMT "\n",
+                       label_escape(text->pool, balancer->label), results[i].result,
+                       results[i].count);
+    }
+}
+
+static void metrics_holding(apr_array_header_t *text, const mgb_report_t *report)
+{
+    head(text, "hold_seconds", "histogram",
+         "How long requests waited that were served in the end.");
+    for (uint32_t i = 0; i < report->balancer_count; i++) {
+        sample_hold(text, &report->balancers[i]);
+    }
+    head(text, "unserved_requests_total", "counter",
+         "Requests that found no server: how that ended.");
+    for (uint32_t i = 0; i < report->balancer_count; i++) {
+        sample_unheld(text, &report->balancers[i]);
+    }
+}
+
+static double value_held(const mgb_balancer_report_t *balancer)
+{
+    return balancer->held;
+}
+
 static double value_wanted(const mgb_balancer_report_t *balancer)
 {
     return balancer->wanted_awake;
@@ -490,6 +580,8 @@ static void metrics_balancers(apr_array_header_t *text, const mgb_report_t *repo
         const char *name, *help;
         double (*value)(const mgb_balancer_report_t *balancer);
     } gauges[] = {
+        {"held_requests", "Requests that wait for a server, or for room on one.",
+         value_held},
         {"wanted_servers", "Servers that the policy wants awake.", value_wanted},
         {"capacity_awake", "Concurrent requests that the servers awake have room for.",
          value_capacity_awake},
@@ -543,6 +635,7 @@ const char *mgb_render_metrics(apr_pool_t *p, const mgb_report_t *report)
 
     metrics_fleet(text, report);
     metrics_balancers(text, report);
+    metrics_holding(text, report);
     metrics_members(text, report);
     return apr_array_pstrcat(p, text, 0);
 }

@@ -81,6 +81,7 @@ static void doors_sense(mgb_keeper_t *keeper)
         mgb_dog.fleet.doors[i].capacity = member->capacity;
         mgb_dog.fleet.doors[i].rank = member->position;
         mgb_dog.fleet.doors[i].verdict = (gb_verdict_e)member->health.verdict;
+        mgb_dog.fleet.doors[i].silent = member->silent != 0;
         /* One that was added at run time may be gone with the next restart: it serves,
          * but no other sleeps on the strength of it.  For one that is taken out a
          * replacement is woken. */
@@ -590,12 +591,8 @@ void mgb_watchdog_tick(mgb_keeper_t *keeper, int64_t now_us)
     mgb_meter_repair(keeper->shared, now_us);
     mgb_waker_tick(keeper, now_us);
     pause_read(keeper);
-<<<<<<< HEAD
     machines_sense(keeper, now_us);
-=======
-    machines_sense(keeper);
     mgb_waiting_sense(keeper, now_us);
->>>>>>> c1c6de4 (hold: requests wait for a server)
     off_orders_give(keeper, now_us);
     count = gb_fleet_tick(&mgb_dog.fleet, now_us, actions, ACTIONS_A_TICK);
     for (uint32_t i = 0; i < count; i++) {

@@ -25,6 +25,7 @@ typedef struct gb_door_t {
     uint32_t in_flight; /* exact, summed over processes */
     uint32_t rank;      /* place in the balancer's order: 0 is filled first */
     bool counted; /* usable as the administrator set it: no D, S, N, not standby */
+    bool silent;  /* the latest probe reached nobody */
     gb_verdict_e verdict; /* of this door: a BAD one gives no capacity; NONE: as its
                              machine's */
     /* the tick's own: */
@@ -158,7 +159,8 @@ gb_action_t gb_fleet_event(gb_fleet_t *fleet, uint32_t machine, gb_event_e event
                            int64_t now_us, const char *why);
 
 /* Shall requests go through this door although its machine or itself has failed?  Only
- * in panic, and never to a machine that is proved off.  By the latest tick. */
+ * in panic, never to a machine that is proved off, nor to one whose wake has failed and
+ * where nobody answers.  By the latest tick. */
 bool gb_fleet_panic_routes(const gb_fleet_t *fleet, uint32_t door);
 
 #endif /* GB_FLEET_H */

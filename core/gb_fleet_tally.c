@@ -327,6 +327,10 @@ bool gb_fleet_panic_routes(const gb_fleet_t *fleet, uint32_t door)
         return false;
     }
     machine = &fleet->machines[fleet->doors[door].machine];
-    return gb_state_takes_sticky(machine) ||
-           (machine->state == GB_ST_FAILED && machine->proof != GB_PROOF_OFF);
+    if (machine->state == GB_ST_FAILED) {
+        /* One whose wake has failed and that says nothing: who waits is told so. */
+        return machine->proof != GB_PROOF_OFF &&
+               !(machine->failures_in_row != 0 && fleet->doors[door].silent);
+    }
+    return gb_state_takes_sticky(machine);
 }

@@ -299,6 +299,30 @@ START_TEST(one_that_serves_is_no_matter_of_hope)
 }
 END_TEST
 
+/* Panic routes to what may be reachable: one whose wake has failed only if somebody
+ * answers there, so that requests are told instead of being sent nowhere. */
+START_TEST(panic_sends_nothing_where_a_wake_failed_in_silence)
+{
+    all_asleep(1, 3600 * SEC);
+    pool.waiting = 1;
+    tick();
+    senses[0].exhausted = true;
+    senses[0].proof = GB_PROOF_NONE;
+    doors[0].silent = true;
+    tick();
+    senses[0].exhausted = false;
+    tick();
+    ck_assert(pool.panic);
+    ck_assert(pool.hopeless);
+    ck_assert(!gb_fleet_panic_routes(&fleet, 0));
+    doors[0].silent = false;
+    ck_assert(gb_fleet_panic_routes(&fleet, 0));
+    senses[0].proof = GB_PROOF_OFF;
+    tick();
+    ck_assert(!gb_fleet_panic_routes(&fleet, 0));
+}
+END_TEST
+
 /* waiting, service, boot, load: the examples of gb_policy.h and the borders. */
 START_TEST(what_waits_counts_by_its_service_time)
 {
@@ -342,6 +366,7 @@ Suite *gb_fleet_waiting_suite(void)
     tcase_add_test(outlook, nothing_that_could_be_woken_is_hopeless);
     tcase_add_test(outlook, a_failed_wake_is_hopeless_until_it_is_tried_again);
     tcase_add_test(outlook, a_failed_wake_with_another_server_is_no_end_of_hope);
+    tcase_add_test(outlook, panic_sends_nothing_where_a_wake_failed_in_silence);
     tcase_add_test(outlook, one_that_serves_is_no_matter_of_hope);
     suite_add_tcase(suite, wakes);
     suite_add_tcase(suite, outlook);
