@@ -153,6 +153,7 @@ def test_a_failed_wake_is_told_at_once(site):
 
 def test_the_deadline_ends_the_wait(site):
     room, proxy = site(specs(1, boot_s=7), balancer=SLEEPY % "timeout=1s")
+    proxy.allow("GB0133")  # the configuration says so, too
     all_asleep(proxy)
     answer = ask(proxy)
     assert answer.status == 503 and answer.took_s < 6
@@ -241,7 +242,8 @@ def test_a_killed_child_leaves_no_place(site):
 
 def test_the_queue_keeps_servers_at_their_capacity(site):
     room, proxy = site(specs(1, capacity=2, service_ms=100, kind="plain"),
-                       balancer=SLEEPY % "max=50 timeout=30s" + "GreenQueue fifo\n")
+                       balancer=SLEEPY % "max=50 timeout=30s" + "GreenQueue fifo\n",
+                       mpm_conf=WIDE)
     answers = at_once(20, lambda i: ask(proxy))
     assert [a.status for a in answers] == [200] * 20
     assert room["web1"].stats()["max_in_flight"] <= 2
@@ -255,7 +257,7 @@ def test_late_last_makes_late_only_the_excess(site):
     served first, and those late already all the same, after them."""
     room, proxy = site(specs(1, capacity=2, service_ms=100, kind="plain"),
                        balancer=SLEEPY % "max=100 timeout=60s" +
-                       "GreenQueue late-last late=1s\n")
+                       "GreenQueue late-last late=1s\n", mpm_conf=WIDE)
     late = at_once(40, lambda i: ask(proxy))          # 2 s of work
     assert [a.status for a in late] == [200] * 40
     slow = [threading.Thread(target=ask, args=(proxy,)) for _ in range(60)]
@@ -283,6 +285,7 @@ def test_a_burst_makes_one_order_a_machine(site):
     """More than may wait: the others get a 503 with Retry-After, and order nothing."""
     room, proxy = site(specs(2, boot_s=3), balancer=SLEEPY % "max=50 timeout=40s",
                        mpm_conf=WIDE)
+    proxy.allow("AH00484", "AH10159")  # its clients keep their connections
     all_asleep(proxy)
     before = orders_on(room)
     load = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(
