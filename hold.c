@@ -22,6 +22,7 @@
  */
 #include "load_private.h"
 #include "hold_page.h"
+#include "core/gb_parse.h"
 
 #include "ap_mpm.h"
 #include "http_connection.h"
@@ -76,8 +77,11 @@ static int directive_number(const char *name, int otherwise)
     int number = otherwise;
 
     for (const ap_directive_t *line = ap_conftree; line; line = line->next) {
-        if (strcasecmp(line->directive, name) == 0) {
-            number = atoi(line->args); /* NOLINT(cert-err34-c): httpd has checked it */
+        uint32_t given;
+
+        if (strcasecmp(line->directive, name) == 0 &&
+            gb_parse_count(line->args, 1, INT_MAX, &given)) {
+            number = (int)given;
         }
     }
     return number;
