@@ -196,6 +196,7 @@ void mgb_meter_use_claim(request_rec *r, mgb_context_t *ctx, bool use)
     }
     flight->claimed = false;
     flight->elected = true;
+    flight->no_cache = r->no_cache != 0;
     flight->entered_at_us = mgb_now_us();
     __atomic_fetch_add(&ctx->shared->cells[flight->slot].arrivals, 1, __ATOMIC_RELAXED);
 }
