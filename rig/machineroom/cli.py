@@ -47,10 +47,13 @@ def _down(arguments):
 
 def _show(room):
     print(f"network: {room.network}; watts are modelled from state and load")
+    if room.redfish:
+        print(f"redfish: user={room.redfish.user} password={room.redfish.password} "
+              f"ca={room.redfish.ca}")
     for host in room:
         ways = " ".join(f"{name}={value}" for name, value in (
             ("ipmi", host.ipmi), ("user", host.ipmi_user),
-            ("password", host.ipmi_password), ("mac", host.spec.has_nic and host.mac),
+            ("password", host.ipmi_password), ("redfish", host.redfish), ("mac", host.spec.has_nic and host.mac),
             ("wolto", host.wolto), ("wolif", host.wolif)) if value)
         wrong = f" faults: {', '.join(host.faults())}" if host.faults() else ""
         print(f"{host.name} {host.phase()} {host.watts()} W "

@@ -8,6 +8,7 @@ import ssl
 import time
 
 from . import bmc as bmc_module
+from . import redfish as redfish_module
 from . import wire
 from .network import in_netns
 
@@ -15,18 +16,20 @@ from .network import in_netns
 _FILE_FAULTS = {"boot_fails", "boot_slow", "boot_no_service", "hangs_in_shutdown",
                 "lost_packets", "dies_under_load", "unhealthy", "unhealthy_slow",
                 "ignores_order", "ignores_soft", "not_ready", "order_hangs"}
-_NEEDS_VALUE = {"boot_slow", "lost_packets", "unhealthy_slow", "order_hangs"}
+_NEEDS_VALUE = ({"boot_slow", "lost_packets", "unhealthy_slow", "order_hangs"}
+                | redfish_module.NEEDS_VALUE)
 # Things that just happen, ordered over the front panel.
 _EVENT_FAULTS = {"dies": "crash", "power_loss": "mains", "press_button": "button"}
 _BMC_FAULTS = {"bmc_busy", "bmc_hangs", "bmc_wrong_password"}
 # Those that a virtual machine can have: what is in its own hands is real there.
 _VM_FAULTS = _BMC_FAULTS | {"ignores_order", "lost_packets", "power_loss", "press_button"}
-FAULT_KINDS = sorted(_FILE_FAULTS | set(_EVENT_FAULTS) | _BMC_FAULTS)
+FAULT_KINDS = sorted(_FILE_FAULTS | set(_EVENT_FAULTS) | _BMC_FAULTS
+                     | redfish_module.FAULTS)
 
 
 class Host:
     """Attributes: name, spec, url, mac, wolto, wolif, ipmi, ipmi_user,
-    ipmi_password; those that its kind does not have are None."""
+    ipmi_password, redfish (its system's URL); those that its kind does not have are None."""
 
     def __init__(self, room, spec, index, place):
         self._room = room
@@ -50,6 +53,7 @@ class Host:
             self.ipmi = f"127.0.0.1:{self.bmc.port}"
             self.ipmi_user = bmc_module.USER
             self.ipmi_password = self.bmc.password
+        self.redfish = room.redfish.system(spec.name) if spec.has_redfish else None
 
     def __repr__(self):
         return f"<Host {self.name} {self.url} {self.phase()}>"
@@ -154,6 +158,8 @@ class Host:
             return
         if (kind in _BMC_FAULTS or kind == "order_hangs") and not self.bmc:
             raise ValueError(f"{self.name} has no BMC")
+        if kind in redfish_module.FAULTS and not self.redfish:
+            raise ValueError(f"{self.name} has no Redfish service")
         if kind == "lost_packets" and not self.spec.has_nic:
             raise ValueError(f"{self.name} has no wake-on-LAN card")
         self._mark(kind, value)

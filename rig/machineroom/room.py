@@ -15,6 +15,7 @@ from . import guest as guest_module
 from .host import Host
 from .network import Ports, Switch, netns_permitted
 from .process import Process, wait_until
+from .redfish import Redfish
 from .spec import HostSpec
 
 RIG = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -53,6 +54,7 @@ class Room:
         self._guest_kernel = None
         self.run = None  # short folder for sockets, also /…/directory/run
         self.certificate = None
+        self.redfish = None  # the service of the machines of that kind
         self.hosts = {}
         self._id = None
         self._switch = None
@@ -95,10 +97,12 @@ class Room:
                 self._start_janitor()
             self._make_network()
             self._make_certificate()
+            self._place_redfish()
             self._place_hosts()
             self.save()
             for host in self:
                 self._start_host(host)
+            self._start_redfish()
             self.save()
             self._wait_ready()
         except BaseException:
@@ -168,6 +172,20 @@ class Room:
              "/CN=machine room", "-addext", "subjectAltName=" + ",".join(names),
              "-keyout", self._file("key.pem"), "-out", self.certificate],
             check=True, capture_output=True)
+
+    def _place_redfish(self):
+        if any(spec.has_redfish for spec in self.specs):
+            self.redfish = Redfish(self._file("redfish"),
+                                   self._ports.pick(socket.SOCK_STREAM),
+                                   secrets.token_hex(6))
+
+    def _start_redfish(self):
+        if self.redfish:
+            self.redfish.configure({
+                host.name: {"panel": host.panel, "watts_file": host.watts_file,
+                            "faults": os.path.join(host.folder, "faults")}
+                for host in self if host.redfish})
+            self.redfish.start()
 
     def _place_hosts(self):
         for index, spec in enumerate(self.specs):
@@ -268,6 +286,8 @@ class Room:
         return argv + ["--udp", host.wolto]
 
     def _wait_ready(self):
+        if self.redfish:
+            self.redfish.wait_ready()
         for host in self:
             self._wait_for(host, lambda h=host: h.phase() != "down", "its panel")
             if host.bmc:
@@ -305,12 +325,20 @@ class Room:
                   "client_netns": self.client_netns, "run": self.run,
                   "certificate": self.certificate,
                   "made_directory": self._made_directory,
+                  "redfish": self._redfish_record(),
                   "subnet": self._switch.subnet if self._switch else None,
                   "hosts": [self._host_record(host) for host in self]}
         with open(self._file("room.json.new"), "w", encoding="ascii") as file:
             os.fchmod(file.fileno(), 0o600)  # it has the BMCs' passwords
             json.dump(record, file, indent=1)
         os.rename(self._file("room.json.new"), self._file("room.json"))
+
+    def _redfish_record(self):
+        if not self.redfish:
+            return None
+        process = self.redfish.process
+        return {"port": self.redfish.port, "password": self.redfish.password,
+                "process": process.identity() if process else None}
 
     @staticmethod
     def _host_record(host):
@@ -336,6 +364,11 @@ class Room:
         if record["network"] != "loopback":
             # Even with half a network: what there is has to go.
             room._switch = Switch(room._id, room.client_netns, record["subnet"])
+        if record["redfish"]:
+            running = record["redfish"]["process"]
+            room.redfish = Redfish(room._file("redfish"), record["redfish"]["port"],
+                                   record["redfish"]["password"],
+                                   Process(*running) if running else None)
         for index, (spec, entry) in enumerate(zip(specs, record["hosts"])):
             host = Host(room, spec, index, entry["place"])
             processes = {name: Process(*identity)
@@ -374,6 +407,8 @@ class Room:
         running = [entry for host in self for entry in host.processes().items()]
         switches = [process for name, process in running if name != "machine"]
         machines = [process for name, process in running if name == "machine"]
+        if self.redfish and self.redfish.process:
+            switches.append(self.redfish.process)
         for group in (switches, machines):
             for process in group:
                 process.ask_to_end()
@@ -383,6 +418,8 @@ class Room:
     def _remove_files(self):
         for host in self:
             shutil.rmtree(host.folder, ignore_errors=True)
+        if self.redfish:
+            shutil.rmtree(self.redfish.folder, ignore_errors=True)
         for name in ("run", "room.json", "room.json.new", "certificate.pem", "key.pem",
                      "guest.img"):
             try:
@@ -408,6 +445,8 @@ class Room:
         """Lines for the product's GreenSecrets file."""
         lines = [f"ipmi {host.ipmi} {host.ipmi_user} {host.ipmi_password}"
                  for host in self if host.ipmi]
+        lines += [f"redfish {host.redfish} {self.redfish.user} {self.redfish.password}"
+                  for host in self if host.redfish]
         lines += [f"secureon {host.mac} {host.spec.secureon}"
                   for host in self if host.spec.secureon]
         return "".join(line + "\n" for line in lines)

@@ -4,13 +4,13 @@ import re
 from dataclasses import dataclass
 from typing import Optional
 
-KINDS = ("ipmi", "wol", "both", "plain")
+KINDS = ("ipmi", "wol", "both", "plain", "redfish")
 
 
 @dataclass
 class HostSpec:
     name: str
-    kind: str = "ipmi"  # how it is switched: by a BMC, magic packets, both, neither
+    kind: str = "ipmi"  # by a BMC, magic packets, both, neither, a Redfish service
     boot_s: float = 1.0
     shutdown_s: float = 0.5
     capacity: int = 16
@@ -28,7 +28,7 @@ class HostSpec:
     def __post_init__(self):
         if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,30}", self.name):
             raise ValueError(f"host name {self.name!r}: a-z, 0-9 and - only")
-        if self.name in ("switch", "run", "certificate"):
+        if self.name in ("switch", "run", "certificate", "redfish"):
             raise ValueError(f"host name {self.name!r} is the room's own")
         if self.kind not in KINDS:
             raise ValueError(f"{self.name}: kind {self.kind!r} is none of {KINDS}")
@@ -44,3 +44,7 @@ class HostSpec:
     @property
     def has_nic(self):
         return self.kind in ("wol", "both")
+
+    @property
+    def has_redfish(self):
+        return self.kind == "redfish"
