@@ -14,6 +14,8 @@
  */
 #include "mod_greenbalance.h"
 
+#include "drivers/driver.h"
+
 #include "ap_listen.h"
 #include "ap_mpm.h"
 #include "http_main.h"
@@ -253,6 +255,7 @@ static void keeper_run(mgb_keeper_t *keeper, pid_t parent)
                                    "start may know states and times of before",
                      keeper->ctx->conf->state_dir);
     }
+    mgb_redfish_end(keeper);
     if (header->keeper_pid == (uint32_t)getpid()) {
         __atomic_store_n(&header->keeper_pid, 0, __ATOMIC_RELEASE);
     }

@@ -18,7 +18,7 @@
         each(easy_strerror) each(global_init) each(multi_add_handle)                   \
             each(multi_cleanup) each(multi_info_read) each(multi_init)                 \
                 each(multi_remove_handle) each(multi_setopt) each(multi_socket_action) \
-                    each(version_info)
+                    each(slist_append) each(slist_free_all) each(version_info)
 
 /* NOLINTNEXTLINE(bugprone-macro-parentheses): it declares */
 #define MGB_LIBCURL_POINTER(name) __typeof__(curl_##name) *name;
@@ -50,6 +50,8 @@ bool mgb_libcurl_load(const char **why);
 #define curl_multi_remove_handle mgb_libcurl.multi_remove_handle
 #define curl_multi_setopt        mgb_libcurl.multi_setopt
 #define curl_multi_socket_action mgb_libcurl.multi_socket_action
+#define curl_slist_append        mgb_libcurl.slist_append
+#define curl_slist_free_all      mgb_libcurl.slist_free_all
 #define curl_version_info        mgb_libcurl.version_info
 
 #endif /* MGB_LIBCURL_H */

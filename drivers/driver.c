@@ -22,6 +22,8 @@ const mgb_driver_t *mgb_driver_of(mgb_way_e way)
         return &mgb_driver_wol;
     case MGB_WAY_IPMI:
         return &mgb_driver_ipmi;
+    case MGB_WAY_REDFISH:
+        return &mgb_driver_redfish;
     default:
         return &mgb_driver_exec;
     }

@@ -47,7 +47,8 @@ typedef struct mgb_driver_t {
     void (*flush)(mgb_keeper_t *keeper);
 } mgb_driver_t;
 
-extern const mgb_driver_t mgb_driver_wol, mgb_driver_ipmi, mgb_driver_exec;
+extern const mgb_driver_t mgb_driver_wol, mgb_driver_ipmi, mgb_driver_redfish,
+    mgb_driver_exec;
 
 /* driver.c.  The driver of a way; never NULL. */
 const mgb_driver_t *mgb_driver_of(mgb_way_e way);
@@ -65,6 +66,10 @@ apr_status_t mgb_driver_say(const mgb_job_t *job, gb_ladder_result_e result,
  * names; may block, so it is called before the loop runs and before privileges are
  * dropped.  What fails is logged and told again when a packet is to be sent. */
 apr_status_t mgb_wol_create(mgb_keeper_t *keeper);
+
+/* redfish.c: the keeper ends: ends what is under way without calling done(), and gives
+ * the services their sessions back, for 1.5 s at most.  Runs the loop. */
+void mgb_redfish_end(mgb_keeper_t *keeper);
 
 /* wake.c: asks a machine's management controller or power driver whether it is powered,
  * by the first way that can tell, of its sleep ladder, then of its wake ladder.  False:

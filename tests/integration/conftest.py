@@ -50,11 +50,14 @@ def site(base):
         for host in room:
             kind = host.spec.kind
             wake, sleep = {"ipmi": ("ipmi", "ipmi"), "wol": ("wol", "room"),
-                           "both": ("wol,ipmi", "ipmi"), "plain": (None, None)}[kind]
+                           "both": ("wol,ipmi", "ipmi"), "plain": (None, None),
+                           "redfish": ("redfish", "redfish")}[kind]
             own = hints(host, wake=wake, sleep=sleep)
             extra = (keys or {}).get(host.spec.name, "")
             members.append((host.url, "%s capacity=%d boot=2s machine=%s %s" % (
                 own, host.spec.capacity, host.spec.name, extra)))
+        if room.redfish:
+            more["main"] = more.get("main", "") + "\nGreenBmcCA " + room.redfish.ca
         proxy = Proxy(str(base / ("proxy%d" % len(opened))), members=members,
                       balancer=balancer, secrets=room.secrets_text(),
                       drivers={"room": room.powerdriver}, **more)

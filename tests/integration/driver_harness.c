@@ -4,16 +4,19 @@
  * test_drivers.py: the real loop.c, wake.c, secrets.c and drivers, over stand-ins for
  * httpd's log.
  *
- *   driver_harness SECRETS|- SEGMENT
+ *   driver_harness SECRETS|- SEGMENT [CA]
  *
  * SEGMENT is a file that stands for the shared segment: a second harness goes on with
- * what a killed one left there.
+ * what a killed one left there.  CA is GreenBmcCA.
  *
  * Commands come as lines on the input:
  *   driver NAME COMMAND [ARG...]
  *   machine NAME [wake=WAY,..] [sleep=WAY,..] [mac=] [wolto=HOST:PORT] [wolif=] [ipmi=]
+ *           [redfish=]
  *   rules timeout=MS retry=MS packets=N
  *   go                       the machines are known: create the waker and tick
+ *   order NAME on|off|cut    one order by the first way of its ladder, nothing after it
+ *   end                      as at the keeper's end; answers "ended"
  *   ask|watts NAME           a question, by the first way of its sleep or wake ladder
  *   start NAME on|off        the ladder
  *   stop NAME
@@ -112,9 +115,10 @@ static uint32_t read_ladder(const char *text, mgb_rung_t *rungs)
         mgb_rung_t *rung = &rungs[count++];
 
         rung->name = word;
-        rung->way = strcmp(word, "wol") == 0    ? MGB_WAY_WOL
-                    : strcmp(word, "ipmi") == 0 ? MGB_WAY_IPMI
-                                                : MGB_WAY_EXEC;
+        rung->way = strcmp(word, "wol") == 0       ? MGB_WAY_WOL
+                    : strcmp(word, "ipmi") == 0    ? MGB_WAY_IPMI
+                    : strcmp(word, "redfish") == 0 ? MGB_WAY_REDFISH
+                                                   : MGB_WAY_EXEC;
         rung->exec = apr_hash_get(harness.drivers, word, APR_HASH_KEY_STRING);
     }
     return count;
@@ -125,7 +129,7 @@ static void add_hint(mgb_hints_t *hints, const char *word)
     apr_pool_t *p = harness.keeper.pool;
     const char *value;
     gb_address_t address;
-    char text[GB_ADDRESS_BYTES];
+    char text[GB_ADDRESS_BYTES], url[GB_URL_BYTES];
 
     if ((value = value_of(word, "wake"))) {
         hints->wake_count = read_ladder(value, hints->wake);
@@ -138,6 +142,9 @@ static void add_hint(mgb_hints_t *hints, const char *word)
     }
     else if ((value = value_of(word, "wolif"))) {
         hints->wol_iface = apr_pstrdup(p, value);
+    }
+    else if ((value = value_of(word, "redfish")) && gb_parse_url(value, url)) {
+        hints->redfish = apr_pstrdup(p, url);
     }
     else if ((value = value_of(word, "url"))) {
         hints->member_url = apr_pstrdup(p, value);
@@ -233,7 +240,7 @@ static question_t *question_of(uint32_t rig, const char *op)
     return question;
 }
 
-static void ask_watts(uint32_t rig)
+static void job_start(uint32_t rig, const char *word, mgb_op_e op, bool hard)
 {
     const mgb_hints_t *hints = harness.keeper.rigs[rig].hints;
     mgb_job_t job = {.keeper = &harness.keeper,
@@ -241,13 +248,21 @@ static void ask_watts(uint32_t rig)
                      .hints = hints,
                      .member_url = hints->member_url,
                      .rules = &harness.rules,
-                     .op = MGB_OP_WATTS,
+                     .op = op,
+                     .hard = hard,
                      .done = on_answer,
-                     .baton = question_of(rig, "watts")};
+                     .baton = question_of(rig, word)};
 
     if (mgb_driver_of(job.rung->way)->start(&job) != APR_SUCCESS) {
         puts("not-started");
     }
+}
+
+static void order(uint32_t rig, const char *word)
+{
+    job_start(rig, apr_pstrdup(harness.keeper.pool, word),
+              strcmp(word, "on") == 0 ? MGB_OP_ON : MGB_OP_OFF,
+              strcmp(word, "cut") == 0);
 }
 
 static void command(char **words)
@@ -275,7 +290,14 @@ static void command(char **words)
         }
     }
     else if (strcmp(words[0], "watts") == 0) {
-        ask_watts(find(words[1]));
+        job_start(find(words[1]), "watts", MGB_OP_WATTS, false);
+    }
+    else if (strcmp(words[0], "order") == 0) {
+        order(find(words[1]), words[2]);
+    }
+    else if (strcmp(words[0], "end") == 0) {
+        mgb_redfish_end(&harness.keeper);
+        puts("ended");
     }
     else if (strcmp(words[0], "start") == 0) {
         /* As the watchdog does: the state is there before its ladder begins. */
@@ -364,21 +386,24 @@ int main(int argc, char **argv)
 {
     mgb_keeper_t *keeper = &harness.keeper;
     const char *error = NULL;
+    mgb_main_conf_t conf = {.bmc_ca = argc > 3 ? argv[3] : NULL};
+    mgb_context_t ctx = {.conf = &conf};
 
     apr_initialize();
     apr_pool_create(&keeper->pool, NULL);
     apr_pool_create(&keeper->ptick, keeper->pool);
     keeper->server = &harness.server;
+    keeper->ctx = &ctx;
     harness.server.log.level = APLOG_TRACE8;
     keeper->shared = &harness.shared;
     keeper->rigs_room = MACHINES_MOST;
     keeper->rigs = apr_pcalloc(keeper->pool, MACHINES_MOST * sizeof(mgb_rig_t));
-    harness.shared.machines = map_segment(argc == 3 ? argv[2] : "");
+    harness.shared.machines = map_segment(argc > 2 ? argv[2] : "");
     harness.drivers = apr_hash_make(keeper->pool);
     harness.rules = (gb_rules_t){.wake_timeout_us = 60 * GB_US_PER_S,
                                  .wake_retry_us = GB_US_PER_S,
                                  .packets = 3};
-    if (argc != 3 || mgb_loop_create(&keeper->loop, keeper->pool) != APR_SUCCESS) {
+    if (argc < 3 || mgb_loop_create(&keeper->loop, keeper->pool) != APR_SUCCESS) {
         return 2;
     }
     if (strcmp(argv[1], "-") != 0 &&

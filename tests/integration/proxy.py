@@ -108,6 +108,8 @@ def hints(host, wake=None, sleep=None, **more):
             keys.append("wolif=" + host.wolif)
     if "ipmi" in ways:
         keys.append("ipmi=" + host.ipmi)
+    if "redfish" in ways:
+        keys.append("redfish=" + host.redfish)
     keys += ["%s=%s" % item for item in more.items()]
     return " ".join(keys)
 
