@@ -398,7 +398,7 @@ static int nobody_awake(const wait_t *w)
         return answer(w, visit, &waits->pages); /* one that drains is back at once */
     }
     if (visit == MGB_VISIT_REFUSE) {
-        return answer(w, visit, &waits->turned_away);
+        return answer(w, visit, &waits->pages); /* the page, which asks once more */
     }
     return pool->hopeless ? answer(w, MGB_VISIT_REFUSE, &waits->turned_away) : DECLINED;
 }
