@@ -42,6 +42,7 @@ typedef enum blank_e {
     BLANK_VALUE,    /* of the progress bar; none while nothing is known */
     BLANK_HOPELESS, /* 1, or nothing */
     BLANK_HIDE_WAIT,
+    BLANK_HIDE_USUAL,
     BLANK_HIDE_READY,
     BLANK_HIDE_HOPELESS,
     BLANK_COUNT
@@ -59,6 +60,7 @@ static const char *const blank_names[BLANK_COUNT] = {
     [BLANK_VALUE] = "%VALUE%",
     [BLANK_HOPELESS] = "%HOPELESS%",
     [BLANK_HIDE_WAIT] = "%HIDE_WAIT%",
+    [BLANK_HIDE_USUAL] = "%HIDE_USUAL%",
     [BLANK_HIDE_READY] = "%HIDE_READY%",
     [BLANK_HIDE_HOPELESS] = "%HIDE_HOPELESS%",
 };
@@ -262,13 +264,14 @@ mgb_visit_e mgb_page_classify(request_rec *r, const mgb_hold_conf_t *conf)
 /* The outlook as it is told, in whole seconds. */
 typedef struct told_t {
     uint32_t usual_s, ready_s, retry_s, reload_s, done_s; /* ready_s 0: unknown */
-    bool hopeless;
+    bool usual_known, hopeless;
 } told_t;
 
 static told_t outlook_tell(const mgb_outlook_t *outlook)
 {
     told_t told = {.usual_s = gb_visit_seconds(outlook->usual_us),
                    .retry_s = gb_visit_seconds(outlook->retry_us),
+                   .usual_known = outlook->usual_us > 0,
                    .hopeless = outlook->hopeless};
 
     if (told.hopeless) {
@@ -279,6 +282,7 @@ static told_t outlook_tell(const mgb_outlook_t *outlook)
     told.reload_s = RELOAD_MOST_S;
     if (outlook->ready_us > 0) {
         told.ready_s = gb_visit_seconds(outlook->ready_us);
+        told.usual_s = told.usual_known ? told.usual_s : told.ready_s;
         told.done_s = told.usual_s > told.ready_s ? told.usual_s - told.ready_s : 0;
         if (told.ready_s < RELOAD_MOST_S) {
             told.reload_s =
@@ -322,6 +326,8 @@ static const char *blank_fill(apr_pool_t *p, blank_e blank, const told_t *told)
         return told->hopeless ? "1" : "";
     case BLANK_HIDE_WAIT:
         return told->hopeless ? " hidden" : "";
+    case BLANK_HIDE_USUAL:
+        return told->usual_known ? "" : " hidden";
     case BLANK_HIDE_READY:
         return told->ready_s ? "" : " hidden";
     case BLANK_HIDE_HOPELESS:

@@ -10,7 +10,7 @@
 
 /* What is known of the wait. */
 typedef struct mgb_outlook_t {
-    int64_t usual_us; /* median boot time, learned or first guess */
+    int64_t usual_us; /* median boot time, learned or first guess; 0: unknown */
     int64_t ready_us; /* from now until a server is probably ready; 0: unknown */
     int64_t retry_us; /* for Retry-After: from the 95 % quantile */
     bool hopeless; /* nothing can be woken: a failed wake, a pause, everything disabled

@@ -271,7 +271,9 @@ gb_visit_e gb_visit_class(const gb_visit_t *visit, bool page)
         return GB_VISIT_IGNORE;
     }
     if (prefer.no_wait) {
-        return GB_VISIT_REFUSE;
+        return page && visit->method && strcmp(visit->method, "HEAD") == 0
+                   ? GB_VISIT_PAGE
+                   : GB_VISIT_REFUSE;
     }
     if (!page || !visit->method || strcmp(visit->method, "GET") != 0 ||
         visit->partial || !may_navigate(visit) || accept_read(&accept, visit->accept) ||

@@ -14,7 +14,7 @@
 
 typedef enum gb_visit_e {
     GB_VISIT_HOLD = 0, /* waits for a server */
-    GB_VISIT_PAGE,     /* somebody looks: the waiting page at once */
+    GB_VISIT_PAGE,     /* somebody looks at the waiting page, or is to see it now */
     GB_VISIT_REFUSE,   /* does not wait (Prefer: wait=0), and wakes a server */
     GB_VISIT_IGNORE    /* does not wait, wakes nothing (Prefer: respond-async) */
 } gb_visit_e;
@@ -29,7 +29,8 @@ typedef struct gb_visit_t {
     bool partial;           /* has Range or Upgrade */
 } gb_visit_t;
 
-/* The class of a request; `page`: is there a waiting page?  A preference comes first. A
+/* The class of a request; `page`: is there a waiting page?  A preference comes first; a
+ * HEAD with wait=0 is the waiting page's, which tells that it is still looked at.  A
  * page is for a GET that names text/html in Accept (a wildcard does not), and which the
  * browser, where it says so, calls a navigation of a document or a frame.  Where it
  * says nothing, X-Requested-With tells a script; browsers within Android's apps send it

@@ -3,8 +3,9 @@
  * fuzz_visit.c - hostile Accept, Prefer and Sec-Fetch fields (libFuzzer's entry point).
  *
  * The input is cut at line feeds into the fields.  A preference decides alone; a page
- * needs a GET, a waiting page, and the words text/html in Accept; a field in front of
- * which an element stands that says nothing is read as before.
+ * needs a waiting page, and a GET with the words text/html in Accept or a HEAD that
+ * would be refused without; a field in front of which an element stands that says
+ * nothing is read as before.
  */
 #define _GNU_SOURCE /* strcasestr */
 #include <stdint.h>
@@ -41,8 +42,13 @@ static void check(const gb_visit_t *visit)
     if (without == GB_VISIT_PAGE || (with != without && with != GB_VISIT_PAGE)) {
         abort();
     }
-    if (with == GB_VISIT_PAGE &&
-        (strcmp(visit->method, "GET") || !strcasestr(visit->accept, "text/html"))) {
+    if (with == GB_VISIT_PAGE && !strcmp(visit->method, "HEAD")) {
+        if (without != GB_VISIT_REFUSE) {
+            abort();
+        }
+    }
+    else if (with == GB_VISIT_PAGE && (strcmp(visit->method, "GET") ||
+                                       !strcasestr(visit->accept, "text/html"))) {
         abort();
     }
     if (with == GB_VISIT_IGNORE && !strcasestr(visit->prefer, "respond-async")) {
@@ -50,7 +56,8 @@ static void check(const gb_visit_t *visit)
     }
     longer.accept = accept;
     longer.prefer = prefer;
-    if (gb_visit_class(&longer, true) != with ||
+    if (gb_visit_class(&longer, false) != without ||
+        gb_visit_class(&longer, true) != gb_visit_class(visit, true) ||
         gb_visit_likes_json(accept) != gb_visit_likes_json(visit->accept)) {
         abort();
     }

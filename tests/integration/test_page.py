@@ -57,7 +57,7 @@ def test_page_load_gets_the_page(asleep):
     assert answer.headers.get_all("Content-Type") == ["text/html; charset=utf-8"]
     assert len(answer.body) < 8192
     text = answer.text()
-    assert "This usually takes about 40 seconds." in text
+    assert "<span>This usually takes about 40 seconds.</span>" in text
     assert "ready in about 25 seconds." in " ".join(text.split())
     assert '<html lang="en">' in text and "<main" in text and 'role="status"' in text
     assert not re.search(r"%[A-Z_]+%", text)
@@ -102,6 +102,7 @@ def test_nothing_of_the_request_comes_back(asleep):
     ("hold", "GET", {"Accept": HTML, "Connection": "Upgrade", "Upgrade": "websocket"}),
     ("hold", "GET", {"Accept": "text/event-stream"}),
     ("refuse", "GET", dict(BROWSER, Prefer="wait=0")),
+    ("page", "HEAD", {"Prefer": "wait=0"}),
     ("ignore", "GET", dict(BROWSER, Prefer="return=minimal, respond-async")),
     ("ignore", "HEAD", {"Prefer": "respond-async"}),
     ("ignore", "GET", dict(BROWSER, **{"User-Agent": "a crawler/1"})),
@@ -175,6 +176,7 @@ def test_waits_are_rounded_up_and_never_0(program, base):
     with pagekit.site(base, program, outlook=(0, 1, 1001)) as site:
         answer = refused(site.ask("/", headers=BROWSER), "2")
         assert 'content="2"' in answer.text() and "a few seconds" in answer.text()
+        assert "<span hidden>This usually" in answer.text()
 
 
 def test_expression_that_fails_is_false_and_told_once(program, base):
@@ -234,5 +236,5 @@ def test_error_document(program, base, document, status, words):
         assert answer.headers.get_all("Cache-Control") == ["no-store"]
         assert "This usually takes" in refused(site.ask("/", headers=BROWSER)).text()
         for prefer in ("respond-async", "wait=0"):  # else the page took it for a server's
-            answer = refused(site.ask("/", headers={"Prefer": prefer}))
+            answer = refused(site.ask("/", "HEAD", {"Prefer": prefer}))
             assert answer.headers["Preference-Applied"] == prefer

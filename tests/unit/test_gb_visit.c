@@ -165,6 +165,19 @@ START_TEST(wait_0_is_not_held)
 }
 END_TEST
 
+START_TEST(waiting_page_tells_that_it_is_looked_at)
+{
+    gb_visit_t visit = {.method = "HEAD", .prefer = "wait=0"};
+
+    ck_assert_int_eq(gb_visit_class(&visit, true), GB_VISIT_PAGE);
+    ck_assert_int_eq(gb_visit_class(&visit, false), GB_VISIT_REFUSE);
+    visit.prefer = "wait=0, respond-async";
+    ck_assert_int_eq(gb_visit_class(&visit, true), GB_VISIT_IGNORE);
+    visit.prefer = "wait=1";
+    ck_assert_int_eq(gb_visit_class(&visit, true), GB_VISIT_HOLD);
+}
+END_TEST
+
 START_TEST(json_is_for_those_who_like_it_better)
 {
     static const char *const json[] = {
@@ -269,6 +282,7 @@ Suite *gb_visit_suite(void)
     tcase_add_test(tc, what_cannot_be_read_says_nothing);
     tcase_add_test(tc, respond_async_wakes_nothing);
     tcase_add_test(tc, wait_0_is_not_held);
+    tcase_add_test(tc, waiting_page_tells_that_it_is_looked_at);
     tcase_add_test(tc, json_is_for_those_who_like_it_better);
     tcase_add_test(tc, long_fields_are_read_once);
     tcase_add_test(tc, seconds_are_rounded_up);
