@@ -166,27 +166,63 @@ static char lower(char letter)
     return letter >= 'A' && letter <= 'Z' ? (char)(letter - 'A' + 'a') : letter;
 }
 
-/* Is `text` the same as the `bytes` bytes at `part`, in whatever case? */
-static bool same_host(const char *text, const char *part, size_t bytes)
+/* Does `text` begin with the `bytes` bytes at `part`, in whatever case? */
+static bool same_bytes(const char *text, const char *part, size_t bytes)
 {
     for (size_t i = 0; i < bytes; i++) {
         if (!text[i] || lower(text[i]) != lower(part[i])) {
             return false;
         }
     }
-    return text[bytes] == '\0';
+    return true;
+}
+
+/* ... and is that all? */
+static bool same_host(const char *text, const char *part, size_t bytes)
+{
+    return same_bytes(text, part, bytes) && text[bytes] == '\0';
+}
+
+/* ":80" for "http": what httpd leaves out of a member's name; "" where none is. */
+static const char *default_port(const char *scheme, size_t bytes)
+{
+    static const struct {
+        const char *scheme, *port;
+    } defaults[] = {{"http", ":80"}, {"https", ":443"}, {"ws", ":80"},
+                    {"wss", ":443"}, {"h2c", ":80"},    {"h2", ":443"},
+                    {"ajp", ":8009"}};
+
+    for (size_t i = 0; i < sizeof defaults / sizeof defaults[0]; i++) {
+        if (strlen(defaults[i].scheme) == bytes &&
+            memcmp(defaults[i].scheme, scheme, bytes) == 0) {
+            return defaults[i].port;
+        }
+    }
+    return "";
+}
+
+/* Bytes of HOST[:PORT] without the port, where that is the one that goes without
+ * saying. */
+static size_t without_port(const char *host, size_t bytes, const char *port)
+{
+    size_t length = strlen(port);
+
+    return length && bytes > length && memcmp(host + bytes - length, port, length) == 0
+               ? bytes - length
+               : bytes;
 }
 
 /* Is `wanted` the host, or the host and port, of the URL?  A v6 address has colons of
  * its own: it is named with its brackets or without. */
 static bool is_host_of(const char *wanted, const char *url)
 {
-    const char *host = strstr(url, "://");
+    const char *host = strstr(url, "://"), *port;
     size_t all, name;
 
     if (!host || !*wanted) {
         return false;
     }
+    port = default_port(url, (size_t)(host - url));
     host += 3;
     all = strcspn(host, "/?#");
     if (host[0] == '[') {
@@ -205,7 +241,13 @@ static bool is_host_of(const char *wanted, const char *url)
 
         name = colon ? (size_t)(colon - host) : all;
     }
-    return same_host(wanted, host, all) || same_host(wanted, host, name);
+    if (same_host(wanted, host, all) || same_host(wanted, host, name)) {
+        return true;
+    }
+    /* The port that goes without saying, said. */
+    all = strlen(wanted);
+    return name == strcspn(host, "/?#") && without_port(wanted, all, port) == name &&
+           all > name && same_bytes(wanted, host, name);
 }
 
 static size_t without_slash(const char *text)
@@ -215,12 +257,37 @@ static size_t without_slash(const char *text)
     return bytes && text[bytes - 1] == '/' ? bytes - 1 : bytes;
 }
 
+/* The same URL, but for a slash at the end and a port that goes without saying. */
+static bool is_url(const char *wanted, const char *url)
+{
+    const char *host = strstr(url, "://"), *port;
+    size_t scheme, mine, its;
+
+    if (!host) {
+        return *url && strcmp(wanted, url) == 0;
+    }
+    scheme = (size_t)(host - url) + 3;
+    if (strncmp(wanted, url, scheme) != 0) {
+        return false;
+    }
+    port = default_port(url, scheme - 3);
+    wanted += scheme;
+    url += scheme;
+    mine = strcspn(wanted, "/?#");
+    its = strcspn(url, "/?#");
+    if (without_port(wanted, mine, port) != without_port(url, its, port) ||
+        memcmp(wanted, url, without_port(url, its, port)) != 0) {
+        return false;
+    }
+    wanted += mine;
+    url += its;
+    return without_slash(wanted) == without_slash(url) &&
+           memcmp(wanted, url, without_slash(url)) == 0;
+}
+
 gb_match_e gb_command_match(const char *wanted, const char *url, const char *machine)
 {
-    size_t wanted_bytes = without_slash(wanted), url_bytes = without_slash(url);
-
-    if (wanted_bytes && wanted_bytes == url_bytes &&
-        memcmp(wanted, url, url_bytes) == 0) {
+    if (is_url(wanted, url)) {
         return GB_MATCH_URL;
     }
     if (machine && *wanted && strcmp(wanted, machine) == 0) {

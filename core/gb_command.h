@@ -60,7 +60,8 @@ typedef enum gb_match_e {
     GB_MATCH_NONE = 0,
     GB_MATCH_HOST,    /* its host, or host:port, in whatever case */
     GB_MATCH_MACHINE, /* the name of its machine */
-    GB_MATCH_URL      /* its URL; a slash at the end makes no difference */
+    GB_MATCH_URL      /* its URL; a slash at the end makes no difference, nor, here and
+                       * above, the port that its scheme has anyway */
 } gb_match_e;
 
 /* `machine` may be NULL. */
