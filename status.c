@@ -3,9 +3,9 @@
  * status.c - the report, and the handler that serves it.
  *
  * Handler greenbalance-status: below its location it has the page (/), the report as
- * JSON (/status.json) and as Prometheus metrics (/metrics).  Nothing here changes
- * anything, and nothing waits for the keeper: while that is dead the segment still
- * tells what it knew last, marked as stale.
+ * JSON (/status.json, /history.json) and as Prometheus metrics (/metrics).  Nothing
+ * here changes anything, and nothing waits for the keeper: while that is dead the
+ * segment still tells what it knew last, marked as stale.
  */
 #include "status.h"
 
@@ -493,6 +493,37 @@ static void set_headers(request_rec *r)
                    "form-action 'none'; frame-ancestors 'none'");
 }
 
+/* The value of `balancer=`, the only argument that there is: HTTP_BAD_REQUEST for any
+ * other; *wanted NULL when there is none. */
+static int history_wanted(request_rec *r, const char **wanted)
+{
+    static const char key[] = "balancer=";
+    char *value;
+
+    *wanted = NULL;
+    if (!r->args || !*r->args) {
+        return OK;
+    }
+    if (strncmp(r->args, key, sizeof(key) - 1) || strchr(r->args, '&')) {
+        return HTTP_BAD_REQUEST;
+    }
+    value = apr_pstrdup(r->pool, r->args + sizeof(key) - 1);
+    *wanted = value;
+    return ap_unescape_urlencoded(value) == OK ? OK : HTTP_BAD_REQUEST;
+}
+
+static int render_history(request_rec *r, const mgb_shared_t *sh, const char **body)
+{
+    const char *wanted;
+    int status = history_wanted(r, &wanted);
+
+    if (status != OK) {
+        return status;
+    }
+    *body = mgb_render_history(r->pool, mgb_report_take(r->pool, sh), sh, wanted);
+    return *body ? OK : HTTP_NOT_FOUND;
+}
+
 static int handle(request_rec *r)
 {
     const mgb_shared_t *sh = mgb_context ? mgb_context->shared : NULL;
@@ -516,6 +547,14 @@ static int handle(request_rec *r)
     }
     else if (!strcmp(below, "/status.json")) {
         body = mgb_render_json(r->pool, mgb_report_take(r->pool, sh));
+        ap_set_content_type(r, "application/json");
+    }
+    else if (!strcmp(below, "/history.json")) {
+        int status = render_history(r, sh, &body);
+
+        if (status != OK) {
+            return status;
+        }
         ap_set_content_type(r, "application/json");
     }
     else if (!strcmp(below, "/metrics")) {

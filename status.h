@@ -12,6 +12,8 @@
 
 #include "mod_greenbalance.h"
 
+struct gb_json_t;
+
 #define MGB_STATUS_EVENTS_MOST 200
 
 /* Power and energy of a machine, or of several that were added up. */
@@ -109,6 +111,20 @@ const char *mgb_render_page(apr_pool_t *p, const mgb_report_t *report,
                             const mgb_shared_t *sh, const char *base);
 /* ... and the section within mod_status; `brief` for ?auto. */
 const char *mgb_render_section(apr_pool_t *p, const mgb_report_t *report, bool brief);
+
+/* status_history.c: the past day by minutes, as JSON: of the balancer that is called
+ * `wanted` (name, label), or of all (NULL).  NULL: there is no such balancer. */
+const char *mgb_render_history(apr_pool_t *p, const mgb_report_t *report,
+                               const mgb_shared_t *sh, const char *wanted);
+/* ... and as a drawing; nothing before some minutes have been noted. */
+void mgb_history_chart(apr_array_header_t *text, const mgb_report_t *report,
+                       const mgb_shared_t *sh, const mgb_balancer_report_t *balancer);
+
+/* Writes a JSON document with a line end: once to learn its length, once into memory of
+ * that length. */
+const char *mgb_render_json_of(apr_pool_t *p,
+                               void (*write)(struct gb_json_t *json, const void *data),
+                               const void *data);
 
 /* Appends a formatted piece to a text under construction, an array of const char *;
  * apr_array_pstrcat() makes it whole. */

@@ -44,8 +44,8 @@ static const char page_style[] =
     ".asleep,.unknown{color:var(--off)}.failed,.bad{color:var(--bad)}"
     "svg{width:100%;max-width:30rem;height:auto;display:block;background:var(--card)}"
     ".s{stroke:var(--on);stroke-width:3}.l{stroke:var(--load);stroke-width:1.2}.ks{"
-    "color:var(--on)}.kl{color:var(--"
-    "load)}"
+    "color:var(--on)}.kl{color:var(--load)}.day{max-width:45rem}.g{stroke:var(--line)}"
+    ".w{stroke:var(--change);stroke-dasharray:4 2}.kw{color:var(--change)}"
     "@media(max-width:44rem){thead{position:absolute;left:-999rem}"
     "table,tbody,tr,th,td,caption{display:block}tr{border:1px solid var(--line);"
     "border-radius:.4rem;margin:.6rem 0;padding:.3rem .6rem;background:var(--card)}"
@@ -317,6 +317,7 @@ static void add_balancer(apr_array_header_t *text, const mgb_report_t *report,
     add_facts(text, balancer);
     if (sh) {
         add_spark(text, report, sh, balancer);
+        mgb_history_chart(text, report, sh, balancer);
     }
     mgb_report_add(text,
                    "<table><caption>Members, in the order in which they are filled. "
@@ -420,6 +421,7 @@ const char *mgb_render_page(apr_pool_t *p, const mgb_report_t *report,
                             const mgb_shared_t *sh, const char *base)
 {
     apr_array_header_t *text = apr_array_make(p, 256, sizeof(const char *));
+    const char *href = html(p, ap_os_escape_path(p, base, 1));
 
     mgb_report_add(text,
                    "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
@@ -431,9 +433,9 @@ const char *mgb_render_page(apr_pool_t *p, const mgb_report_t *report,
         text,
         "<header><h1>GreenBalance</h1><p class=\"soft\">%s, mod_greenbalance %s. "
         "The page renews itself every %d seconds. <a href=\"%s/status.json\">"
-        "JSON</a>, <a href=\"%s/metrics\">metrics</a></p></header>\n<main>\n",
-        clock_time(p, report->wall), MGB_VERSION, REFRESH_S,
-        html(p, ap_os_escape_path(p, base, 1)), html(p, ap_os_escape_path(p, base, 1)));
+        "JSON</a>, <a href=\"%s/history.json\">the past day</a>, <a "
+        "href=\"%s/metrics\">metrics</a></p></header>\n<main>\n",
+        clock_time(p, report->wall), MGB_VERSION, REFRESH_S, href, href, href);
     add_warnings(text, report);
     if (report->balancer_count > 1) {
         mgb_report_add(

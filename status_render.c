@@ -193,10 +193,9 @@ static void json_report(gb_json_t *json, const void *data)
     gb_json_close_object(json);
 }
 
-/* Writes a document: once to learn its length, once into memory of that length. */
-static const char *json_text_of(apr_pool_t *p,
-                                void (*write)(gb_json_t *json, const void *data),
-                                const void *data)
+const char *mgb_render_json_of(apr_pool_t *p,
+                               void (*write)(gb_json_t *json, const void *data),
+                               const void *data)
 {
     gb_json_t json;
     size_t room;
@@ -217,7 +216,7 @@ static const char *json_text_of(apr_pool_t *p,
 
 const char *mgb_render_json(apr_pool_t *p, const mgb_report_t *report)
 {
-    return json_text_of(p, json_report, report);
+    return mgb_render_json_of(p, json_report, report);
 }
 
 /* ---------------------------------------------------------------- the model */
@@ -271,7 +270,7 @@ static void json_model(gb_json_t *json, const void *data)
 
 const char *mgb_status_model(apr_pool_t *p, const mgb_shared_t *sh)
 {
-    return json_text_of(p, json_model, mgb_report_take(p, sh));
+    return mgb_render_json_of(p, json_model, mgb_report_take(p, sh));
 }
 
 /* ---------------------------------------------------------------- Prometheus */

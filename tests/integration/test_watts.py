@@ -1,11 +1,13 @@
 """Watts are measured where something can measure them, computed where not, and every
 place says which."""
 
+import json
 import os
 import time
 
+import pytest
 from conftest import QUICK
-from proxy import wait
+from proxy import has_test_clock, wait
 from room import HostSpec
 
 # Nothing like what the room's machines draw: computed watts cannot pass for measured.
@@ -108,3 +110,37 @@ def test_what_cannot_measure_or_says_nonsense_is_told_once(site, base):
     assert proxy.log().count("GB1401") == proxy.log().count("GB1403") == 1
     for member in proxy.members_status().values():
         assert (member["watts_source"], member["watts"]) == ("curve", 300), member
+
+
+@pytest.mark.skipif(not has_test_clock(), reason="a build without TEST_CLOCK")
+def test_readings_grow_old_and_the_day_is_drawn(site):
+    room, proxy = site([spec("web1"), spec("web2")], keys={"web1": WRONG, "web2": WRONG},
+                       balancer=QUICK.replace("min=1", "min=2"))
+    proxy.allow(r"GB0[56]")
+    url = room["web1"].url
+    wait(lambda: measured(proxy, url, 60), 20, lambda: str(proxy.member(url)))
+    assert b"class=\"day\"" not in proxy.get("/green/")[1]  # nothing to draw yet
+    room["web1"].fault("bmc_hangs")
+    for _ in range(6):
+        before = len(day(proxy))
+        proxy.advance(60)
+        wait(lambda: len(day(proxy)) > before, 10, "a minute more")
+    wait(lambda: "GB1405" in proxy.log(), 10, proxy.log)
+    member = proxy.member(url)
+    assert (member["watts_source"], member["watts"]) == ("curve", 300), member
+    assert measured(proxy, room["web2"].url, 60), "the other one is asked as before"
+
+    assert b"class=\"day\"" in proxy.get("/green/")[1]
+    assert proxy.get("/green/history.json?balancer=nobody")[0] == 404
+    for query in ("wanted=app", "balancer=app&x=1", "balancer=%zz", "balancer=%00"):
+        assert proxy.get("/green/history.json?" + query)[0] in (400, 404), query
+    whole = json.loads(proxy.get("/green/history.json")[1])
+    assert [b["name"] for b in whole["balancers"]] == ["balancer://app"]
+    for minute in day(proxy):
+        row = dict(zip(whole["columns"], minute))
+        assert row["at"] % 60 == 0 and row["servers_on"] == 2 and row["watts"] >= 100, row
+
+
+def day(proxy):
+    answer = json.loads(proxy.get("/green/history.json?balancer=balancer%3A%2F%2Fapp")[1])
+    return answer["balancers"][0]["minutes"]

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * status_history.c - the past day: as JSON, and as a drawing on the page.
+ *
+ * Both are of the rings that the keeper fills once a minute (load_history.c), and are
+ * read without a lock: a minute that is being written shows half of it, once.  They
+ * begin with httpd; a graceful restart keeps them.
+ */
+#include "status.h"
+
+#include "core/gb_command.h"
+#include "core/gb_json.h"
+
+#include <inttypes.h>
+
+#define MINUTE_S 60
+#define DAY_S    (GB_PAST_MINUTES * MINUTE_S)
+
+/* ---------------------------------------------------------------- JSON */
+
+typedef struct history_t {
+    const mgb_report_t *report;
+    const mgb_shared_t *sh;
+    const char *wanted; /* balancer, or NULL: all */
+} history_t;
+
+static const gb_past_t *minutes_of(const mgb_shared_t *sh, uint32_t balancer)
+{
+    return &sh->minutes[(size_t)balancer * GB_PAST_MINUTES];
+}
+
+static bool is_wanted(const history_t *history, const mgb_balancer_report_t *balancer)
+{
+    return !history->wanted ||
+           gb_command_match_balancer(history->wanted, balancer->name, balancer->label);
+}
+
+static void json_minute(gb_json_t *json, const gb_past_t *past)
+{
+    gb_json_open_array(json);
+    gb_json_unsigned(json, past->at_s);
+    gb_json_unsigned(json, past->arrivals);
+    gb_json_unsigned(json, past->errors);
+    gb_json_number(json, past->in_flight_milli / 1000.0, 3);
+    gb_json_number(json, past->p50_us / 1000.0, 3);
+    gb_json_number(json, past->p99_us / 1000.0, 3);
+    gb_json_unsigned(json, past->servers_on);
+    gb_json_unsigned(json, past->watts);
+    gb_json_close_array(json);
+}
+
+/* Oldest first: the ring's next place is where its oldest minute stands. */
+static void json_minutes(gb_json_t *json, const history_t *history, uint32_t balancer)
+{
+    const gb_past_t *ring = minutes_of(history->sh, balancer);
+    uint32_t next = history->sh->balancers[balancer].past_minute;
+    int64_t now_s = apr_time_sec(history->report->wall);
+
+    gb_json_key(json, "minutes");
+    gb_json_open_array(json);
+    for (uint32_t i = 0; i < GB_PAST_MINUTES; i++) {
+        const gb_past_t past = ring[(next + i) % GB_PAST_MINUTES];
+
+        if (past.at_s && past.at_s > now_s - DAY_S && past.at_s <= now_s) {
+            json_minute(json, &past);
+        }
+    }
+    gb_json_close_array(json);
+}
+
+static void json_history(gb_json_t *json, const void *data)
+{
+    static const char *const columns[] = {"at",         "arrivals", "errors",
+                                          "in_flight",  "p50_ms",   "p99_ms",
+                                          "servers_on", "watts"};
+    const history_t *history = data;
+
+    gb_json_open_object(json);
+    gb_json_key(json, "now");
+    gb_json_number(json, (double)history->report->wall / (double)GB_US_PER_S, 6);
+    gb_json_key(json, "columns");
+    gb_json_open_array(json);
+    for (size_t i = 0; i < sizeof(columns) / sizeof(columns[0]); i++) {
+        gb_json_string(json, columns[i]);
+    }
+    gb_json_close_array(json);
+    gb_json_key(json, "balancers");
+    gb_json_open_array(json);
+    for (uint32_t i = 0; i < history->report->balancer_count; i++) {
+        const mgb_balancer_report_t *balancer = &history->report->balancers[i];
+
+        if (is_wanted(history, balancer)) {
+            gb_json_open_object(json);
+            gb_json_key(json, "name");
+            gb_json_string(json, balancer->name);
+            gb_json_key(json, "label");
+            gb_json_string(json, balancer->label);
+            json_minutes(json, history, balancer->index);
+            gb_json_close_object(json);
+        }
+    }
+    gb_json_close_array(json);
+    gb_json_close_object(json);
+}
+
+const char *mgb_render_history(apr_pool_t *p, const mgb_report_t *report,
+                               const mgb_shared_t *sh, const char *wanted)
+{
+    history_t history = {report, sh, wanted};
+    bool known = !wanted;
+
+    for (uint32_t i = 0; !known && i < report->balancer_count; i++) {
+        known = is_wanted(&history, &report->balancers[i]);
+    }
+    return known ? mgb_render_json_of(p, json_history, &history) : NULL;
+}
+
+/* ---------------------------------------------------------------- the drawing */
+
+#define STEPS       144
+#define STEP_S      (DAY_S / STEPS)
+#define WIDTH       720
+#define HEIGHT      120
+#define LEAST_COUNT 5 /* minutes: before that there is nothing to see */
+
+typedef enum line_e { LINE_LOAD, LINE_SERVERS, LINE_WATTS, LINES } line_e;
+
+typedef struct chart_t {
+    uint32_t minutes[STEPS]; /* noted within the step; 0: a gap */
+    double values[LINES][STEPS];
+    double most[LINES];
+    uint32_t count;
+} chart_t;
+
+static void chart_take(chart_t *chart, const gb_past_t *ring, int64_t now_s)
+{
+    memset(chart, 0, sizeof(*chart));
+    for (uint32_t i = 0; i < GB_PAST_MINUTES; i++) {
+        int64_t age_s = now_s - ring[i].at_s;
+        uint32_t step;
+
+        if (!ring[i].at_s || age_s < 0 || age_s >= DAY_S) {
+            continue;
+        }
+        step = STEPS - 1 - (uint32_t)(age_s / STEP_S);
+        chart->count++;
+        chart->minutes[step]++;
+        chart->values[LINE_LOAD][step] += ring[i].in_flight_milli / 1000.0;
+        chart->values[LINE_SERVERS][step] += ring[i].servers_on;
+        chart->values[LINE_WATTS][step] += ring[i].watts;
+    }
+    for (int line = 0; line < LINES; line++) {
+        for (uint32_t i = 0; i < STEPS; i++) {
+            double *value = &chart->values[line][i];
+
+            *value /= chart->minutes[i] ? chart->minutes[i] : 1;
+            chart->most[line] = *value > chart->most[line] ? *value : chart->most[line];
+        }
+    }
+}
+
+/* One line; a gap in the past is a gap in the line. */
+static void chart_line(apr_array_header_t *text, const chart_t *chart, line_e line,
+                       const char *kind)
+{
+    const double width = (double)WIDTH / STEPS, room = HEIGHT - 8;
+    bool open = false;
+
+    mgb_report_add(text, "<path class=\"%s\" fill=\"none\" d=\"", kind);
+    for (uint32_t i = 0; i < STEPS; i++) {
+        double most = chart->most[line] > 0 ? chart->most[line] : 1;
+
+        if (chart->minutes[i]) {
+            mgb_report_add(text, "%c%.0f %.1fH%.0f", open ? 'L' : 'M', i * width,
+                           HEIGHT - 4 - chart->values[line][i] / most * room,
+                           (i + 1) * width);
+        }
+        open = chart->minutes[i] != 0;
+    }
+    mgb_report_add(text, "\"/>");
+}
+
+void mgb_history_chart(apr_array_header_t *text, const mgb_report_t *report,
+                       const mgb_shared_t *sh, const mgb_balancer_report_t *balancer)
+{
+    chart_t chart;
+
+    chart_take(&chart, minutes_of(sh, balancer->index), apr_time_sec(report->wall));
+    if (chart.count < LEAST_COUNT) {
+        return;
+    }
+    mgb_report_add(text,
+                   "<figure style=\"margin:.6rem 0\"><svg class=\"day\" role=\"img\" "
+                   "viewBox=\"0 0 %d %d\" aria-label=\"The past day: at most %.1f "
+                   "servers on, %.1f requests in flight, %.0f watts\">"
+                   "<path class=\"g\" d=\"M%d 0V%dM%d 0V%dM%d 0V%d\"/>",
+                   WIDTH, HEIGHT, chart.most[LINE_SERVERS], chart.most[LINE_LOAD],
+                   chart.most[LINE_WATTS], WIDTH / 4, HEIGHT, WIDTH / 2, HEIGHT,
+                   WIDTH / 4 * 3, HEIGHT);
+    chart_line(text, &chart, LINE_WATTS, "w");
+    chart_line(text, &chart, LINE_LOAD, "l");
+    chart_line(text, &chart, LINE_SERVERS, "s");
+    mgb_report_add(
+        text,
+        "</svg><figcaption class=\"soft\">The past day, means of %d min, a line every "
+        "6 "
+        "h: <span class=\"ks\">servers on</span> (thick, at most %.1f), <span "
+        "class=\"kl\">requests in flight</span> (thin, at most %.1f), <span "
+        "class=\"kw\">watts</span> (dashed, at most %.0f), each drawn to its own "
+        "largest.</figcaption></figure>\n",
+        STEP_S / MINUTE_S, chart.most[LINE_SERVERS], chart.most[LINE_LOAD],
+        chart.most[LINE_WATTS]);
+}
