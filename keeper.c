@@ -13,6 +13,8 @@
  * set after that, and then the parent is looked at once more.
  */
 #include "mod_greenbalance.h"
+#include "agents.h"
+#include "mailbox.h"
 
 #include "drivers/driver.h"
 
@@ -120,7 +122,7 @@ static void descriptors_close(server_rec *s)
         long fd = strtol(entry->d_name, &end, 10);
 
         if (end != entry->d_name && !*end && fd != dirfd(dir) &&
-            !fd_is_log(s, (int)fd)) {
+            fd != mgb_mailbox_fd() && !fd_is_log(s, (int)fd)) {
             close((int)fd);
         }
     }
@@ -184,7 +186,8 @@ static bool parts_create(mgb_keeper_t *keeper)
            mgb_waker_create(keeper) == APR_SUCCESS &&
            mgb_watts_create(keeper) == APR_SUCCESS &&
            mgb_checks_create(keeper) == APR_SUCCESS &&
-           mgb_proofs_create(keeper) == APR_SUCCESS;
+           mgb_proofs_create(keeper) == APR_SUCCESS &&
+           mgb_agents_create(keeper) == APR_SUCCESS;
 }
 
 /* All that needs the privileges that are dropped at its end. */

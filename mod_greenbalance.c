@@ -9,6 +9,7 @@
 #define MGB_MODULE_FILE
 #include "mod_greenbalance.h"
 #include "hold_page.h"
+#include "mailbox.h"
 
 #include "ap_mpm.h"
 #include "http_main.h"
@@ -129,6 +130,9 @@ static apr_status_t keeper_prepare(mgb_context_t *ctx)
         rv =
             directory_make(ctx->conf->runtime_dir, ctx->conf->keeper_user, ctx->server);
     }
+    if (rv == APR_SUCCESS) {
+        rv = mgb_mailbox_attach(ctx->server);
+    }
     return rv;
 }
 
@@ -179,6 +183,7 @@ static void register_hooks(apr_pool_t *p)
     mgb_hold_register_hooks(p);
     mgb_status_register_hooks(p);
     mgb_page_register_hooks(p);
+    mgb_beat_register_hooks(p);
     ap_hook_post_config(post_config, after, NULL, APR_HOOK_LAST);
 }
 

@@ -533,6 +533,9 @@ void mgb_status_register_hooks(apr_pool_t *p);
  * process; reads only, no lock. */
 const char *mgb_status_model(apr_pool_t *p, const mgb_shared_t *sh);
 
+/* beat.c: handler greenbalance-beat */
+void mgb_beat_register_hooks(apr_pool_t *p);
+
 /* ---------------------------------------------------------------- keeper */
 
 typedef struct mgb_loop_t mgb_loop_t;       /* loop.c */
@@ -577,6 +580,7 @@ struct mgb_keeper_t {
     struct mgb_waker_t *waker;     /* wake.c */
     struct mgb_meters_t *meters;   /* watts.c */
     struct mgb_control_t *control; /* control.c */
+    struct mgb_agents_t *agents;   /* agents.c */
 };
 
 /* loop.c: epoll and timers of the keeper's one thread.  Callbacks run in that thread,

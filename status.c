@@ -155,6 +155,17 @@ static void take_boot(mgb_member_report_t *member, const gb_boot_t *boot)
     }
 }
 
+static void take_agent(apr_pool_t *p, mgb_member_report_t *member,
+                       const mgb_beat_t *beat, int64_t now_us)
+{
+    member->has_agent = beat->at_us != 0;
+    member->beat_s = seconds_between(beat->at_us, now_us);
+    member->agent_load = beat->load_permille / 1000.0;
+    member->agent_work = beat->work;
+    member->veto = beat->veto != 0;
+    member->veto_reason = copy_text(p, beat->reason, sizeof(beat->reason));
+}
+
 static void take_machine(apr_pool_t *p, mgb_member_report_t *member,
                          const mgb_machine_t *machine, int64_t now_us)
 {
@@ -178,6 +189,7 @@ static void take_machine(apr_pool_t *p, mgb_member_report_t *member,
     member->sleeps = m->sleeps;
     member->failures = m->failures;
     member->last_error = copy_text(p, m->last_error, sizeof(m->last_error));
+    take_agent(p, member, &machine->beat, now_us);
 }
 
 static uint32_t capacity_in_force(const mgb_shared_t *sh, const mgb_member_t *member)

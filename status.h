@@ -51,6 +51,11 @@ typedef struct mgb_member_report_t {
     uint64_t wakes, sleeps, failures;
     const char *last_error; /* "" when there is none; likewise: */
     const char *probe_error;
+    bool has_agent; /* heartbeats have come; then: */
+    double beat_s, agent_load;
+    uint32_t agent_work;
+    bool veto;
+    const char *veto_reason; /* "" without a veto */
 } mgb_member_report_t;
 
 typedef struct mgb_balancer_report_t {

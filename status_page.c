@@ -235,6 +235,15 @@ static void add_errors(apr_array_header_t *text, const mgb_member_report_t *memb
     mgb_report_add(text, "</td></tr>\n");
 }
 
+static const char *veto_note(apr_pool_t *p, const mgb_member_report_t *member)
+{
+    if (!member->veto) {
+        return "";
+    }
+    return apr_psprintf(p, "<small>its agent objects to sleep%s%s</small>",
+                        *member->veto_reason ? ": " : "", html(p, member->veto_reason));
+}
+
 static void add_member(apr_array_header_t *text, const mgb_member_report_t *member)
 {
     apr_pool_t *p = text->pool;
@@ -243,13 +252,13 @@ static void add_member(apr_array_header_t *text, const mgb_member_report_t *memb
     mgb_report_add(text,
                    "<tr><th scope=\"row\">%s<small>%s</small></th>"
                    "<td data-label=\"State\"><span class=\"st %s\">%s</span> for %s"
-                   "<small>%s</small></td>"
+                   "<small>%s</small>%s</td>"
                    "<td data-label=\"Health\"><span class=\"%s\">%s</span>"
                    "<small>proof of off: %s</small></td>",
                    html(p, member->url), machine_note(p, member), state, state,
                    duration(p, member->since_s), wish_note(member->wish),
-                   mgb_report_health(member->health), mgb_report_health(member->health),
-                   mgb_report_proof(member->proof));
+                   veto_note(p, member), mgb_report_health(member->health),
+                   mgb_report_health(member->health), mgb_report_proof(member->proof));
     mgb_report_add(
         text,
         "<td class=\"n\" data-label=\"In flight\">%u of %u%s</td>"

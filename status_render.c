@@ -54,6 +54,22 @@ static void json_boot(gb_json_t *json, const mgb_member_report_t *member)
     gb_json_close_object(json);
 }
 
+static void json_agent(gb_json_t *json, const mgb_member_report_t *member)
+{
+    gb_json_key(json, "agent");
+    if (!member->has_agent) {
+        gb_json_null(json);
+        return;
+    }
+    gb_json_open_object(json);
+    json_number(json, "beat_s", member->beat_s, 1);
+    json_bool(json, "veto", member->veto);
+    json_text(json, "reason", member->veto_reason);
+    json_number(json, "load", member->agent_load, 3);
+    json_count(json, "work", member->agent_work);
+    gb_json_close_object(json);
+}
+
 static void json_member(gb_json_t *json, const mgb_member_report_t *member)
 {
     gb_json_open_object(json);
@@ -81,6 +97,7 @@ static void json_member(gb_json_t *json, const mgb_member_report_t *member)
     json_count(json, "failures", member->failures);
     json_text(json, "last_error", member->last_error);
     json_text(json, "probe_error", member->probe_error);
+    json_agent(json, member);
     gb_json_close_object(json);
 }
 

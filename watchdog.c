@@ -12,6 +12,7 @@
  * the other, whichever came first.
  */
 #include "watchdog.h"
+#include "agents.h"
 
 #include <stdlib.h>
 
@@ -153,6 +154,7 @@ static void machines_sense(mgb_keeper_t *keeper, int64_t now_us)
     removed_doors_sense(keeper);
     mgb_comeback_sessions(keeper, now_us);
     verdicts_sense(keeper);
+    mgb_agents_sense(keeper);
     mgb_dog.sensed = true;
 }
 
@@ -612,6 +614,7 @@ void mgb_watchdog_tick(mgb_keeper_t *keeper, int64_t now_us)
         members_sync(keeper);
         mirror_again(keeper);
         mgb_watts_tick(keeper, now_us);
+        mgb_agents_tick(keeper, now_us);
         energy_account(keeper, now_us);
         mgb_meter_second(keeper->shared, now_us, mgb_wall_us());
     }

@@ -24,6 +24,8 @@ const mgb_driver_t *mgb_driver_of(mgb_way_e way)
         return &mgb_driver_ipmi;
     case MGB_WAY_REDFISH:
         return &mgb_driver_redfish;
+    case MGB_WAY_AGENT:
+        return &mgb_driver_agent;
     default:
         return &mgb_driver_exec;
     }
