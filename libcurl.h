@@ -14,8 +14,8 @@
 #include <stdbool.h>
 
 #define MGB_LIBCURL_FUNCTIONS(each)                                                    \
-    each(easy_cleanup) each(easy_getinfo) each(easy_init) each(easy_setopt)            \
-        each(easy_strerror) each(global_init) each(multi_add_handle)                   \
+    each(easy_cleanup) each(easy_getinfo) each(easy_init) each(easy_perform)           \
+        each(easy_setopt) each(easy_strerror) each(global_init) each(multi_add_handle) \
             each(multi_cleanup) each(multi_info_read) each(multi_init)                 \
                 each(multi_remove_handle) each(multi_setopt) each(multi_socket_action) \
                     each(slist_append) each(slist_free_all) each(version_info)
@@ -40,6 +40,7 @@ bool mgb_libcurl_load(const char **why);
 #define curl_easy_cleanup        mgb_libcurl.easy_cleanup
 #define curl_easy_getinfo        mgb_libcurl.easy_getinfo
 #define curl_easy_init           mgb_libcurl.easy_init
+#define curl_easy_perform        mgb_libcurl.easy_perform
 #define curl_easy_setopt         mgb_libcurl.easy_setopt
 #define curl_easy_strerror       mgb_libcurl.easy_strerror
 #define curl_global_init         mgb_libcurl.global_init

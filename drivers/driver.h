@@ -48,8 +48,7 @@ typedef struct mgb_driver_t {
 } mgb_driver_t;
 
 extern const mgb_driver_t mgb_driver_wol, mgb_driver_ipmi, mgb_driver_redfish,
-    mgb_driver_agent,
-    mgb_driver_exec;
+    mgb_driver_agent, mgb_driver_exec;
 
 /* driver.c.  The driver of a way; never NULL. */
 const mgb_driver_t *mgb_driver_of(mgb_way_e way);
