@@ -15,14 +15,24 @@
 #include <unistd.h>
 
 #define SEGMENT_KEY "mgb_segment"
+#define LINE_BYTES  ((size_t)64) /* of the processors' caches */
 
 /* Hands out parts of the segment, each on cache lines of its own. */
 static size_t part(size_t *offset, size_t bytes)
 {
     size_t at = *offset;
 
-    *offset = (at + bytes + 63) & ~(size_t)63;
+    *offset = (at + bytes + LINE_BYTES - 1) & ~(LINE_BYTES - 1);
     return at;
+}
+
+/* APR keeps a word of its own before what it gives: the next line is the first whole
+ * one. */
+static char *first_line(void *address)
+{
+    uintptr_t at = (uintptr_t)address;
+
+    return (char *)address + (((at + LINE_BYTES - 1) & ~(LINE_BYTES - 1)) - at);
 }
 
 typedef struct layout_t {
@@ -85,7 +95,7 @@ static apr_status_t segment_make(mgb_shared_t **shared, server_rec *s,
     apr_shm_t *shm;
     /* Anonymous shared memory comes zeroed; writing zeros would make it all resident.
      */
-    apr_status_t rv = apr_shm_create(&shm, l.total, NULL, p);
+    apr_status_t rv = apr_shm_create(&shm, l.total + LINE_BYTES, NULL, p);
 
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_EMERG, rv, s,
@@ -94,7 +104,7 @@ static apr_status_t segment_make(mgb_shared_t **shared, server_rec *s,
                      l.total, members);
         return rv;
     }
-    point(sh, apr_shm_baseaddr_get(shm), &l);
+    point(sh, first_line(apr_shm_baseaddr_get(shm)), &l);
     sh->header->magic = MGB_MAGIC;
     sh->header->layout = MGB_LAYOUT;
     sh->header->size_bytes = l.total;
