@@ -3,6 +3,7 @@
 import concurrent.futures
 import http.client
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -294,8 +295,11 @@ def test_a_burst_makes_one_order_a_machine(site):
                            "--duration", "4"], stdout=subprocess.DEVNULL) as burst:
         assert burst.wait(60) == 0
     wait(lambda: "on" in proxy.states().values(), 30, "a server is on")
+    # An order whose reply is late is asked after and may be repeated; wakes are not.
+    wakes = {h.spec.name: len(re.findall(r"%s \(asleep.*-> waking" % h.spec.name, proxy.log()))
+             for h in room}
     given = {name: n - before[name] for name, n in orders_on(room).items()}
-    assert max(given.values()) == 1, given
+    assert max(wakes.values()) == 1 and max(given.values()) <= 2, (wakes, given)
     assert proxy.status()["balancers"][0]["waits"]["turned_away"] > 100
 
 
