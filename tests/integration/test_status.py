@@ -461,7 +461,7 @@ def test_the_page_is_plain_and_complete(base, backends):
             assert backend.url in words
         assert "balancer://app" in words and "m0" in words and "not measured" in words
         assert {"http-equiv": "refresh", "content": "5"} in page.meta
-        assert page.links == ["/green/status.json", "/green/metrics"]
+        assert page.links == ["/green/status.json", "/green/history.json", "/green/metrics"]
         assert "prefers-color-scheme:dark" in text and "<svg " in text
         for link in page.links:
             assert answer(proxy, link)[0] == 200
@@ -480,7 +480,8 @@ ProxyPass "/a" "!"
             assert answer(proxy, location)[0] == 200
             assert answer(proxy, location + "/")[0] == 200
             links = read_page(answer(proxy, location)[2]).links
-            assert links == [location + "/status.json", location + "/metrics"]
+            assert links == [location + "/" + name
+                             for name in ("status.json", "history.json", "metrics")]
             check_report(json.loads(answer(proxy, location + "/status.json?x=1")[2]))
             parse_metrics(answer(proxy, location + "/metrics")[2])
             for path in ("/x", "/status.json/", "/metrics/x", "/command", "/status.jso",
