@@ -308,7 +308,8 @@ def test_a_member_added_at_run_time_has_no_machine(base, backends):
 
 SAMPLE = re.compile(r'([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)$')
 LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\["\\n])*)"')
-SUFFIXES = {"summary": ("", "_sum", "_count"), "counter": ("",), "gauge": ("",)}
+SUFFIXES = {"summary": ("", "_sum", "_count"),
+            "histogram": ("_bucket", "_sum", "_count"), "counter": ("",), "gauge": ("",)}
 
 
 def parse_labels(text):
