@@ -218,14 +218,14 @@ static void respond_bad(connection_t *c, int status, const char *text)
 static void respond_stats(connection_t *c)
 {
     const service_t *s = &c->host->service;
-    char text[320];
+    char text[256];
 
     snprintf(text, sizeof text,
              "{\"served\": %" PRIu64 ", \"in_flight\": %d, \"queued\": %d, "
              "\"max_in_flight\": %d, \"refused\": %" PRIu64 ", \"abandoned\": %" PRIu64
-             ", \"accepted\": %" PRIu64 "}",
+             "}",
              s->served, s->busy + s->queued, s->queued, s->max_in_flight, s->refused,
-             s->abandoned, c->host->accepted);
+             s->abandoned);
     respond_text(c, 200, text);
 }
 
