@@ -20,11 +20,13 @@ def cuts(host):
 
 
 def test_power_is_cut_only_where_every_balancer_allows_it(site):
-    room, proxy = site([HostSpec("web%d" % i, capacity=4, boot_s=0.5, shutdown_s=0.3)
-                        for i in (1, 2)], balancer=SHORT + "GreenHardOff on", start=False)
+    room, proxy = site([HostSpec("web%d" % i, kind=kind, capacity=4, boot_s=0.5,
+                                 shutdown_s=0.3)
+                        for i, kind in ((1, "ipmi"), (2, "redfish"))], balancer=SHORT + "GreenHardOff on", start=False)
     proxy.allow(r"GB0402.*ladder", r"GB0705", r"GB1411")
     first, deaf = room["web1"], room["web2"]
-    proxy.main = SECOND % (proxy.member_lines(), SHORT)
+    given = proxy.main
+    proxy.main = given + SECOND % (proxy.member_lines(), SHORT)
     proxy.start()
     proxy.wait_state(deaf.url, "asleep", 30)
     assert proxy.ctl("wake", "--balancer", "app", first.url).returncode == 0
@@ -38,7 +40,7 @@ def test_power_is_cut_only_where_every_balancer_allows_it(site):
     proxy.wait_state(deaf.url, "on", 20)  # by way of waking: as without the directive
     assert deaf.powered() and cuts(deaf) == 0 and "GB1411" not in proxy.log()
 
-    proxy.main = SECOND % (proxy.member_lines(), SHORT + "GreenHardOff on")
+    proxy.main = given + SECOND % (proxy.member_lines(), SHORT + "GreenHardOff on")
     proxy.graceful()
     wait(lambda: len(proxy.keeper_pids()) == 1, 10, "one keeper")
     # The command may come upon the change of configurations.

@@ -32,7 +32,8 @@ def measured(proxy, url, watts):
 
 
 def test_measured_watts_follow_the_machines(site):
-    room, proxy = site([spec("web1"), spec("web2", kind="wol"), spec("web3")],
+    room, proxy = site([spec("web1"), spec("web2", kind="wol"),
+                        spec("web3", kind="redfish")],
                        keys={"web%d" % i: WRONG for i in (1, 2, 3)})
     urls = [h.url for h in room]
     wait(lambda: measured(proxy, urls[0], 60), 20, lambda: str(proxy.member(urls[0])))
@@ -41,6 +42,7 @@ def test_measured_watts_follow_the_machines(site):
         wait(lambda: measured(proxy, url, 7), 20, lambda: str(proxy.member(url)))
     assert proxy.member(urls[0])["watts_by"] == "ipmi"
     assert proxy.member(urls[1])["watts_by"] == "driver"
+    assert proxy.member(urls[2])["watts_by"] == "redfish"
     assert proxy.balancer_status()["energy"]["source"] == "measured"
     metrics = proxy.get("/green/metrics")[1].decode()
     assert 'greenbalance_fleet_watts_info{source="measured"} 1' in metrics
