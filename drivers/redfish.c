@@ -80,7 +80,7 @@ static bmc_t *bmc_of(redfish_t *redfish, const char *url)
     if (!bmc) {
         bmc = apr_pcalloc(redfish->keeper->pool, sizeof(*bmc));
         gb_redfish_place(&bmc->place, url);
-        bmc->name = bmc->place.origin + strlen("https://");
+        bmc->name = strstr(bmc->place.origin, "://") + 3;
         apr_hash_set(redfish->bmcs, apr_pstrdup(redfish->keeper->pool, url),
                      APR_HASH_KEY_STRING, bmc);
     }
@@ -331,11 +331,8 @@ static apr_status_t redfish_start(const mgb_job_t *job)
     int64_t now_us = mgb_now_us();
     bmc_t *bmc;
 
-    if (!url || strncmp(url, "https://", 8) != 0) {
-        return mgb_driver_say(job, GB_LADDER_REFUSED,
-                              url ? "redfish= has to begin with https://: a password "
-                                    "does not go over plain http"
-                                  : "there is no redfish=");
+    if (!url) {
+        return mgb_driver_say(job, GB_LADDER_REFUSED, "there is no redfish=");
     }
     bmc = bmc_of(redfish, url);
     if (!mgb_secrets_redfish(job->keeper->secrets, url, &user, &password)) {
@@ -382,7 +379,13 @@ void mgb_redfish_end(mgb_keeper_t *keeper)
     while (redfish->tasks) {
         task_free(redfish->tasks);
     }
-    while (!close_all(redfish) && mgb_now_us() < until_us) {
+    while (!close_all(redfish)) {
+        if (mgb_now_us() >= until_us) {
+            ap_log_error(APLOG_MARK, APLOG_INFO, 0, keeper->server,
+                         GBLOGNO(1304) "the keeper ends, and some Redfish service has "
+                                       "not taken its session back yet");
+            return;
+        }
         mgb_loop_run(keeper->loop, mgb_now_us() + 10 * GB_US_PER_MS);
     }
 }

@@ -56,6 +56,11 @@ static void logged_in(mgb_redfish_service_t *service, mgb_redfish_login_e login)
     service->login = login;
     service->serial++;
     service->made_at_us = service->used_at_us = mgb_now_us();
+    ap_log_error(APLOG_MARK, APLOG_DEBUG, 0, service->keeper->server,
+                 GBLOGNO(1301) "%s: %s as %s", service->origin,
+                 login == MGB_REDFISH_IN ? "a session was made"
+                                         : "it has no sessions: basic authentication",
+                 service->user);
     if (service->ending) {
         (void)mgb_redfish_close(service);
         return;
@@ -241,8 +246,16 @@ static void on_logout(void *baton, const mgb_redfish_reply_t *reply)
 {
     mgb_redfish_service_t *service = baton;
 
-    (void)reply; /* one that was not ended ends by itself */
     service->transfer = NULL;
+    if (reply->answer.status >= 200 && reply->answer.status < 300) {
+        ap_log_error(APLOG_MARK, APLOG_DEBUG, 0, service->keeper->server,
+                     GBLOGNO(1302) "%s: the session was given back", service->origin);
+    }
+    else { /* it ends by itself, when the service's own time for that is over */
+        ap_log_error(APLOG_MARK, APLOG_INFO, 0, service->keeper->server,
+                     GBLOGNO(1303) "%s: the session could not be given back (%u)",
+                     service->origin, reply->answer.status);
+    }
     forget_session(service);
     if (service->waiters && !service->ending) {
         begin(service);

@@ -3,10 +3,12 @@
  * redfish_transfer.c - one request to a Redfish service and its answer, by libcurl's
  * multi_socket interface on the keeper's loop.
  *
- * The service is verified, certificate and name, against GreenBmcCA or the system's
- * certificates; nothing switches that off.  Redirects are not followed here (the core
- * follows those that stay within the service), proxies of the environment are not used,
- * and an answer that is larger than GB_REDFISH_BODY_MOST is given up.
+ * A service over TLS is verified, certificate and name, against GreenBmcCA or the
+ * system's certificates; nothing switches that off.  (One whose redfish= says http://
+ * is not: the configuration's check warns of it at every start.)  Redirects are not
+ * followed here (the core follows those that stay within the service), proxies of the
+ * environment are not used, and an answer that is larger than GB_REDFISH_BODY_MOST is
+ * given up.
  */
 #include "redfish_private.h"
 
@@ -432,9 +434,9 @@ static void set_up(CURL *easy)
     curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
 #if LIBCURL_VERSION_NUM >= 0x075500
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "https");
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
 #else
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS, (long)CURLPROTO_HTTPS);
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
 #endif
 #if LIBCURL_VERSION_NUM >= 0x075700
     /* A resolver that hangs is left to itself, not waited for. */
