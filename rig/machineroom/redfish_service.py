@@ -172,6 +172,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.service.record(method=self.command, path=self.plain_path, status=status)
         self.send_response(status)
         self.send_header("OData-Version", "4.0")
+        if self.close_connection:
+            self.send_header("Connection", "close")
         if body:
             self.send_header("Content-Type", "application/json; charset=utf-8")
         for name, value in headers.items():
@@ -394,8 +396,8 @@ class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
         try:
             with self._context().wrap_socket(request, server_side=True) as line:
                 super().finish_request(line, client_address)
-        except OSError:
-            pass  # the client is gone, or does not trust us
+        except OSError as error:  # the client is gone, or does not trust us
+            print(f"{client_address}: {error!r}", flush=True)
 
 
 def main():
