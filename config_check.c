@@ -387,22 +387,29 @@ static void check_bmc_ca(mgb_findings_t *found)
     }
 }
 
-/* mod_proxy makes every balancer with this method first, whatever its lbmethod is, and
- * says so at the start only. */
+/* A balancer whose lbmethod is not set where it is first named is one of byrequests,
+ * and mod_proxy says so at the start only (AH02432): a ProxyPass in a virtual host,
+ * say, to a balancer of the main server. */
 static void check_byrequests(mgb_findings_t *found)
 {
+    if (ap_lookup_provider(PROXY_LBMETHOD, "byrequests", "0")) {
+        return;
+    }
     for (const server_rec *s = found->main_server; s; s = s->next) {
+        const proxy_balancer *balancer;
         int i = 0;
 
-        if (mgb_config_next_balancer(s, NULL, &i) &&
-            !ap_lookup_provider(PROXY_LBMETHOD, "byrequests", "0")) {
-            mgb_config_report(
-                found, NULL,
-                GBLOGNO(0128) "mod_lbmethod_byrequests is not loaded: mod_proxy needs "
-                              "it for every balancer, whatever its lbmethod is, and "
-                              "would not start; load it, as with \"a2enmod "
-                              "lbmethod_byrequests\"");
-            return;
+        while ((balancer = mgb_config_next_balancer(s, NULL, &i)) != NULL) {
+            if (!balancer->lbmethod) {
+                mgb_config_report(
+                    found, NULL,
+                    GBLOGNO(0128) "mod_lbmethod_byrequests is not loaded: %s has no "
+                                  "lbmethod where it is first named, and httpd would "
+                                  "not start; load it, as with \"a2enmod "
+                                  "lbmethod_byrequests\"",
+                    balancer->s->name);
+                return;
+            }
         }
     }
 }

@@ -523,8 +523,14 @@ def test_what_is_unwise_is_told_once_and_passes(config, name, text, message):
 
 
 def test_mod_lbmethod_byrequests_is_asked_for(config):
+    """A balancer that is first named by a ProxyPass of a virtual host has it at first."""
     loaded = [name for name in LOADED if name != "lbmethod_byrequests"]
-    status, output, _ = config.test(balancer("ProxySet lbmethod=bypower"), loaded=loaded)
+    text = balancer("ProxySet lbmethod=bypower")
+    status, output, _ = config.test(text, loaded=loaded)
+    assert status == 0, output
+    vhost = ('<VirtualHost *>\nServerName a\nProxyPass "/" "balancer://app/"\n'
+             '</VirtualHost>\n')
+    status, output, _ = config.test(text + vhost, loaded=loaded)
     assert status != 0
     assert output.count("GB0128: mod_lbmethod_byrequests is not loaded: ") == 1
 
