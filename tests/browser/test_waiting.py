@@ -10,8 +10,9 @@ sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "integration")]
 
 import chromium  # noqa: E402
 import pagekit  # noqa: E402
-from conftest import base  # noqa: E402,F401 (a fixture)
+from conftest import base, site  # noqa: E402,F401 (fixtures)
 from proxy import wait  # noqa: E402
+from test_hold import SLEEPY, all_asleep, specs  # noqa: E402
 
 pytestmark = pytest.mark.skipif(
     not chromium.PROGRAM, reason="chromium is not installed: tests/install browser")
@@ -147,6 +148,16 @@ def test_says_when_it_has_become_hopeless(opened, base):  # noqa: F811
     site.awake()
     page.wait(READY, 25)
     assert len(seen(base)) <= asked + 3  # it did not ask often: GET, perhaps an icon
+
+
+def test_visitor_sees_a_machine_wake(site, browser):  # noqa: F811
+    room, proxy = site(specs(1), balancer=SLEEPY % "page=on")
+    all_asleep(proxy)
+    page = browser.page()
+    page.open(proxy.url("/a?b=c#part"))
+    page.wait(WAITING, 10)
+    page.wait("document.body.textContent.includes('web1')", 30)
+    assert page.value("location.href") == proxy.url("/a?b=c#part")
 
 
 def luminance(colour):

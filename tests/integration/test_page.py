@@ -11,6 +11,8 @@ import tempfile
 import pagekit
 import pytest
 from pagekit import BROWSER, HTML
+from proxy import wait
+from test_hold import SLEEPY, all_asleep, orders_on, specs
 
 
 @pytest.fixture(scope="module")
@@ -238,3 +240,33 @@ def test_error_document(program, base, document, status, words):
         for prefer in ("respond-async", "wait=0"):  # else the page took it for a server's
             answer = refused(site.ask("/", "HEAD", {"Prefer": prefer}))
             assert answer.headers["Preference-Applied"] == prefer
+
+
+# ------------------------------------------------------------ through the whole module
+
+def ask(proxy, headers, method="GET"):
+    return pagekit.Site.ask(proxy, "/", method, headers)
+
+
+def test_page_wakes_and_questions_do_not(site, base):
+    page = base / "own.html"
+    page.write_text("usually %USUAL_SECONDS%, retry %RETRY_SECONDS%")
+    room, proxy = site(specs(1), balancer=SLEEPY % ("page=%s" % page) +
+                       'GreenWakeIgnore "%{HTTP_USER_AGENT} =~ /crawler/"\n')
+    all_asleep(proxy)
+    before = orders_on(room)
+    for headers in ({"Prefer": "respond-async"}, dict(BROWSER, **{"User-Agent": "crawler"})):
+        assert "does not wake one" in ask(proxy, headers).text()
+    assert proxy.ctl("pause").returncode == 0
+    wait(lambda: ask(proxy, BROWSER).headers["Retry-After"] == "60", 10, "nothing can be woken")
+    assert orders_on(room) == before
+    assert proxy.ctl("resume").returncode == 0
+    answer = wait(lambda: (lambda a: a if a.headers["Retry-After"] != "60" else None)(
+        ask(proxy, BROWSER)), 10, "it can be woken again")
+    retry = answer.headers["Retry-After"]
+    assert answer.status == 503 and 1 <= int(retry) < 60
+    assert re.fullmatch("usually [0-9]+, retry " + retry, answer.text())
+    wait(lambda: ask(proxy, {"Prefer": "respond-async"}, "HEAD").status == 200, 30,
+         "the server is there")
+    assert ask(proxy, BROWSER).status == 200
+    assert {n: c - before[n] for n, c in orders_on(room).items()} == {"web1": 1}
