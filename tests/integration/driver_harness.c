@@ -25,6 +25,7 @@
  */
 #include "mod_greenbalance.h"
 
+#include "agents.h"
 #include "core/gb_parse.h"
 #include "drivers/driver.h"
 
@@ -73,6 +74,12 @@ void ap_log_error_(const char *file, int line, int index, int level,
     va_end(args);
     printf("log %d %s\n", level & APLOG_LEVELMASK, text);
     fflush(stdout);
+}
+
+/* Agents need heartbeats, and httpd's children for them: they are not tried here. */
+apr_status_t mgb_agents_order(const mgb_job_t *job)
+{
+    return mgb_driver_say(job, GB_LADDER_REFUSED, "no agents in the harness");
 }
 
 static const char *const result_names[] = {"ok", "not-yet", "lost", "refused"};
