@@ -122,10 +122,13 @@ void gb_fleet_tally_join(gb_fleet_t *fleet, int64_t now_us)
     }
 }
 
-/* What the door gives its balancer while its machine is awake. */
-static uint32_t door_capacity(const gb_door_t *door)
+/* What the door gives its balancer while its machine is awake.  One that boots fails
+ * its probes until it is ready: it counts, or each of them would wake the next one. */
+static uint32_t door_capacity(const gb_door_t *door, const gb_machine_t *machine)
 {
-    return door->counted && door->verdict != GB_VERDICT_BAD ? door->capacity : 0;
+    bool ill = door->verdict == GB_VERDICT_BAD && !gb_fleet_is_coming(machine);
+
+    return door->counted && !ill ? door->capacity : 0;
 }
 
 /* -------------------------------------------------------------- one balancer */
@@ -184,7 +187,7 @@ static void tally_doors(gb_fleet_t *fleet, const gb_span_t *span)
         gb_door_t *door = gb_fleet_door_at(fleet, i);
         gb_sense_t *sense = &fleet->senses[door->machine];
         const gb_machine_t *machine = &fleet->machines[door->machine];
-        uint32_t capacity = door_capacity(door);
+        uint32_t capacity = door_capacity(door, machine);
 
         tally->in_flight += door->in_flight;
         door->leads = door->counted && sense->pool_mark != span->pool + 1;
