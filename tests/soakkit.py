@@ -1,0 +1,99 @@
+"""What the long runs share: samples of what may leak, and the lines of the result."""
+
+import os
+import subprocess
+
+
+def _numbers(path, names):
+    """{name: kB} of a file like /proc/PID/status."""
+    found = {}
+    try:
+        with open(path, encoding="ascii", errors="replace") as file:
+            for line in file:
+                name, _, rest = line.partition(":")
+                if name in names:
+                    found[name] = int(rest.split()[0])
+    except (OSError, ValueError, IndexError):
+        pass
+    return found
+
+
+def memory_kb(pid):
+    """(RSS, PSS) of a process; zeros when it is gone."""
+    found = _numbers("/proc/%d/smaps_rollup" % pid, ("Rss", "Pss"))
+    return found.get("Rss", 0), found.get("Pss", 0)
+
+
+def descriptors(pid):
+    try:
+        return len(os.listdir("/proc/%d/fd" % pid))
+    except OSError:
+        return 0
+
+
+def bmc_sessions(host):
+    """Open sessions of a BMC beside the one that asks; -1 when it does not tell."""
+    address, port = host.ipmi.split(":")
+    done = subprocess.run(
+        ["ipmitool", "-I", "lanplus", "-C", "3", "-N", "2", "-R", "2", "-H", address,
+         "-p", port, "-U", host.ipmi_user, "-P", host.ipmi_password, "session", "info",
+         "active"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, timeout=60)
+    for line in done.stdout.splitlines():
+        if line.startswith("active sessions"):
+            return int(line.split(":")[1]) - 1
+    return -1
+
+
+def sample(proxy):
+    """What may leak, now: the keeper, the parent, the children together."""
+    keeper, parent, children = proxy.keeper_pid(), proxy.pid(), proxy.children()
+    return {"keeper_pid": keeper, "keeper_kb": memory_kb(keeper)[0],
+            "keeper_fds": descriptors(keeper), "parent_kb": memory_kb(parent)[0],
+            "parent_fds": descriptors(parent), "children": len(children),
+            "children_pss_kb": sum(memory_kb(pid)[1] for pid in children),
+            "children_fds": sum(map(descriptors, children)),
+            "processes": len(proxy.processes())}
+
+
+def median(values):
+    ordered = sorted(values)
+    return ordered[len(ordered) // 2] if ordered else 0
+
+
+def growth(samples, name):
+    """From the second fifth of a run, when all is warm, to the last."""
+    fifth = max(1, len(samples) // 5)
+    early = [s[name] for s in samples[fifth:2 * fifth] or samples[:1]]
+    return median(s[name] for s in samples[-fifth:]) - median(early)
+
+
+def slope_per_hour(samples, name):
+    """Least squares over the run without its first fifth; samples carry "t" in s."""
+    rest = samples[len(samples) // 5:]
+    if len(rest) < 2:
+        return 0.0
+    mean_t = sum(s["t"] for s in rest) / len(rest)
+    mean_v = sum(s[name] for s in rest) / len(rest)
+    below = sum((s["t"] - mean_t) ** 2 for s in rest)
+    above = sum((s["t"] - mean_t) * (s[name] - mean_v) for s in rest)
+    return above / below * 3600 if below else 0.0
+
+
+class Verdict:
+    """Lines "soak NAME value=V goal=G ok|short"; `good` is the exit status's."""
+
+    def __init__(self, word):
+        self.word = word
+        self.good = True
+
+    def line(self, name, value, goal, good):
+        self.good = self.good and bool(good)
+        shown = "%.4g" % value if isinstance(value, float) else value
+        print("%s %s value=%s goal=%s %s" % (self.word, name, shown, goal,
+                                             "ok" if good else "short"), flush=True)
+
+    def most(self, name, value, most):
+        self.line(name, value, "<=%s" % most, value <= most)
+
+    def least(self, name, value, least):
+        self.line(name, value, ">=%s" % least, value >= least)
