@@ -36,8 +36,8 @@ def build():
 class Room:
     def __init__(self, directory, hosts, network="auto", seed=1, client_netns=None,
                  guest=None):
-        """guest: what virtual machines have beside a web server, as keywords of
-        guest.make()."""
+        """guest(host): what a virtual machine has beside a web server, as keywords of
+        guest.make(); called when the room's network stands."""
         names = [spec.name for spec in hosts]
         if len(set(names)) != len(names) or not 1 <= len(names) <= 200:
             raise ValueError("a room has 1 to 200 hosts with different names")
@@ -50,8 +50,7 @@ class Room:
         self.network = network
         self.seed = seed
         self.client_netns = client_netns
-        self._guest = guest or {}
-        self._guest_kernel = None
+        self._guest = guest or (lambda host: {})
         self.run = None  # short folder for sockets, also /…/directory/run
         self.certificate = None
         self.redfish = None  # the service of the machines of that kind
@@ -230,9 +229,8 @@ class Room:
 
     def _virtual_machine_argv(self, host):
         spec = host.spec
-        image = self._file("guest.img")
-        if not self._guest_kernel:
-            self._guest_kernel = guest_module.make(image, **self._guest)
+        image = os.path.join(host.folder, "guest.img")
+        kernel = guest_module.make(image, **self._guest(host))
         argv = [sys.executable, os.path.join(RIG, "machineroom", "vm.py"),
                 "--name", spec.name, "--socket", host.panel,
                 "--orders", os.path.join(host.folder, "orders.log"),
@@ -241,7 +239,7 @@ class Room:
                 "--off-watts", str(spec.off_watts),
                 "--netns", self._switch.netns(spec.name), "--interface", "eth0",
                 "--address", f"{self._switch.address(host.index)}/24",
-                "--mac", host.mac, "--kernel", self._guest_kernel, "--image", image]
+                "--mac", host.mac, "--kernel", kernel, "--image", image]
         return argv + (["--on"] if spec.powered else [])
 
     def _machine_argv(self, host):
@@ -420,8 +418,7 @@ class Room:
             shutil.rmtree(host.folder, ignore_errors=True)
         if self.redfish:
             shutil.rmtree(self.redfish.folder, ignore_errors=True)
-        for name in ("run", "room.json", "room.json.new", "certificate.pem", "key.pem",
-                     "guest.img"):
+        for name in ("run", "room.json", "room.json.new", "certificate.pem", "key.pem"):
             try:
                 os.unlink(self._file(name))
             except FileNotFoundError:

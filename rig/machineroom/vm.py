@@ -282,7 +282,7 @@ def _options():
     parser.add_argument("--watts", default="100:200",
                         type=lambda text: tuple(map(float, text.split(":"))))
     parser.add_argument("--off-watts", type=float, default=5)
-    parser.add_argument("--memory-mb", type=int, default=96)
+    parser.add_argument("--memory-mb", type=int, default=160)
     parser.add_argument("--on", action="store_true")
     return parser.parse_args()
 

@@ -12,20 +12,30 @@ import subprocess
 import pytest
 from conftest import QUICK
 from machineroom import guest
-from proxy import ROOT, Proxy, hints, wait
+from proxy import ROOT, Proxy, free_port, hints, wait
 from room import HostSpec, Room
 
 LOAD = os.path.join(ROOT, "build", "rig", "load")
 # Software emulation boots in 4 s on an idle machine.
 SLOW = QUICK.replace("GreenWake timeout=8s retry=1s", "GreenWake timeout=60s retry=1s")
+SLOW = SLOW.replace("interval=500ms fall=2", "interval=500ms fall=2 beat=1s")
 
-# The rung that asks the guest itself, which then suspends to RAM.
-SUSPEND = """#!/bin/sh
-case $1 in
-off) curl -sf -m 5 -o /dev/null "$2/cgi-bin/suspend" && echo on ;;
-*) exec %s "$@" ;;
-esac
+BEAT = """
+<Location "/green-beat">
+    SetHandler greenbalance-beat
+</Location>
+ProxyPass "/green-beat" "!"
 """
+AGENT = """server=%s
+proxy=http://%s/green-beat
+key=%s
+interval=1s
+suspend=echo mem >/sys/power/state
+inhibit=off
+watts=none
+"""
+KEY = "a-key-for-one-virtual-machine"
+LOADED = ("libcurl.so.4", "libcrypto.so.3")  # by the agent itself, when it runs
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -37,26 +47,45 @@ def possible():
         pytest.skip("no virtual machine: " + why)
 
 
+def library(name):
+    """Where the system has it."""
+    known = subprocess.run(["/sbin/ldconfig", "-p"], stdout=subprocess.PIPE, text=True).stdout
+    return next(line.split(" => ")[1] for line in known.splitlines() if name in line)
+
+
+def gateway(vm):
+    """The proxy's address in the room's network."""
+    return vm.place["listen"].rsplit(".", 1)[0] + ".1"
+
+
 @pytest.fixture
 def house(base):
     """house(powered, wake, sleep) -> (vm, url, proxy), started."""
     opened = []
+    beat_port = free_port()
+
+    def agent_of(vm):
+        """green-agent, its libraries and its configuration, for the guest."""
+        address = "%s:%d" % (gateway(vm), beat_port)
+        programs = {os.path.join(ROOT, "build", "green-agent"): "/bin/green-agent"}
+        programs.update((library(name), library(name)) for name in LOADED)
+        return {"programs": programs,
+                "files": {"/etc/green-agent.conf": (AGENT % (vm.url, address, KEY), 0o600),
+                          "/agent/run": ("#!/bin/sh\nexec green-agent\n", 0o755)}}
 
     def make(powered, wake, sleep):
         room = Room(str(base / "room"),
                     [HostSpec("web1", kind="plain", capacity=2, service_ms=50),
                      HostSpec("vm1", kind="both", vm=True, powered=powered)],
-                    network="netns")
+                    network="netns", guest=agent_of if sleep == "agent" else None)
         room.up()
         opened.append(room)
-        driver = base / "suspend"
-        driver.write_text(SUSPEND % " ".join(room.powerdriver))
-        driver.chmod(0o755)
         vm = room["vm1"]
         members = [(room["web1"].url, "capacity=2 machine=web1"),
                    (vm.url, "capacity=8 boot=10s machine=vm1 " + hints(vm, wake, sleep))]
         proxy = Proxy(str(base / "proxy"), members=members, balancer=SLOW,
-                      secrets=room.secrets_text(), drivers={"suspend": [str(driver)]})
+                      secrets=room.secrets_text() + "agent %s %s\n" % (vm.url, KEY),
+                      main="Listen %s:%d\n%s" % (gateway(vm), beat_port, BEAT))
         opened.append(proxy)
         proxy.start()
         return vm, vm.url[:-len(":80")], proxy  # httpd leaves a default port away
@@ -110,8 +139,9 @@ def test_wake_by_magic_packet(house):
     serves(proxy, 1)
 
 
-def test_suspend_to_ram_and_wake_by_magic_packet(house):
-    vm, url, proxy = house(True, "wol", "suspend")
+def test_agent_suspends_to_ram_and_wakes_by_magic_packet(house):
+    """green-agent in the guest: a signed order, suspended by the guest's own kernel."""
+    vm, url, proxy = house(True, "wol", "agent")
     proxy.wait_state(url, "asleep", 60)
     assert vm.phase() == "suspended"
     assert not given(vm, "soft") and not given(vm, "off")
