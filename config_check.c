@@ -388,7 +388,7 @@ static void check_bmc_ca(mgb_findings_t *found)
 }
 
 /* A balancer whose lbmethod is not set where it is first named is one of byrequests,
- * and mod_proxy says so at the start only (AH02432): a ProxyPass in a virtual host,
+ * and mod_proxy says so at the start only: a ProxyPass in a virtual host,
  * say, to a balancer of the main server. */
 static void check_byrequests(mgb_findings_t *found)
 {
