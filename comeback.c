@@ -70,14 +70,14 @@ static gb_outlier_rules_t rules_of(const mgb_keeper_t *keeper, uint32_t door)
     return rules;
 }
 
-/* Is it ours to judge: managed, with a machine that is awake, and not the
- * administrator's? */
+/* Is it ours to judge: managed, with a machine that is known to be on, and not the
+ * administrator's?  Of an unknown one the health check is about to say more. */
 static bool is_judged(const mgb_keeper_t *keeper, uint32_t door)
 {
     uint32_t status = keeper->doors[door].worker->s->status;
 
     return is_managed(keeper, door) && conf_of(keeper, door)->outlier_errors != 0 &&
-           gb_state_takes_new(&mgb_dog.fleet.machines[keeper->doors[door].rig]) &&
+           mgb_dog.fleet.machines[keeper->doors[door].rig].state == GB_ST_ON &&
            !(status & MGB_ADMIN_BITS);
 }
 

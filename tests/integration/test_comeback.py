@@ -479,8 +479,10 @@ def test_no_connection_outlives_a_sleep(box, base, mpm):
         wait(lambda: state() == "on", 20, "it is on again")
         statuses = ask_all(proxy, schemes, 5)
         assert statuses == [200] * 20 * len(schemes), statuses
+        asked = 16 * len(schemes) + len(statuses)  # noted when they have been answered
+        wait(lambda: len(box.connections()) >= asked, 10, "every request is noted")
         rows = box.connections()
         after = rows[-len(statuses):]
-        assert len(rows) == 16 * len(schemes) + len(after)
+        assert len(rows) == asked
         assert not before & set(after), "connections of before the sleep: %s" % (
             before & set(after))
