@@ -126,6 +126,10 @@ static void settle_one(mgb_context_t *ctx, mgb_balancer_t *b, uint32_t can)
     const mgb_hold_conf_t *conf = &b->conf->hold;
 
     b->hold_max = conf->max < can ? conf->max : can;
+    if (b->index != GB_NO_INDEX && b->conf->mode != GB_MODE_ON) {
+        /* Of a keeper that there may be no more; else it says so anew. */
+        ctx->shared->balancers[b->index].room.shut = 0;
+    }
     if (b->index != GB_NO_INDEX) {
         ctx->shared->balancers[b->index].late_us =
             conf->queue == MGB_QUEUE_LATE_LAST ? conf->late_us : 0;
@@ -484,6 +488,11 @@ static int hold_pre_request(proxy_worker **worker, proxy_balancer **balancer,
     waiting = __atomic_load_n(&w.shared->room.waiting, __ATOMIC_SEQ_CST) != 0;
     queues = w.b->conf->hold.queue != MGB_QUEUE_OFF && w.b->conf->mode == GB_MODE_ON;
     if (!shut && !waiting && !queues) {
+        return DECLINED;
+    }
+    /* Where nothing is managed it is as with stock httpd, but for what was put to sleep
+     * before and is being woken now. */
+    if (w.b->conf->mode != GB_MODE_ON && !w.shared->pool.tally.coming) {
         return DECLINED;
     }
     if (mgb_session_is_served(r, ctx, pb, *url)) {

@@ -313,3 +313,27 @@ def test_disabling_the_only_server_makes_requests_wait(site):
     time.sleep(0.5)  # the keeper looks ten times a second
     answer = ask(proxy)
     assert answer.status == 200 and host.spec.name.encode() not in answer.body
+
+
+@pytest.mark.parametrize("mode", ["off", "observe"])
+def test_without_management_it_is_as_with_stock_httpd(site, mode):
+    room, proxy = site(specs(1, kind="plain"), balancer=SLEEPY % "timeout=40s", policy_on=mode)
+    proxy.allow("AH01170", "GB0402.*panic")
+    if mode == "observe":
+        proxy.wait_state(room["web1"].url, "on", 20)
+    set_bit(proxy, room["web1"].url, "D", "1")
+    time.sleep(0.5)
+    answer = ask(proxy)
+    assert answer.status == 503 and "Retry-After" not in answer.headers
+    set_bit(proxy, room["web1"].url, "D", "0")
+    assert ask(proxy).status == 200
+
+
+def test_switching_off_wakes_and_requests_wait_for_it(site):
+    room, proxy = site(specs(1, boot_s=3), balancer=SLEEPY % "timeout=40s")
+    all_asleep(proxy)
+    proxy.policy_on = "off"
+    proxy.graceful()
+    wait(lambda: set(proxy.states().values()) == {"waking"}, 20, "it is woken")
+    assert ask(proxy).status == 200
+    assert proxy.states()[room["web1"].url] == "on"
