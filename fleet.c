@@ -197,16 +197,6 @@ static void rules_join(gb_rules_t *into, const gb_rules_t *from, bool first)
     }
 }
 
-/* GreenDrain, and where sessions are waited for the time that this may take: else a
- * drain could not come true. */
-static int64_t drain_timeout_us(const mgb_balancer_t *b)
-{
-    bool waits = b->balancer->s->sticky[0] && !b->conf->comeback.sticky_move;
-
-    return gb_after_us(b->conf->rules.drain_timeout_us,
-                       waits ? b->conf->comeback.sticky_wait_us : 0);
-}
-
 /* What the machine is able to do, from its keys and its balancers' modes. */
 void mgb_fleet_resolve(mgb_keeper_t *keeper, uint32_t i)
 {
@@ -223,10 +213,7 @@ void mgb_fleet_resolve(mgb_keeper_t *keeper, uint32_t i)
         observed = observed || pool->mode == GB_MODE_OBSERVE;
         hard = hard && pool->hard_off;
         if (first || pool->mode == GB_MODE_ON) {
-            gb_rules_t rules = pool->rules;
-
-            rules.drain_timeout_us = drain_timeout_us(keeper->doors[d].balancer);
-            rules_join(&rig->rules, &rules, first);
+            rules_join(&rig->rules, &pool->rules, first);
             rig->pool = pool;
             first = false;
         }
