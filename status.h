@@ -107,8 +107,9 @@ const char *mgb_report_health(gb_verdict_e verdict);
 const char *mgb_report_proof(gb_proof_e proof);
 const char *mgb_report_source(uint32_t watts_source);
 
-/* Renderings, NUL-terminated, in the pool.  status_render.c: */
+/* Renderings, NUL-terminated, in the pool.  status_json.c: */
 const char *mgb_render_json(apr_pool_t *p, const mgb_report_t *report);
+/* status_metrics.c: Prometheus' text format */
 const char *mgb_render_metrics(apr_pool_t *p, const mgb_report_t *report);
 /* status_page.c: the page; `base` is the URL path of the location, without a slash at
  * its end.  `sh` (may be NULL) gives the past hour. */
@@ -125,8 +126,8 @@ const char *mgb_render_history(apr_pool_t *p, const mgb_report_t *report,
 void mgb_history_chart(apr_array_header_t *text, const mgb_report_t *report,
                        const mgb_shared_t *sh, const mgb_balancer_report_t *balancer);
 
-/* Writes a JSON document with a line end: once to learn its length, once into memory of
- * that length. */
+/* status_json.c: writes a JSON document with a line end: once to learn its length, once
+ * into memory of that length. */
 const char *mgb_render_json_of(apr_pool_t *p,
                                void (*write)(struct gb_json_t *json, const void *data),
                                const void *data);
