@@ -143,16 +143,12 @@ static void power_add(mgb_power_report_t *sum, uint32_t *count,
 
 static void take_boot(mgb_member_report_t *member, const gb_boot_t *boot)
 {
-    uint32_t kept = boot->count < GB_BOOT_KEPT ? boot->count : GB_BOOT_KEPT;
-
     member->boot_guess_us = boot->first_guess_us;
     member->boot_p50_us = gb_boot_quantile(boot, 500);
     member->boot_p95_us = gb_boot_quantile(boot, 950);
     member->boot_count = boot->count;
-    member->boot_kept = kept;
-    for (uint32_t i = 0; i < kept; i++) {
-        member->boot_kept_us += boot->took_us[i];
-    }
+    member->boot_sum_us = boot->sum_us;
+    memcpy(member->boot_histogram, boot->histogram, sizeof(boot->histogram));
 }
 
 static void take_agent(apr_pool_t *p, mgb_member_report_t *member,

@@ -45,9 +45,9 @@ typedef struct mgb_member_report_t {
     mgb_power_report_t power;
     const char *measured_by; /* "ipmi", "agent" ...; NULL: its watts are computed */
     int64_t boot_guess_us, boot_p50_us, boot_p95_us;
-    uint32_t boot_count;  /* boot times measured in all */
-    uint32_t boot_kept;   /* those that p50 and p95 are of ... */
-    int64_t boot_kept_us; /* ... and their sum */
+    uint32_t boot_count; /* boot times measured in all */
+    uint64_t boot_sum_us;
+    uint32_t boot_histogram[GB_BOOT_BUCKETS];
     uint64_t wakes, sleeps, failures;
     const char *last_error; /* "" when there is none; likewise: */
     const char *probe_error;

@@ -178,25 +178,33 @@ static void sample_info(apr_array_header_t *text, const mgb_balancer_report_t *b
     }
 }
 
-/* The measured boot times that are kept: at most the latest GB_BOOT_KEPT.  Sum and
- * count are of these, too, so that their quotient is the true mean of what the
- * quantiles are of; older times are forgotten, hence no rate() over them. */
-static void sample_boot(apr_array_header_t *text, const mgb_balancer_report_t *balancer,
+/* How long wakes took: counters that only grow, kept by the machine over restarts. */
+static void sample_wake(apr_array_header_t *text, const mgb_balancer_report_t *balancer,
                         const mgb_member_report_t *member, const void *data)
 {
     const char *labels = labels_of(text->pool, balancer, member);
+    uint64_t count = 0;
 
-    if (!member->first_door || !member->boot_kept) {
+    if (!member->first_door) {
         return;
     }
+    for (uint32_t i = 0; i < GB_BOOT_BUCKETS; i++) {
+        int64_t bound_us = gb_boot_bound_us(i);
+
+        count += member->boot_histogram[i];
+        mgb_report_add(
+            text,
+            "greenbalance_wake_seconds_bucket%s,le=\"%s\"} %" APR_UINT64_T_FMT "\n",
+            labels,
+            bound_us == GB_NEVER_US
+                ? "+Inf"
+                : apr_psprintf(text->pool, "%g", (double)bound_us / 1e6),
+            count);
+    }
     mgb_report_add(text,
-                   "greenbalance_wake_seconds%s,quantile=\"0.5\"} %.3f\n"
-                   "greenbalance_wake_seconds%s,quantile=\"0.95\"} %.3f\n"
                    "greenbalance_wake_seconds_sum%s} %.3f\n"
-                   "greenbalance_wake_seconds_count%s} %u\n",
-                   labels, (double)member->boot_p50_us / 1e6, labels,
-                   (double)member->boot_p95_us / 1e6, labels,
-                   (double)member->boot_kept_us / 1e6, labels, member->boot_kept);
+                   "greenbalance_wake_seconds_count%s} %" APR_UINT64_T_FMT "\n",
+                   labels, (double)member->boot_sum_us / 1e6, labels, count);
 }
 
 static void metrics_members(apr_array_header_t *text, const mgb_report_t *report)
@@ -213,9 +221,9 @@ static void metrics_members(apr_array_header_t *text, const mgb_report_t *report
         }
         each_member(text, report, sample_family, &families[i]);
     }
-    head(text, "wake_seconds", "summary",
-         "From the wake order to the first healthy probe: the latest 32 measured.");
-    each_member(text, report, sample_boot, NULL);
+    head(text, "wake_seconds", "histogram",
+         "From the wake order to the first healthy probe.");
+    each_member(text, report, sample_wake, NULL);
 }
 
 /* Upper bounds of hold_seconds; buckets of the histogram are finer. */

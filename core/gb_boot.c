@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * gb_boot.c - learned boot times: a ring of the latest ones and its quantiles.
+ * gb_boot.c - learned boot times: a ring of the latest ones and its quantiles, and a
+ * histogram of all.
  */
 #include "gb_boot.h"
 
@@ -11,6 +12,15 @@
 /* No boot: what takes longer was put right by a person, or comes from a file that was
  * made up.  It also keeps sums of such times far from overflow. */
 #define BOOT_MOST_US (24 * 3600 * GB_US_PER_S)
+
+/* From a suspended machine to one that checks its disks. */
+static const uint16_t bounds_s[GB_BOOT_BUCKETS - 1] = {
+    1, 2, 3, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600};
+
+int64_t gb_boot_bound_us(uint32_t bucket)
+{
+    return bucket < GB_BOOT_BUCKETS - 1 ? bounds_s[bucket] * GB_US_PER_S : GB_NEVER_US;
+}
 
 void gb_boot_init(gb_boot_t *boot, int64_t first_guess_us)
 {
@@ -25,6 +35,8 @@ static bool believable(int64_t took_us)
 
 void gb_boot_learn(gb_boot_t *boot, int64_t took_us)
 {
+    uint32_t bucket = 0;
+
     if (!believable(took_us)) {
         return;
     }
@@ -34,6 +46,11 @@ void gb_boot_learn(gb_boot_t *boot, int64_t took_us)
     if (boot->count < UINT32_MAX) {
         boot->count++;
     }
+    while (took_us > gb_boot_bound_us(bucket)) {
+        bucket++;
+    }
+    boot->histogram[bucket]++;
+    boot->sum_us += (uint64_t)took_us;
 }
 
 /* Copies the measured times in ascending order; returns how many.  A slot that holds

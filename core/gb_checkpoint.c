@@ -8,14 +8,16 @@
 #include <string.h>
 
 #define MAGIC      UINT32_C(0x50434247) /* "GBCP" */
-#define VERSION    1u
+#define VERSION    2u
 #define HEAD_BYTES 32u /* magic, version, count, paused, saved wall clock, spare */
 #define AGE_NEVER  INT64_C(-1)
 /* No instant may overflow, whatever a damaged clock or file says: a century. */
 #define AGE_MOST_US (INT64_C(100) * 365 * 86400 * GB_US_PER_S)
+/* The histogram of boot times, which files of version 1 do not have. */
+#define TAIL_BYTES (8u + 4u * GB_BOOT_BUCKETS)
 #define RECORD_BYTES                                                                   \
     (GB_CHECKPOINT_KEY_BYTES + GB_REASON_BYTES + 8u * 4u + 8u * 10u +                  \
-     8u * GB_CYCLES_KEPT + 8u * GB_BOOT_KEPT)
+     8u * GB_CYCLES_KEPT + 8u * GB_BOOT_KEPT + TAIL_BYTES)
 #define SUM_BYTES 8u
 
 /* A cursor over a record; the same order of fields writes and reads. */
@@ -24,11 +26,22 @@ typedef struct cursor_t {
     const uint8_t *in;
     int64_t now_us;    /* writing: the saver's clock; reading: the reader's, less */
     int64_t passed_us; /* the time that passed since the saving */
+    uint32_t version;
 } cursor_t;
+
+static size_t record_bytes(uint32_t version)
+{
+    return version == 1 ? RECORD_BYTES - TAIL_BYTES : RECORD_BYTES;
+}
+
+static size_t file_bytes(uint32_t version, uint32_t count)
+{
+    return HEAD_BYTES + (size_t)count * record_bytes(version) + SUM_BYTES;
+}
 
 size_t gb_checkpoint_bytes(uint32_t count)
 {
-    return HEAD_BYTES + (size_t)count * RECORD_BYTES + SUM_BYTES;
+    return file_bytes(VERSION, count);
 }
 
 /* FNV-1a: a cut or a flipped bit is found; it is no protection against a forger, who
@@ -202,13 +215,20 @@ static void each_record(cursor_t *c, gb_saved_t *saved)
     for (unsigned i = 0; i < GB_BOOT_KEPT; i++) {
         each_duration(c, &m->boot.took_us[i]);
     }
+    if (c->version == 1) {
+        return;
+    }
+    each_u64(c, &m->boot.sum_us);
+    for (unsigned i = 0; i < GB_BOOT_BUCKETS; i++) {
+        each_u32(c, &m->boot.histogram[i]);
+    }
 }
 
 size_t gb_checkpoint_write(uint8_t *out, uint32_t count, bool paused, int64_t wall_us,
                            int64_t now_us, gb_checkpoint_fetch_fn *fetch, void *baton)
 {
     size_t bytes = gb_checkpoint_bytes(count);
-    cursor_t c = {.out = out + HEAD_BYTES, .now_us = now_us};
+    cursor_t c = {.out = out + HEAD_BYTES, .now_us = now_us, .version = VERSION};
     gb_saved_t saved;
 
     memset(out, 0, HEAD_BYTES);
@@ -247,20 +267,21 @@ gb_checkpoint_e gb_checkpoint_check(const uint8_t *in, size_t bytes, uint32_t *c
                                     bool *paused)
 {
     gb_saved_t saved;
-    uint32_t records;
+    uint32_t records, version;
 
     if (bytes < 12) {
         return GB_CHECKPOINT_TRUNCATED;
     }
-    if (get_u32(in) != MAGIC || get_u32(in + 4) != VERSION) {
+    version = get_u32(in + 4);
+    if (get_u32(in) != MAGIC || version < 1 || version > VERSION) {
         return GB_CHECKPOINT_FOREIGN;
     }
     records = get_u32(in + 8);
     if (records > GB_MEMBERS_MAX) {
         return GB_CHECKPOINT_DAMAGED;
     }
-    if (bytes != gb_checkpoint_bytes(records)) {
-        return bytes < gb_checkpoint_bytes(records) ? GB_CHECKPOINT_TRUNCATED
+    if (bytes != file_bytes(version, records)) {
+        return bytes < file_bytes(version, records) ? GB_CHECKPOINT_TRUNCATED
                                                     : GB_CHECKPOINT_DAMAGED;
     }
     if (get_u64(in + bytes - SUM_BYTES) != checksum(in, bytes - SUM_BYTES)) {
@@ -281,7 +302,10 @@ void gb_checkpoint_read(const uint8_t *in, uint32_t i, int64_t wall_us, int64_t 
                         gb_saved_t *into)
 {
     int64_t saved_wall_us = (int64_t)get_u64(in + 16);
-    cursor_t c = {.in = in + HEAD_BYTES + (size_t)i * RECORD_BYTES, .now_us = now_us};
+    uint32_t version = get_u32(in + 4);
+    cursor_t c = {.in = in + HEAD_BYTES + (size_t)i * record_bytes(version),
+                  .now_us = now_us,
+                  .version = version};
 
     if (wall_us > saved_wall_us && saved_wall_us > 0) {
         c.passed_us = wall_us - saved_wall_us;

@@ -2,10 +2,11 @@
  *
  * gb_checkpoint.h - the record of all machines that survives a stop and a crash.
  *
- * Little-endian, versioned, closed by a checksum over everything before it.  Instants
- * are written as ages before the moment of saving, so that a file may be read after a
- * reboot, when the monotonic clock counts from a new beginning.  Every byte of a file
- * is hostile: what does not fit exactly is refused as a whole.
+ * Little-endian, versioned (an older version is read, too), closed by a checksum over
+ * everything before it.  Instants are written as ages before the moment of saving, so
+ * that a file may be read after a reboot, when the monotonic clock counts from a new
+ * beginning.  Every byte of a file is hostile: what does not fit exactly is refused as
+ * a whole.
  */
 #ifndef GB_CHECKPOINT_H
 #define GB_CHECKPOINT_H

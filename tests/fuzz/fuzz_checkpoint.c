@@ -42,22 +42,32 @@ static void look(const uint8_t *bytes, size_t size)
     }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+/* A file of one record in which nothing but its contents can be wrong. */
+static void look_into(const uint8_t *data, size_t size, uint8_t version, size_t wanted)
 {
     static uint8_t file[8192];
-    size_t wanted = gb_checkpoint_bytes(1);
 
-    look(data, size);
     if (wanted > sizeof(file)) {
         __builtin_trap();
     }
     memset(file, 0, sizeof(file));
-    memcpy(file, "GBCP\1\0\0\0\1\0\0", 12);
+    memcpy(file, "GBCP\0\0\0\0\1\0\0", 12);
+    file[4] = version;
     if (size > wanted - 12) {
         size = wanted - 12;
     }
     memcpy(file + 12, data, size);
     seal(file, wanted);
     look(file, wanted);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    size_t wanted = gb_checkpoint_bytes(1);
+
+    look(data, size);
+    look_into(data, size, 2, wanted);
+    /* Version 1 had no histogram of boot times. */
+    look_into(data, size, 1, wanted - 8 - 4 * GB_BOOT_BUCKETS);
     return 0;
 }

@@ -13,6 +13,19 @@ def boot(proxy, url):
     return proxy.member(url)["boot_s"]
 
 
+def histogram(proxy, url):
+    """Of the metric wake_seconds: upper bound in seconds -> counter, and the sum."""
+    counts, total = {}, None
+    for line in proxy.get("/green/metrics")[1].decode().splitlines():
+        if line.startswith("greenbalance_wake_seconds_") and 'member="%s"' % url in line:
+            value = float(line.rsplit(" ", 1)[1])
+            if "_bucket{" in line:
+                counts[float(line.split('le="')[1].split('"')[0])] = value
+            elif "_sum{" in line:
+                total = value
+    return counts, total
+
+
 def cycle(proxy, url):
     """To sleep and awake again by command."""
     assert proxy.ctl("sleep", url).returncode == 0
@@ -46,6 +59,10 @@ def test_learned_times_survive_whatever_ends(site):
     proxy.wait_state(url, "on", 15)
     first = boot(proxy, url)
     assert first["count"] == 1 and 0.5 <= first["p50"] < 4, first
+    counts, total = histogram(proxy, url)
+    assert abs(total - first["p50"]) < 0.002
+    assert counts == {bound: float(bound >= total) for bound in counts}
+    assert {1, 5, 120, float("inf")} < set(counts)
 
     proxy.graceful()
     wait(lambda: len(proxy.keeper_pids()) == 1 and boot(proxy, url) == first, 10,
@@ -61,11 +78,13 @@ def test_learned_times_survive_whatever_ends(site):
     time.sleep(1)  # far less than the 10 s between two checkpoints
     learned = boot(proxy, url)
     assert learned["count"] == 3, learned
+    counts = histogram(proxy, url)
+    assert counts[0][float("inf")] == 3
     proxy.kill_all()
     os.remove(proxy.path("run", "httpd.pid"))
     proxy.start()
-    assert boot(proxy, url) == learned
+    assert boot(proxy, url) == learned and histogram(proxy, url) == counts
 
     proxy.stop()
     proxy.start()
-    assert boot(proxy, url) == learned
+    assert boot(proxy, url) == learned and histogram(proxy, url) == counts

@@ -308,8 +308,7 @@ def test_a_member_added_at_run_time_has_no_machine(base, backends):
 
 SAMPLE = re.compile(r'([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)$')
 LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\["\\n])*)"')
-SUFFIXES = {"summary": ("", "_sum", "_count"),
-            "histogram": ("_bucket", "_sum", "_count"), "counter": ("",), "gauge": ("",)}
+SUFFIXES = {"histogram": ("_bucket", "_sum", "_count"), "counter": ("",), "gauge": ("",)}
 
 
 def parse_labels(text):
@@ -329,7 +328,8 @@ def parse_labels(text):
 
 def parse_metrics(text):
     """Strict: HELP and TYPE once, before the samples; families in one piece; names and
-    labels well formed; no sample twice; counters end in _total and are not negative."""
+    labels well formed; no sample twice; counters end in _total and are not negative;
+    a histogram's buckets ascend, in bounds and counts, up to +Inf, which is its count."""
     families, current, seen = {}, None, set()
     assert text.endswith("\n")
     for line in text[:-1].split("\n"):
@@ -355,12 +355,30 @@ def parse_metrics(text):
         assert name in [current + s for s in SUFFIXES[family["type"]]], (name, current)
         assert name.startswith("greenbalance_")
         assert math.isfinite(value)
+        assert name != current + "_bucket" or "le" in labels
         assert family["type"] != "counter" or (name.endswith("_total") and value >= 0)
         key = (name, tuple(sorted(labels.items())))
         assert key not in seen, "twice: %s" % line
         seen.add(key)
         family["samples"].append((name, labels, value))
+    for name, family in families.items():
+        if family["type"] == "histogram":
+            check_histogram(name, family["samples"])
     return families
+
+
+def check_histogram(name, samples):
+    rows = {}
+    for sample, labels, value in samples:
+        row = rows.setdefault(tuple(sorted(l for l in labels.items() if l[0] != "le")), [])
+        row.append((sample, float(labels.get("le", "nan")), value))
+    for row in rows.values():
+        buckets = [(bound, value) for sample, bound, value in row if sample.endswith("_bucket")]
+        assert buckets == sorted(buckets) and buckets[-1][0] == math.inf, row
+        assert [value for _, value in buckets] == sorted(value for _, value in buckets)
+        assert len({bound for bound, _ in buckets}) == len(buckets)
+        assert [s for s, _, _ in row[len(buckets):]] == [name + "_sum", name + "_count"], row
+        assert row[-1][2] == buckets[-1][1] and row[-2][2] >= 0
 
 
 def test_the_parser_is_strict():
@@ -373,6 +391,14 @@ def test_the_parser_is_strict():
                 "greenbalance_b 1", "greenbalance_a 1\ngreenbalance_a 1", ""):
         with pytest.raises((AssertionError, ValueError)):
             parse_metrics(good + bad + "\n")
+    good = ("# HELP greenbalance_h H.\n# TYPE greenbalance_h histogram\n"
+            'greenbalance_h_bucket{le="1"} 2\ngreenbalance_h_bucket{le="+Inf"} 3\n'
+            "greenbalance_h_sum 4\ngreenbalance_h_count 3\n")
+    parse_metrics(good)
+    for part, bad in (('"1"} 2', '"1"} 4'), ("count 3", "count 2"), ("+Inf", "2"),
+                      ('le="1"', 'x="1"'), ("greenbalance_h_sum 4\n", "")):
+        with pytest.raises(AssertionError):
+            parse_metrics(good.replace(part, bad))
 
 
 def test_metrics_are_well_formed_and_complete(base, backends):

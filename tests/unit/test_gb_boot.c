@@ -168,6 +168,48 @@ START_TEST(the_oldest_is_forgotten_first)
 }
 END_TEST
 
+START_TEST(every_time_is_counted_in_the_bucket_that_bounds_it)
+{
+    const int64_t took_us[] = {
+        1,       S,           S + 1,     89 * S,        90 * S,
+        600 * S, 600 * S + 1, 86400 * S, 86400 * S + 1, 0}; /* the last two are none */
+    gb_boot_t boot = learned(120 * S, took_us, 10);
+    int64_t below_us = 0;
+    uint64_t sum_us = 0;
+
+    for (uint32_t i = 0; i < GB_BOOT_BUCKETS; i++) {
+        int64_t bound_us = gb_boot_bound_us(i);
+        uint32_t expected = 0;
+
+        ck_assert_int_gt(bound_us, below_us);
+        for (int k = 0; k < 8; k++) {
+            expected += took_us[k] > below_us && took_us[k] <= bound_us;
+        }
+        ck_assert_uint_eq(boot.histogram[i], expected);
+        below_us = bound_us;
+    }
+    for (int k = 0; k < 8; k++) {
+        sum_us += (uint64_t)took_us[k];
+    }
+    ck_assert_uint_eq(boot.sum_us, sum_us);
+    ck_assert_int_eq(below_us, GB_NEVER_US);
+    ck_assert_int_eq(gb_boot_bound_us(UINT32_MAX), GB_NEVER_US);
+}
+END_TEST
+
+START_TEST(the_histogram_forgets_nothing)
+{
+    gb_boot_t boot;
+
+    gb_boot_init(&boot, 120 * S);
+    for (uint32_t i = 1; i <= 3 * GB_BOOT_KEPT; i++) {
+        gb_boot_learn(&boot, 7 * S);
+        ck_assert_uint_eq(boot.histogram[4], i); /* up to 10 s */
+    }
+    ck_assert_uint_eq(boot.sum_us, 3 * GB_BOOT_KEPT * 7 * (uint64_t)S);
+}
+END_TEST
+
 START_TEST(a_ring_that_a_file_made_up_does_no_harm)
 {
     gb_boot_t boot;
@@ -208,6 +250,8 @@ Suite *gb_boot_suite(void)
     tcase_add_test(tc, one_outlier_spoils_neither_the_median_nor_a_full_ring_s_p95);
     tcase_add_test(tc, a_random_delay_is_learned_within_twenty_boots);
     tcase_add_test(tc, the_oldest_is_forgotten_first);
+    tcase_add_test(tc, every_time_is_counted_in_the_bucket_that_bounds_it);
+    tcase_add_test(tc, the_histogram_forgets_nothing);
     tcase_add_test(tc, a_ring_that_a_file_made_up_does_no_harm);
     tcase_add_test(tc, delays_are_added_up_to_the_end_of_time);
     suite_add_tcase(suite, tc);

@@ -158,6 +158,45 @@ START_TEST(what_was_written_is_read)
 }
 END_TEST
 
+/* As version 1 wrote it, which had no histogram of boot times. */
+START_TEST(a_file_of_version_1_is_read)
+{
+    const size_t tail =
+        sizeof(((gb_boot_t *)0)->sum_us) + sizeof(((gb_boot_t *)0)->histogram);
+    file_t file = file_of(MOST, true);
+    size_t short_record = RECORD_BYTES - tail;
+    uint32_t count;
+    bool paused;
+
+    for (uint32_t i = 0; i < MOST; i++) {
+        memmove(file.bytes + HEAD_BYTES + i * short_record,
+                file.bytes + HEAD_BYTES + i * RECORD_BYTES, short_record);
+    }
+    file.count -= MOST * tail;
+    ck_assert_uint_eq(file.bytes[4], 2);
+    file.bytes[4] = 1;
+    sign(&file);
+    ck_assert_int_eq(check_exact(file.bytes, file.count), GB_CHECKPOINT_OK);
+    ck_assert_int_eq(check_exact(file.bytes, file.count - 1), GB_CHECKPOINT_TRUNCATED);
+    ck_assert_int_eq(gb_checkpoint_check(file.bytes, file.count, &count, &paused),
+                     GB_CHECKPOINT_OK);
+    ck_assert_uint_eq(count, MOST);
+    for (uint32_t i = 0; i < MOST; i++) {
+        gb_saved_t wrote = sample(i), got;
+
+        gb_checkpoint_read(file.bytes, i, WALL, NOW, &got);
+        ck_assert_str_eq(got.key, wrote.key);
+        ck_assert_uint_eq(got.machine.boot.sum_us, 0);
+        wrote.machine.boot.sum_us = 0;
+        memset(wrote.machine.boot.histogram, 0, sizeof(wrote.machine.boot.histogram));
+        ck_assert(!memcmp(&got.machine.boot, &wrote.machine.boot, sizeof(gb_boot_t)));
+    }
+    file.bytes[4] = 0;
+    sign(&file);
+    ck_assert_int_eq(check_exact(file.bytes, file.count), GB_CHECKPOINT_FOREIGN);
+}
+END_TEST
+
 START_TEST(an_empty_file_of_machines_is_complete)
 {
     file_t file = file_of(0, false);
@@ -533,6 +572,7 @@ Suite *gb_checkpoint_suite(void)
 
     tcase_set_timeout(tc, 120);
     tcase_add_test(tc, what_was_written_is_read);
+    tcase_add_test(tc, a_file_of_version_1_is_read);
     tcase_add_test(tc, an_empty_file_of_machines_is_complete);
     tcase_add_test(tc, a_file_cut_at_any_byte_is_refused_as_truncated);
     tcase_add_test(tc, a_file_with_more_behind_it_is_refused);
