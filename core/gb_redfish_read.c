@@ -146,10 +146,9 @@ bool gb_redfish_power(gb_value_t system, char state[16], bool *powered)
 
 static bool allows(gb_value_t allowed, const char *type)
 {
-    uint32_t count = gb_value_count(allowed);
-
-    for (uint32_t i = 0; i < count; i++) {
-        if (gb_value_says(gb_value_element(allowed, i), type)) {
+    for (gb_value_t each = gb_value_element(allowed, 0); each.at;
+         each = gb_value_next(each)) {
+        if (gb_value_says(each, type)) {
             return true;
         }
     }
@@ -185,13 +184,11 @@ const char *gb_redfish_choose(gb_redfish_op_e op, gb_value_t allowed, const char
 gb_value_t gb_redfish_allowed(gb_value_t action_info)
 {
     gb_value_t parameters = gb_value_member(action_info, "Parameters");
-    uint32_t count = gb_value_count(parameters);
 
-    for (uint32_t i = 0; i < count; i++) {
-        gb_value_t parameter = gb_value_element(parameters, i);
-
-        if (gb_value_says(gb_value_member(parameter, "Name"), "ResetType")) {
-            return gb_value_member(parameter, "AllowableValues");
+    for (gb_value_t each = gb_value_element(parameters, 0); each.at;
+         each = gb_value_next(each)) {
+        if (gb_value_says(gb_value_member(each, "Name"), "ResetType")) {
+            return gb_value_member(each, "AllowableValues");
         }
     }
     return (gb_value_t){NULL, NULL};
@@ -199,12 +196,13 @@ gb_value_t gb_redfish_allowed(gb_value_t action_info)
 
 void gb_redfish_list(gb_value_t array, char *to, size_t room)
 {
+    gb_value_t each = gb_value_element(array, 0);
     uint32_t count = gb_value_count(array);
     size_t length = 0;
 
     to[0] = '\0';
-    for (uint32_t i = 0; i < count && length < room; i++) {
-        gb_value_t element = gb_value_element(array, i);
+    for (uint32_t i = 0; each.at && length < room; i++, each = gb_value_next(each)) {
+        gb_value_t element = each;
         char text[GB_REDFISH_TEXT_BYTES];
         int added;
 

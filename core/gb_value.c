@@ -305,30 +305,33 @@ gb_value_t gb_value_member(gb_value_t object, const char *name)
     return nothing;
 }
 
+gb_value_t gb_value_next(gb_value_t element)
+{
+    const char *after = element.at ? scan_value(element.at, element.end) : NULL;
+    const char *at = after ? next_in(after, element.end) : NULL;
+
+    return at ? (gb_value_t){at, element.end} : nothing;
+}
+
 gb_value_t gb_value_element(gb_value_t array, uint32_t index)
 {
     const char *at =
         gb_value_kind(array) == GB_VALUE_ARRAY ? first_in(array, ']') : NULL;
+    gb_value_t element = at ? (gb_value_t){at, array.end} : nothing;
 
-    while (at && index-- > 0) {
-        const char *after = scan_value(at, array.end);
-
-        at = after ? next_in(after, array.end) : NULL;
+    while (element.at && index-- > 0) {
+        element = gb_value_next(element);
     }
-    return at ? (gb_value_t){at, array.end} : nothing;
+    return element;
 }
 
 uint32_t gb_value_count(gb_value_t array)
 {
-    const char *at =
-        gb_value_kind(array) == GB_VALUE_ARRAY ? first_in(array, ']') : NULL;
     uint32_t count = 0;
 
-    while (at) {
-        const char *after = scan_value(at, array.end);
-
+    for (gb_value_t element = gb_value_element(array, 0); element.at;
+         element = gb_value_next(element)) {
         count++;
-        at = after ? next_in(after, array.end) : NULL;
     }
     return count;
 }

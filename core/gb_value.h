@@ -43,6 +43,10 @@ gb_value_kind_e gb_value_kind(gb_value_t value);
 gb_value_t gb_value_member(gb_value_t object, const char *name);
 gb_value_t gb_value_element(gb_value_t array, uint32_t index);
 uint32_t gb_value_count(gb_value_t array);
+/* The element after this one; nothing after the last.  A loop that goes from element to
+ * element reads a text of any length once; one that counts indices up would read it as
+ * often as it has elements. */
+gb_value_t gb_value_next(gb_value_t element);
 
 /* The member of a member. */
 gb_value_t gb_value_within(gb_value_t object, const char *name, const char *inner);

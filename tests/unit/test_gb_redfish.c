@@ -73,6 +73,30 @@ static void expect_ask(gb_redfish_next_e next, bool post, const char *path)
     ck_assert_str_eq(run.ask.path, path);
 }
 
+/* ------------------------------------------------------------------ time */
+
+/* Each element costs the same, wherever it stands: 100,000 of them held the keeper for
+ * minutes when each was looked for from the first one on.  The runner's time-out is
+ * what fails this test. */
+START_TEST(reset_types_by_the_hundred_thousand_do_not_hold_the_keeper)
+{
+    static char text[200 * 1000 + 400];
+    size_t length =
+        (size_t)snprintf(text, sizeof text,
+                         "{\"PowerState\": \"On\", \"Actions\": "
+                         "{\"#ComputerSystem.Reset\": {\"target\": "
+                         "\"" TARGET "\", \"ResetType@Redfish.AllowableValues\": [0");
+
+    for (int i = 0; i < 100 * 1000; i++) {
+        text[length++] = ',';
+        text[length++] = '0';
+    }
+    snprintf(text + length, sizeof text - length, "]}}}");
+    begin_system(GB_REDFISH_OFF);
+    expect_done(take(200, text), GB_LADDER_REFUSED, "no soft way off");
+}
+END_TEST
+
 /* ------------------------------------------------------------------ status */
 
 static const struct {
@@ -579,6 +603,7 @@ Suite *gb_redfish_suite(void);
 
 static void add_operations(TCase *all)
 {
+    tcase_add_test(all, reset_types_by_the_hundred_thousand_do_not_hold_the_keeper);
     tcase_add_loop_test(all, status_is_read, 0, COUNT(states));
     tcase_add_loop_test(all, status_that_is_unclear_is_lost, 0, COUNT(unclear));
     tcase_add_test(all, service_with_one_system_is_followed);

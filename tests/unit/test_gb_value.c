@@ -134,6 +134,9 @@ START_TEST(members_and_elements_are_found)
     ck_assert(gb_value_says(gb_value_element(array, 1), "x"));
     ck_assert_int_eq(gb_value_kind(gb_value_element(array, 2)), GB_VALUE_OBJECT);
     ck_assert_int_eq(gb_value_kind(gb_value_element(array, 3)), GB_VALUE_NOTHING);
+    ck_assert(gb_value_says(gb_value_next(gb_value_element(array, 0)), "x"));
+    ck_assert_ptr_null(gb_value_next(gb_value_element(array, 2)).at);
+    ck_assert_ptr_null(gb_value_next(gb_value_element(array, 3)).at);
     ck_assert(gb_value_says(gb_value_within(value, "o", "a"), "in"));
     ck_assert_int_eq(gb_value_kind(gb_value_member(value, "")), GB_VALUE_NULL);
     ck_assert_int_eq(gb_value_kind(gb_value_member(value, "abc")), GB_VALUE_NOTHING);
