@@ -126,8 +126,10 @@ static slot_t *claim(uint32_t *word)
             continue;
         }
         *word = AFTER(was) | WRITING;
+        /* First: with the time of its last owner a claimed slot would look stale.  If
+         * somebody else was quicker, it is theirs, and as new as this says. */
+        __atomic_store_n(&slot->claimed_at_us, now_us, __ATOMIC_RELAXED);
         if (step(slot, was, *word)) {
-            __atomic_store_n(&slot->claimed_at_us, now_us, __ATOMIC_RELAXED);
             return slot;
         }
     }
