@@ -39,6 +39,8 @@
 /* After a refused login questions wait: controllers lock accounts. */
 #define IPMI_REFUSED_US (300 * GB_US_PER_S)
 
+#define NOT_SHOWN "(its message is not shown)"
+
 #define SUITE_NEW 17 /* HMAC-SHA256 */
 #define SUITE_OLD 3  /* HMAC-SHA1 */
 
@@ -299,13 +301,20 @@ static task_t *task_of_host(const call_t *call, const char *host)
     return NULL;
 }
 
-/* A tool that quotes the password in an error must not bring it into a log. */
+/* A tool that quotes the password in an error must not bring it into a log.  Asked of
+ * the whole line: what is cut could end within it. */
+static bool quotes_password(const call_t *call, const char *line, size_t length)
+{
+    return memmem(line, length, call->password, strlen(call->password)) != NULL;
+}
+
 static void remember_line(call_t *call, const char *line, size_t length)
 {
-    gb_bmc_printable(call->last, sizeof call->last, line, length);
-    if (strstr(call->last, call->password)) {
-        snprintf(call->last, sizeof call->last, "(its message is not shown)");
+    if (quotes_password(call, line, length)) {
+        snprintf(call->last, sizeof call->last, NOT_SHOWN);
+        return;
     }
+    gb_bmc_printable(call->last, sizeof call->last, line, length);
 }
 
 static void on_line(void *baton, const char *line, size_t length)
@@ -328,8 +337,8 @@ static void on_line(void *baton, const char *line, size_t length)
             call->tasks[i] = NULL;
         }
     }
-    if (strstr(said.text, task->password) && said.word == GB_BMC_OTHER) {
-        snprintf(said.text, sizeof said.text, "(its message is not shown)");
+    if (said.word == GB_BMC_OTHER && quotes_password(call, line, length)) {
+        snprintf(said.text, sizeof said.text, NOT_SHOWN);
     }
     task_answer(call->ipmi, task, &said);
 }
@@ -485,6 +494,7 @@ static void send_group(ipmi_t *ipmi)
     task_t *first = ipmi->waiting;
     task_t **at = &ipmi->waiting;
     apr_pool_t *pool;
+    apr_status_t rv;
     call_t *call;
 
     if (apr_pool_create(&pool, ipmi->keeper->pool) != APR_SUCCESS) {
@@ -508,8 +518,9 @@ static void send_group(ipmi_t *ipmi)
             at = &task->next;
         }
     }
-    if (call_start(call, first->user, first->suite) != APR_SUCCESS) {
-        on_done(call, MGB_SPAWN_NOT_RUN, ENOMEM);
+    rv = call_start(call, first->user, first->suite);
+    if (rv != APR_SUCCESS) {
+        on_done(call, MGB_SPAWN_NOT_RUN, rv);
     }
 }
 
