@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * libcurl.c - loads libcurl into the keeper.
+ * libcurl.c - loads libcurl; see libcurl.h.
  */
 #include "libcurl.h"
 

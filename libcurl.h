@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * libcurl.h - libcurl, loaded by the keeper when a member is first asked through it.
+ * libcurl.h - libcurl, loaded when it is first needed: by the keeper, and by the child
+ * of green-agent that talks to a proxy.
  *
  * Linked to the module, libcurl and its thirty libraries would cost httpd 2.5 MB, twice
  * the memory of everything else of ours, also where no member needs it.  Include this
@@ -27,7 +28,7 @@ typedef struct mgb_libcurl_t {
 } mgb_libcurl_t;
 #undef MGB_LIBCURL_POINTER
 
-/* Valid after mgb_libcurl_load() has said true.  Keeper's thread only. */
+/* Valid after mgb_libcurl_load() has said true.  One thread of a process only. */
 extern mgb_libcurl_t mgb_libcurl;
 
 /* Loads and starts libcurl, once a process; later calls answer at once.  False: `why`

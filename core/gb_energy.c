@@ -35,7 +35,7 @@ double gb_curve_watts(const gb_curve_t *curve, uint32_t load_permille)
     return curve->watts[step] + (curve->watts[step + 1] - curve->watts[step]) * part;
 }
 
-/* A meter's reading that is no power: NaN, infinite or negative. */
+/* What is NaN, infinite or negative is no power. */
 static bool is_power(double watts)
 {
     return watts >= 0.0 && watts <= 1e9;
