@@ -34,7 +34,7 @@
 #include "core/gb_health.h"
 #include "core/gb_queue.h"
 
-#define MGB_VERSION "0.1.0"
+#define MGB_VERSION GB_VERSION
 
 /* The only symbol that the module exports; -fvisibility=hidden would hide it, too. */
 extern __attribute__((visibility("default")))

@@ -10,12 +10,10 @@
 #define GREEN_AGENT_H
 
 #include "core/gb_beat.h"
+#include "core/gb_secrets.h"
 
-#define GA_VERSION       "0.1.0" /* as MGB_VERSION */
 #define GA_PROXIES_MOST  8
 #define GA_WORD_BYTES    1024
-#define GA_KEY_LEAST     16
-#define GA_KEY_MOST      128
 #define GA_COMMAND_US    (5 * GB_US_PER_S)  /* for veto, work, watts */
 #define GA_OFF_US        (60 * GB_US_PER_S) /* for the command that switches off */
 #define GA_INTERVAL_US   (15 * GB_US_PER_S)
@@ -26,7 +24,7 @@ typedef struct ga_config_t {
     char server[GB_NAME_BYTES];
     char proxies[GA_PROXIES_MOST][GA_WORD_BYTES];
     uint32_t proxy_count;
-    char key[GA_KEY_MOST + 1];
+    char key[GB_SECRET_PASSWORD_MOST + 1];
     int64_t interval_us;
     bool poweroff; /* off=poweroff; else suspend */
     char suspend_command[GA_WORD_BYTES], poweroff_command[GA_WORD_BYTES];
@@ -53,7 +51,7 @@ int64_t ga_now_us(void);
 /* Has SIGTERM come?  It is blocked but for the waits below. */
 bool ga_stop_wanted(void);
 
-/* Waits for so long, or until SIGTERM or the end of a child. */
+/* Waits for so long, or until SIGTERM. */
 void ga_wait(int64_t for_us);
 
 /* In a fresh child: signals as a program expects them. */
@@ -73,7 +71,8 @@ void ga_command_run(const char *command, int64_t most_us, ga_run_t *run);
 /* ---------------------------------------------------------------- sense.c */
 
 /* Fills in load, work, watts, veto and its reason.  Watts and load are of the time
- * since the last call. */
+ * since the last call; at the first, load is that since the boot, and RAPL says none.
+ */
 void ga_sense(const ga_config_t *config, gb_beat_t *beat);
 
 /* Veto and reason alone. */

@@ -57,7 +57,7 @@ static void set_options(CURL *easy, const ga_config_t *config, const char *proxy
 #endif
     curl_easy_setopt(easy, CURLOPT_PROXY, "");
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(easy, CURLOPT_USERAGENT, "green-agent/" GA_VERSION);
+    curl_easy_setopt(easy, CURLOPT_USERAGENT, "green-agent/" GB_VERSION);
     curl_easy_setopt(easy, CURLOPT_POSTFIELDS, text);
     curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE, (long)bytes);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_body);
@@ -188,7 +188,7 @@ void ga_exchange(const ga_config_t *config, const char *proxy, const gb_beat_t *
                  ga_reply_t *reply)
 {
     struct pollfd pipe_end = {.events = POLLIN};
-    int ends[2];
+    int ends[2], error;
     pid_t pid;
 
     memset(reply, 0, sizeof(*reply));
@@ -197,16 +197,22 @@ void ga_exchange(const ga_config_t *config, const char *proxy, const gb_beat_t *
         return;
     }
     pid = fork();
+    error = errno;
     if (pid == 0) {
         child(config, proxy, beat, ends[1]);
         _exit(0);
     }
     close(ends[1]);
     pipe_end.fd = ends[0];
-    if (pid < 0 || poll(&pipe_end, 1, (int)(CHILD_US / GB_US_PER_MS)) <= 0 ||
-        read(ends[0], reply, sizeof(*reply)) != (ssize_t)sizeof(*reply)) {
-        memset(reply, 0, sizeof(*reply));
+    if (pid < 0) {
+        snprintf(reply->why, sizeof reply->why, "no process: %s", strerror(error));
+    }
+    else if (poll(&pipe_end, 1, (int)(CHILD_US / GB_US_PER_MS)) <= 0) {
         snprintf(reply->why, sizeof reply->why, "it took too long");
+    }
+    else if (read(ends[0], reply, sizeof(*reply)) != (ssize_t)sizeof(*reply)) {
+        memset(reply, 0, sizeof(*reply));
+        snprintf(reply->why, sizeof reply->why, "the process that asks it was ended");
     }
     close(ends[0]);
     if (pid > 0) {

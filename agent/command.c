@@ -28,7 +28,8 @@ static _Noreturn void become(const char *command, int output_fd)
     _exit(127);
 }
 
-/* Adds what can be read now to the first line; false at the end of the output. */
+/* Adds what can be read now to the first line, which is over when it is full; false at
+ * the end of the output. */
 static bool listen_to(int fd, ga_run_t *run, size_t *length, bool *is_line_over)
 {
     char more[256];
@@ -38,10 +39,8 @@ static bool listen_to(int fd, ga_run_t *run, size_t *length, bool *is_line_over)
         return errno == EAGAIN || errno == EINTR;
     }
     for (ssize_t i = 0; i < n && !*is_line_over; i++) {
-        if (more[i] == '\n') {
-            *is_line_over = true;
-        }
-        else if (*length + 1 < sizeof run->line) {
+        *is_line_over = more[i] == '\n' || *length + 1 == sizeof run->line;
+        if (!*is_line_over) {
             run->line[(*length)++] = more[i] >= ' ' && more[i] <= '~' ? more[i] : '?';
         }
     }
@@ -65,7 +64,8 @@ static int watch(pid_t pid, int fd, int64_t until_us, ga_run_t *run)
         }
         ended = waitpid(pid, &status, WNOHANG);
         if (ended == pid) {
-            while (output.fd >= 0 && poll(&output, 1, 0) > 0 &&
+            /* What it has left in the background may go on writing for ever. */
+            while (output.fd >= 0 && !is_line_over && poll(&output, 1, 0) > 0 &&
                    listen_to(output.fd, run, &length, &is_line_over)) {
             }
             return WIFEXITED(status) ? WEXITSTATUS(status) : -1;

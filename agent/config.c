@@ -27,8 +27,16 @@ typedef struct reading_t {
 
 /* ---------------------------------------------------------------- files */
 
+/* Wipes and frees what a file with a key in it said: `bytes` of it, since those who
+ * read it have cut it into pieces. */
+static void forget(char *text, size_t bytes)
+{
+    explicit_bzero(text, bytes);
+    free(text);
+}
+
 /* The text of a private file, malloc'ed, NUL-terminated; NULL: it has been said why. */
-static char *read_private(const char *file)
+static char *read_private(const char *file, size_t *bytes)
 {
     int fd = open(file, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     struct stat info;
@@ -50,14 +58,20 @@ static char *read_private(const char *file)
     }
     else {
         text = calloc(1, (size_t)info.st_size + 1);
-        length = text ? read(fd, text, (size_t)info.st_size) : -1;
+        if (text) {
+            length = read(fd, text, (size_t)info.st_size);
+        }
+        else {
+            ga_say(3, "%s cannot be read: there is no memory", file);
+        }
     }
     if (fd >= 0) {
         close(fd);
     }
-    if (text && (length < 0 || strlen(text) != (size_t)length)) {
+    *bytes = length > 0 ? (size_t)length : 0;
+    if (text && (length < 0 || strlen(text) != *bytes)) {
         ga_say(3, "%s cannot be read, or is not text", file);
-        free(text);
+        forget(text, *bytes);
         return NULL;
     }
     return text;
@@ -80,10 +94,11 @@ static char *trim(char *text)
 
 /* ---------------------------------------------------------------- values */
 
-static bool is_printable(const char *text, char least)
+/* Printable ASCII without a space. */
+static bool is_word(const char *text)
 {
     for (; *text; text++) {
-        if (*text < least || *text > '~') {
+        if (*text <= ' ' || *text > '~') {
             return false;
         }
     }
@@ -107,7 +122,9 @@ static bool is_http(const char *url)
 
 static const char *set_server(reading_t *r, const char *value)
 {
-    if (!strstr(value, "://") || !is_printable(value, '!')) {
+    char origin[GB_ORIGIN_BYTES];
+
+    if (!gb_parse_origin(value, origin)) { /* the proxy compares them as origins */
         return "server= has to be the URL on the server's BalancerMember, like "
                "http://10.0.0.11:8080";
     }
@@ -118,7 +135,7 @@ static const char *set_proxy(reading_t *r, const char *value)
 {
     ga_config_t *config = r->config;
 
-    if (!is_http(value) || !is_printable(value, '!')) {
+    if (!is_http(value) || !is_word(value)) {
         return "proxy= has to be an http or https URL, like "
                "https://proxy.example/green-beat";
     }
@@ -130,12 +147,10 @@ static const char *set_proxy(reading_t *r, const char *value)
 
 static const char *set_key(reading_t *r, const char *value)
 {
-    size_t length = strlen(value);
-
     if (r->has_key) {
         return "the key is given twice";
     }
-    if (length < GA_KEY_LEAST || length > GA_KEY_MOST || !is_printable(value, ' ')) {
+    if (!gb_parse_printable(value, GB_SECRET_KEY_LEAST, GB_SECRET_PASSWORD_MOST)) {
         return "the key has to have 16 to 128 printable characters";
     }
     r->has_key = true;
@@ -144,15 +159,15 @@ static const char *set_key(reading_t *r, const char *value)
 
 static const char *set_key_file(reading_t *r, const char *value)
 {
-    char *text = read_private(value);
+    size_t bytes;
+    char *text = read_private(value, &bytes);
     const char *error;
 
     if (!text) {
         return "the key cannot be read";
     }
     error = set_key(r, trim(text));
-    explicit_bzero(text, strlen(text));
-    free(text);
+    forget(text, bytes);
     return error;
 }
 
@@ -296,7 +311,8 @@ static void set_defaults(ga_config_t *config)
 bool ga_config_read(ga_config_t *config, const char *file)
 {
     reading_t reading = {.config = config};
-    char *text = read_private(file);
+    size_t bytes;
+    char *text = read_private(file, &bytes);
     const char *missing = NULL;
     bool is_read;
 
@@ -305,8 +321,7 @@ bool ga_config_read(ga_config_t *config, const char *file)
         return false;
     }
     is_read = read_lines(&reading, text, file);
-    explicit_bzero(text, strlen(text));
-    free(text);
+    forget(text, bytes);
     if (!is_read) {
         return false;
     }

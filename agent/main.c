@@ -30,6 +30,7 @@
 #define SLICE_US     (20 * GB_US_PER_S) /* systemd's watchdog is fed so often */
 #define RETRY_US     (5 * GB_US_PER_S)  /* the pace while no proxy answers, at most */
 #define STATUS_USAGE 2
+#define ALIVE        "WATCHDOG=1" /* for systemd */
 
 typedef struct proxy_t {
     const char *url;
@@ -118,6 +119,8 @@ static void signals_own(void)
     (void)sigaction(SIGINT, &action, NULL);
     action.sa_handler = SIG_IGN;
     (void)sigaction(SIGPIPE, &action, NULL);
+    action.sa_handler = SIG_DFL; /* ignored, the status of a child would be lost */
+    (void)sigaction(SIGCHLD, &action, NULL);
     (void)sigemptyset(&blocked);
     (void)sigaddset(&blocked, SIGTERM);
     (void)sigaddset(&blocked, SIGINT);
@@ -222,6 +225,7 @@ static void obey(agent_t *agent, proxy_t *proxy)
         ga_say(6, "the order was taken back: this host stays on");
         return;
     }
+    notify(ALIVE);
     (void)ga_power_off(&agent->config);
 }
 
@@ -256,6 +260,7 @@ static int64_t round_do(agent_t *agent)
         proxy_t *proxy = &agent->proxies[i];
         ga_reply_t reply;
 
+        notify(ALIVE); /* a round over eight proxies that hang takes minutes */
         if (!send_beat(agent, proxy, false, &reply)) {
             continue;
         }
@@ -280,7 +285,7 @@ static void rest(int64_t for_us)
     do {
         int64_t left_us = until_us - ga_now_us();
 
-        notify("WATCHDOG=1");
+        notify(ALIVE);
         ga_wait(left_us < SLICE_US ? left_us : SLICE_US);
     } while (!stop_wanted && ga_now_us() < until_us);
 }
@@ -322,7 +327,7 @@ static const char *config_of(int argc, char **argv)
             file = optarg;
             break;
         case 'v':
-            puts("green-agent " GA_VERSION);
+            puts("green-agent " GB_VERSION);
             exit(0);
         default:
             fprintf(option == 'h' ? stdout : stderr,

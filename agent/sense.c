@@ -15,6 +15,19 @@
 
 #define ZONES_MOST 16 /* RAPL: processor packages */
 
+/* A command whose output is of no use is told of once, until it is again. */
+static void tell_use(bool *told, bool is_usable, const char *setting,
+                     const ga_run_t *run)
+{
+    if (!is_usable && !*told) {
+        ga_say(4,
+               "%s prints no number that can be used, and is left out: \"%s\" (%d%s)",
+               setting, run->line, run->status,
+               run->status < 0 ? ": killed, or longer than 5 s" : "");
+    }
+    *told = !is_usable;
+}
+
 /* ---------------------------------------------------------------- load */
 
 /* Of all processors, since the last call, from the first line of /proc/stat. */
@@ -83,7 +96,7 @@ static bool zone_spent(const char *dir, int zone, uint64_t *spent_uj)
     static uint64_t before[ZONES_MOST];
     static bool known[ZONES_MOST];
     char name[32];
-    uint64_t now, range;
+    uint64_t now, range = 0;
     bool was_known = known[zone];
 
     snprintf(name, sizeof name, "intel-rapl:%d", zone);
@@ -125,7 +138,7 @@ static bool rapl_milliwatts(const ga_config_t *config, uint32_t *milliwatts)
         return false;
     }
     watts = (double)sum_uj / (double)took_us;
-    if (watts > 100000) {
+    if (watts > GB_WATTS_MOST) {
         return false;
     }
     *milliwatts = (uint32_t)(watts * 1000 + 0.5);
@@ -138,6 +151,7 @@ static bool rapl_milliwatts(const ga_config_t *config, uint32_t *milliwatts)
 
 static void sense_watts(const ga_config_t *config, gb_beat_t *beat)
 {
+    static bool told;
     ga_run_t run;
     double watts;
 
@@ -145,10 +159,10 @@ static void sense_watts(const ga_config_t *config, gb_beat_t *beat)
     beat->milliwatts = 0;
     if (config->watts_command[0]) {
         ga_command_run(config->watts_command, GA_COMMAND_US, &run);
-        if (run.status == 0 && gb_parse_decimal(run.line, GB_WATTS_MOST, &watts)) {
-            beat->has_watts = true;
-            beat->milliwatts = (uint32_t)(watts * 1000 + 0.5);
-        }
+        beat->has_watts =
+            run.status == 0 && gb_parse_decimal(run.line, GB_WATTS_MOST, &watts);
+        beat->milliwatts = beat->has_watts ? (uint32_t)(watts * 1000 + 0.5) : 0;
+        tell_use(&told, beat->has_watts, "watts=", &run);
     }
     else if (config->rapl) {
         beat->has_watts = rapl_milliwatts(config, &beat->milliwatts);
@@ -224,14 +238,19 @@ void ga_sense_veto(const ga_config_t *config, gb_beat_t *beat)
 
 static uint32_t sense_work(const char *command)
 {
+    static bool told;
     ga_run_t run;
-    uint32_t work;
+    uint32_t work = 0;
+    bool is_usable;
 
     if (!command[0]) {
         return 0;
     }
     ga_command_run(command, GA_COMMAND_US, &run);
-    return run.status == 0 && gb_parse_count(run.line, 0, UINT32_MAX, &work) ? work : 0;
+    /* pgrep -c prints 0 with exit status 1: what is printed counts. */
+    is_usable = run.status >= 0 && gb_parse_count(run.line, 0, UINT32_MAX, &work);
+    tell_use(&told, is_usable, "work=", &run);
+    return is_usable ? work : 0;
 }
 
 void ga_sense(const ga_config_t *config, gb_beat_t *beat)

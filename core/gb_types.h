@@ -23,6 +23,8 @@
 #define GB_NAME_BYTES   384  /* as PROXY_WORKER_EXT_NAME_SIZE */
 #define GB_REASON_BYTES 160
 
+#define GB_VERSION "0.1.0" /* of all programs of the project */
+
 /* A zeroed slot is UNKNOWN, never ON. */
 typedef enum gb_state_e {
     GB_ST_UNKNOWN = 0,

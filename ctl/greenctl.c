@@ -22,7 +22,6 @@
 #ifndef GREENCTL_SOCKET
 #define GREENCTL_SOCKET "/var/run/apache2/greenbalance/control.sock"
 #endif
-#define VERSION          "0.1.0" /* as MGB_VERSION */
 #define TIMEOUT_S        10
 #define REPLY_MOST_BYTES (64u << 20)
 #define WATCH_EVERY_S    1
@@ -157,7 +156,7 @@ static int read_options(options_t *options, int argc, char **argv)
             fputs(usage_text, stdout);
             return EXIT_DONE;
         case 'v':
-            puts("greenctl " VERSION);
+            puts("greenctl " GB_VERSION);
             return EXIT_DONE;
         default:
             fputs("Try greenctl --help.\n", stderr); /* getopt has said what is wrong */
