@@ -196,7 +196,7 @@ mgb_probe_t *mgb_probe_start(mgb_prober_t *prober, mgb_target_t *target,
         return refuse(refused, false,
                       "its name was not resolved in time; it is looked up again soon");
     }
-    if (curl && !prober->multi && !curl_begin(prober, &why)) {
+    if (curl && !prober->multi.curl && !curl_begin(prober, &why)) {
         return refuse(refused, true, why);
     }
     probe = probe_take(prober, curl);
@@ -249,7 +249,5 @@ void mgb_prober_destroy(mgb_prober_t *prober)
         probe_unlink(probe);
         curl_easy_cleanup(probe->easy);
     }
-    if (prober->multi) {
-        mgb_curl_destroy(prober);
-    }
+    mgb_multi_destroy(&prober->multi);
 }

@@ -2,14 +2,12 @@
  *
  * probe_curl.c - probes by libcurl's multi_socket interface.
  *
- * curl says which descriptors it waits for and when it wants to be called; both go to
- * the keeper's loop.  TLS and HTTP/2 members are asked by curl alone; for the others it
- * resolves the name and connects (CONNECT_ONLY), and probe_talk.c goes on.
+ * TLS and HTTP/2 members are asked by curl alone; for the others it resolves the name
+ * and connects (CONNECT_ONLY), and probe_talk.c goes on.
  */
 #include "probe_private.h"
 
 #include <errno.h>
-#include <sys/epoll.h>
 #include <unistd.h>
 
 #define CURL_BUFFER 4096L
@@ -219,153 +217,39 @@ static void talk_on(mgb_probe_t *probe)
     mgb_probe_answer(probe, &answer);
 }
 
-static void curl_drain(mgb_prober_t *prober)
+static void on_done(void *transfer, CURLcode code)
 {
-    CURLMsg *message;
-    int left;
+    mgb_probe_t *probe = transfer;
+    mgb_answer_t answer = {.heard = GB_HEARD_NOTHING};
 
-    while ((message = curl_multi_info_read(prober->multi, &left)) != NULL) {
-        CURLcode code = message->data.result;
-        mgb_answer_t answer = {.heard = GB_HEARD_NOTHING};
-        mgb_probe_t *probe = NULL;
-
-        if (message->msg != CURLMSG_DONE ||
-            curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &probe) !=
-                CURLE_OK ||
-            !probe) {
-            continue;
-        }
-        if (code == CURLE_OK && probe->target->talk != MGB_TALK_CURL) {
-            talk_on(probe);
-            continue;
-        }
-        answer.connect_us = connect_us_of(probe);
-        judge(probe, code, &answer);
-        mgb_probe_answer(probe, &answer);
-    }
-}
-
-static void curl_act(mgb_prober_t *prober, curl_socket_t fd, int events)
-{
-    int running;
-
-    (void)curl_multi_socket_action(prober->multi, fd, events, &running);
-    curl_drain(prober);
-}
-
-static void socket_ready(void *baton, int fd, uint32_t epoll_events)
-{
-    int events = 0;
-
-    if (epoll_events & EPOLLIN) {
-        events |= CURL_CSELECT_IN;
-    }
-    if (epoll_events & EPOLLOUT) {
-        events |= CURL_CSELECT_OUT;
-    }
-    if (epoll_events & (EPOLLERR | EPOLLHUP)) {
-        events |= CURL_CSELECT_ERR;
-    }
-    curl_act(baton, fd, events);
-}
-
-static int socket_wanted(CURL *easy, curl_socket_t fd, int what, void *baton,
-                         void *socket_baton)
-{
-    mgb_prober_t *prober = baton;
-    mgb_probe_t *probe = NULL;
-    uint32_t events = 0;
-
-    (void)socket_baton;
-    if (what == CURL_POLL_REMOVE) {
-        mgb_loop_unwatch(prober->loop, fd);
-        return 0;
-    }
-    if (what & CURL_POLL_IN) {
-        events |= EPOLLIN;
-    }
-    if (what & CURL_POLL_OUT) {
-        events |= EPOLLOUT;
-    }
-    if (mgb_loop_watch(prober->loop, fd, events, socket_ready, prober) != APR_SUCCESS &&
-        curl_easy_getinfo(easy, CURLINFO_PRIVATE, &probe) == CURLE_OK && probe) {
-        probe->ours = true; /* it will time out, and that is not the member's fault */
-    }
-    return 0;
-}
-
-static void curl_arm(mgb_prober_t *prober);
-
-static void timer_due(void *baton, int64_t now_us)
-{
-    mgb_prober_t *prober = baton;
-
-    prober->timer = 0;
-    if (prober->curl_at_us <= now_us) {
-        prober->curl_at_us = GB_NEVER_US;
-        curl_act(prober, CURL_SOCKET_TIMEOUT, 0);
-    }
-    curl_arm(prober);
-}
-
-/* curl moves its timer several times a probe, mostly to later: a loop timer that fires
- * early and is set again is cheaper than one that is cancelled each time. */
-static void curl_arm(mgb_prober_t *prober)
-{
-    if (prober->curl_at_us == GB_NEVER_US ||
-        (prober->timer && prober->timer_at_us <= prober->curl_at_us)) {
+    if (code == CURLE_OK && probe->target->talk != MGB_TALK_CURL) {
+        talk_on(probe);
         return;
     }
-    if (prober->timer) {
-        mgb_loop_cancel(prober->loop, prober->timer);
-    }
-    prober->timer_at_us = prober->curl_at_us;
-    prober->timer =
-        mgb_loop_timer(prober->loop, prober->timer_at_us, timer_due, prober);
+    answer.connect_us = connect_us_of(probe);
+    judge(probe, code, &answer);
+    mgb_probe_answer(probe, &answer);
 }
 
-static int timer_wanted(CURLM *multi, long timeout_ms, void *baton)
+static void on_unwatched(void *transfer)
 {
-    mgb_prober_t *prober = baton;
+    mgb_probe_t *probe = transfer;
 
-    (void)multi;
-    prober->curl_at_us =
-        timeout_ms < 0 ? GB_NEVER_US : mgb_now_us() + timeout_ms * GB_US_PER_MS;
-    curl_arm(prober);
-    return 0;
+    probe->ours = true; /* it will time out, and that is not the member's fault */
 }
 
 /* ------------------------------------------------------------------ handles */
 
 bool mgb_curl_create(mgb_prober_t *prober)
 {
-    curl_version_info_data *version = curl_version_info(CURLVERSION_NOW);
+    static const mgb_multi_calls_t calls = {.done = on_done, .unwatched = on_unwatched};
+    const curl_version_info_data *version = curl_version_info(CURLVERSION_NOW);
 
-    prober->curl_at_us = GB_NEVER_US;
-    prober->multi = curl_multi_init();
-    if (!prober->multi) {
-        return false;
-    }
     if (version->age >= CURLVERSION_SEVENTH) {
         prober->cafile = version->cainfo;
         prober->capath = version->capath;
     }
-    curl_multi_setopt(prober->multi, CURLMOPT_SOCKETFUNCTION, socket_wanted);
-    curl_multi_setopt(prober->multi, CURLMOPT_SOCKETDATA, prober);
-    curl_multi_setopt(prober->multi, CURLMOPT_TIMERFUNCTION, timer_wanted);
-    curl_multi_setopt(prober->multi, CURLMOPT_TIMERDATA, prober);
-    curl_multi_setopt(prober->multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
-    return true;
-}
-
-void mgb_curl_destroy(mgb_prober_t *prober)
-{
-    if (prober->timer) {
-        mgb_loop_cancel(prober->loop, prober->timer);
-        prober->timer = 0;
-    }
-    curl_multi_cleanup(prober->multi);
-    prober->multi = NULL;
+    return mgb_multi_create(&prober->multi, prober->loop, &calls);
 }
 
 /* Options that are the same for every probe; set once a handle. */
@@ -378,25 +262,11 @@ bool mgb_curl_init(mgb_probe_t *probe)
     }
     probe->easy = easy;
     probe->error = apr_pcalloc(probe->prober->pool, CURL_ERROR_SIZE);
-    curl_easy_setopt(easy, CURLOPT_PRIVATE, probe);
+    mgb_multi_set_up(easy, probe);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, probe->error);
-    curl_easy_setopt(easy, CURLOPT_USERAGENT, MGB_PROBE_AGENT);
-    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
     curl_easy_setopt(easy, CURLOPT_SSL_SESSIONID_CACHE, 0L);
-    curl_easy_setopt(easy, CURLOPT_PROXY, "");
-    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
     curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, CURL_BUFFER);
-#if LIBCURL_VERSION_NUM >= 0x075500
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-#else
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
-#endif
-#if LIBCURL_VERSION_NUM >= 0x075700
-    /* A resolver that hangs is left to itself, not waited for. */
-    curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
-#endif
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_body);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, probe);
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, take_header);
@@ -447,14 +317,14 @@ bool mgb_curl_start(mgb_probe_t *probe)
     probe->error[0] = '\0';
     easy_aim(probe, probe->target);
     probe->in_multi =
-        curl_multi_add_handle(probe->prober->multi, probe->easy) == CURLM_OK;
+        curl_multi_add_handle(probe->prober->multi.curl, probe->easy) == CURLM_OK;
     return probe->in_multi;
 }
 
 void mgb_curl_release(mgb_probe_t *probe)
 {
     if (probe->in_multi) {
-        (void)curl_multi_remove_handle(probe->prober->multi, probe->easy);
+        (void)curl_multi_remove_handle(probe->prober->multi.curl, probe->easy);
         probe->in_multi = false;
     }
 }

@@ -15,11 +15,9 @@
 #include "core/gb_cping.h"
 #include "core/gb_reply.h"
 
-#include "libcurl.h"
+#include "multi.h"
 
 #include <sys/socket.h>
-
-#define MGB_PROBE_AGENT "mod_greenbalance/" MGB_VERSION
 
 typedef enum mgb_talk_e {
     MGB_TALK_HTTP,    /* one request, one response, on a plain socket */
@@ -85,11 +83,8 @@ struct mgb_prober_t {
     mgb_probe_t *running;
     mgb_probe_t *idle_plain, *idle_curl;
     bool refused_told;           /* that libcurl cannot be used */
-    CURLM *multi;                /* NULL: nobody has needed libcurl yet */
+    mgb_multi_t multi;           /* its curl is NULL: nobody has needed libcurl yet */
     const char *cafile, *capath; /* libcurl's own */
-    uint64_t timer;              /* for libcurl; 0: none is set */
-    int64_t timer_at_us;         /* when it fires */
-    int64_t curl_at_us; /* when libcurl wants to be called; GB_NEVER_US: need not be */
 };
 
 /* probe.c.  Ends a probe and gives its answer; the caller must not touch it after. */
@@ -114,7 +109,6 @@ void mgb_talk_release(mgb_probe_t *probe);
 
 /* probe_curl.c */
 bool mgb_curl_create(mgb_prober_t *prober);
-void mgb_curl_destroy(mgb_prober_t *prober);
 bool mgb_curl_init(mgb_probe_t *probe); /* once for each probe that uses libcurl */
 bool mgb_curl_start(mgb_probe_t *probe);
 void mgb_curl_release(mgb_probe_t *probe);

@@ -156,7 +156,7 @@ static void target_request(mgb_target_t *target, const char *host, apr_port_t po
     target->request = apr_psprintf(p,
                                    "GET %s HTTP/1.1\r\n"
                                    "Host: %s\r\n"
-                                   "User-Agent: " MGB_PROBE_AGENT "\r\n"
+                                   "User-Agent: " MGB_MULTI_AGENT "\r\n"
                                    "Accept: */*\r\n"
                                    "Connection: close\r\n\r\n",
                                    conf->uri, name);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * redfish_transfer.c - one request to a Redfish service and its answer, by libcurl's
- * multi_socket interface on the keeper's loop.
+ * redfish_transfer.c - one request to a Redfish service and its answer, by libcurl on
+ * the keeper's loop.
  *
  * A service over TLS is verified, certificate and name, against GreenBmcCA or the
  * system's certificates; nothing switches that off.  (One whose redfish= says http://
@@ -12,16 +12,14 @@
  */
 #include "redfish_private.h"
 
-#include "libcurl.h"
+#include "multi.h"
 
 #include <errno.h>
 #include <stdio.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define AGENT          "mod_greenbalance/" MGB_VERSION
 #define CONNECT_MS     5000L
 #define HEAD_MOST      ((size_t)32 * 1024)
 #define LOCATION_BYTES 1024
@@ -50,11 +48,9 @@ struct mgb_redfish_transfer_t {
 
 struct mgb_redfish_web_t {
     mgb_keeper_t *keeper;
-    CURLM *multi;
+    mgb_multi_t multi;
     mgb_redfish_transfer_t *running;
     const char *ca_file, *ca_path; /* GreenBmcCA; both NULL: the system's */
-    uint64_t timer;
-    bool failed; /* libcurl was told of */
 };
 
 /* ------------------------------------------------------------------ the end */
@@ -66,7 +62,7 @@ static void transfer_free(mgb_redfish_transfer_t *transfer)
     if (transfer->next) {
         transfer->next->link = transfer->link;
     }
-    (void)curl_multi_remove_handle(transfer->web->multi, transfer->easy);
+    (void)curl_multi_remove_handle(transfer->web->multi.curl, transfer->easy);
     curl_easy_cleanup(transfer->easy);
     for (struct curl_slist *line = transfer->headers; line; line = line->next) {
         explicit_bzero(line->data, strlen(line->data));
@@ -124,8 +120,9 @@ static const char *text_or_null(const char *text)
     return text[0] ? text : NULL;
 }
 
-static void transfer_done(mgb_redfish_transfer_t *transfer, CURLcode code)
+static void transfer_done(void *ended, CURLcode code)
 {
+    mgb_redfish_transfer_t *transfer = ended;
     mgb_redfish_reply_t reply;
     long status = 0;
 
@@ -145,6 +142,11 @@ static void transfer_done(mgb_redfish_transfer_t *transfer, CURLcode code)
     }
     transfer->fn(transfer->baton, &reply);
     transfer_free(transfer);
+}
+
+static void transfer_unwatched(void *transfer)
+{
+    ((mgb_redfish_transfer_t *)transfer)->unwatched = true;
 }
 
 /* ------------------------------------------------------------------ curl's callbacks
@@ -245,82 +247,6 @@ static curl_socket_t open_socket(void *baton, curlsocktype purpose,
                   address->protocol);
 }
 
-static void web_act(mgb_redfish_web_t *web, curl_socket_t fd, int events)
-{
-    CURLMsg *message;
-    int count;
-
-    (void)curl_multi_socket_action(web->multi, fd, events, &count);
-    while ((message = curl_multi_info_read(web->multi, &count)) != NULL) {
-        mgb_redfish_transfer_t *transfer = NULL;
-        CURLcode code = message->data.result;
-
-        if (message->msg == CURLMSG_DONE &&
-            curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &transfer) ==
-                CURLE_OK &&
-            transfer) {
-            transfer_done(transfer, code);
-        }
-    }
-}
-
-static void socket_ready(void *baton, int fd, uint32_t epoll_events)
-{
-    int events = 0;
-
-    events |= epoll_events & EPOLLIN ? CURL_CSELECT_IN : 0;
-    events |= epoll_events & EPOLLOUT ? CURL_CSELECT_OUT : 0;
-    events |= epoll_events & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0;
-    web_act(baton, fd, events);
-}
-
-static int socket_wanted(CURL *easy, curl_socket_t fd, int what, void *baton,
-                         void *socket_baton)
-{
-    mgb_redfish_web_t *web = baton;
-    mgb_redfish_transfer_t *transfer = NULL;
-    uint32_t events = 0;
-
-    (void)socket_baton;
-    if (what == CURL_POLL_REMOVE) {
-        mgb_loop_unwatch(web->keeper->loop, fd);
-        return 0;
-    }
-    events |= what & CURL_POLL_IN ? EPOLLIN : 0u;
-    events |= what & CURL_POLL_OUT ? EPOLLOUT : 0u;
-    if (mgb_loop_watch(web->keeper->loop, fd, events, socket_ready, web) !=
-            APR_SUCCESS &&
-        curl_easy_getinfo(easy, CURLINFO_PRIVATE, &transfer) == CURLE_OK && transfer) {
-        transfer->unwatched = true; /* it will time out, and not by the service */
-    }
-    return 0;
-}
-
-static void timer_due(void *baton, int64_t now_us)
-{
-    mgb_redfish_web_t *web = baton;
-
-    web->timer = 0;
-    web_act(web, CURL_SOCKET_TIMEOUT, 0);
-}
-
-static int timer_wanted(CURLM *multi, long timeout_ms, void *baton)
-{
-    mgb_redfish_web_t *web = baton;
-
-    (void)multi;
-    if (web->timer) {
-        mgb_loop_cancel(web->keeper->loop, web->timer);
-        web->timer = 0;
-    }
-    if (timeout_ms >= 0) {
-        web->timer =
-            mgb_loop_timer(web->keeper->loop, mgb_now_us() + timeout_ms * GB_US_PER_MS,
-                           timer_due, web);
-    }
-    return 0;
-}
-
 /* ------------------------------------------------------------------ the web */
 
 static apr_status_t web_cleanup(void *data)
@@ -330,10 +256,7 @@ static apr_status_t web_cleanup(void *data)
     while (web->running) {
         transfer_free(web->running);
     }
-    if (web->timer) {
-        mgb_loop_cancel(web->keeper->loop, web->timer);
-    }
-    curl_multi_cleanup(web->multi);
+    mgb_multi_destroy(&web->multi);
     return APR_SUCCESS;
 }
 
@@ -355,25 +278,22 @@ static void web_trust(mgb_redfish_web_t *web)
 
 static mgb_redfish_web_t *web_make(mgb_keeper_t *keeper, const char **why)
 {
-    mgb_redfish_web_t *web = apr_pcalloc(keeper->pool, sizeof(*web));
+    static const mgb_multi_calls_t calls = {.done = transfer_done,
+                                            .unwatched = transfer_unwatched};
+    mgb_redfish_web_t *web;
 
     if (!mgb_libcurl_load(why)) {
-        return NULL;
+        return NULL; /* before the pool is asked: it may be tried again for ever */
     }
+    web = apr_pcalloc(keeper->pool, sizeof(*web));
     web->keeper = keeper;
-    web->multi = curl_multi_init();
-    if (!web->multi) {
+    if (!mgb_multi_create(&web->multi, keeper->loop, &calls)) {
         *why = "libcurl has no memory";
         return NULL;
     }
     web_trust(web);
-    curl_multi_setopt(web->multi, CURLMOPT_SOCKETFUNCTION, socket_wanted);
-    curl_multi_setopt(web->multi, CURLMOPT_SOCKETDATA, web);
-    curl_multi_setopt(web->multi, CURLMOPT_TIMERFUNCTION, timer_wanted);
-    curl_multi_setopt(web->multi, CURLMOPT_TIMERDATA, web);
-    curl_multi_setopt(web->multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
-    curl_multi_setopt(web->multi, CURLMOPT_MAX_HOST_CONNECTIONS, SERVICE_LINES);
-    curl_multi_setopt(web->multi, CURLMOPT_MAXCONNECTS, KEPT_LINES);
+    curl_multi_setopt(web->multi.curl, CURLMOPT_MAX_HOST_CONNECTIONS, SERVICE_LINES);
+    curl_multi_setopt(web->multi.curl, CURLMOPT_MAXCONNECTS, KEPT_LINES);
     apr_pool_pre_cleanup_register(keeper->pool, web, web_cleanup);
     return web;
 }
@@ -386,7 +306,9 @@ mgb_redfish_web_t *mgb_redfish_web(mgb_keeper_t *keeper, const char **why)
     apr_pool_userdata_get(&found, key, keeper->pool);
     if (!found) {
         found = web_make(keeper, why);
-        apr_pool_userdata_setn(found, key, NULL, keeper->pool);
+        if (found) {
+            apr_pool_userdata_setn(found, key, NULL, keeper->pool);
+        }
     }
     return found;
 }
@@ -425,23 +347,12 @@ static bool add_headers(mgb_redfish_transfer_t *transfer,
 }
 
 /* What is the same for every request. */
-static void set_up(CURL *easy)
+static void set_up(mgb_redfish_transfer_t *transfer)
 {
-    curl_easy_setopt(easy, CURLOPT_USERAGENT, AGENT);
-    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy, CURLOPT_PROXY, "");
-    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
+    CURL *easy = transfer->easy;
+
+    mgb_multi_set_up(easy, transfer);
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
-#if LIBCURL_VERSION_NUM >= 0x075500
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-#else
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
-#endif
-#if LIBCURL_VERSION_NUM >= 0x075700
-    /* A resolver that hangs is left to itself, not waited for. */
-    curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
-#endif
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
@@ -455,7 +366,6 @@ static void aim(mgb_redfish_transfer_t *transfer, const mgb_redfish_request_t *r
     const mgb_redfish_web_t *web = transfer->web;
     CURL *easy = transfer->easy;
 
-    curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->error);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer);
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, transfer);
@@ -531,9 +441,9 @@ mgb_redfish_transfer_t *mgb_redfish_send(mgb_redfish_web_t *web,
         transfer_free(transfer);
         return NULL;
     }
-    set_up(transfer->easy);
+    set_up(transfer);
     aim(transfer, request);
-    if (curl_multi_add_handle(web->multi, transfer->easy) != CURLM_OK) {
+    if (curl_multi_add_handle(web->multi.curl, transfer->easy) != CURLM_OK) {
         transfer_free(transfer);
         return NULL;
     }
