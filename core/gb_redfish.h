@@ -124,10 +124,6 @@ void gb_redfish_expire(gb_redfish_run_t *run);
 bool gb_redfish_resolve(const char *origin, const char *reference,
                         char path[GB_REDFISH_PATH_BYTES]);
 
-/* What a service says of an error, or "": printable and cut. */
-void gb_redfish_message(const gb_redfish_answer_t *answer,
-                        char text[GB_REDFISH_TEXT_BYTES]);
-
 typedef enum gb_redfish_root_e {
     GB_REDFISH_ROOT_NONE = 0, /* it is no root of a Redfish service */
     GB_REDFISH_ROOT_BASIC,    /* no sessions: each question carries the password */

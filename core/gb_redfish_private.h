@@ -18,6 +18,10 @@ typedef enum gb_redfish_task_e {
 /* The body as JSON; nothing when there is none, or it is no object. */
 gb_value_t gb_redfish_object(const gb_redfish_answer_t *answer);
 
+/* What a service says of an error, or "": printable and cut. */
+void gb_redfish_message(const gb_redfish_answer_t *answer,
+                        char text[GB_REDFISH_TEXT_BYTES]);
+
 /* Where {"@odata.id": ...} leads; false: nowhere on this service. */
 bool gb_redfish_link(const char *origin, gb_value_t object,
                      char path[GB_REDFISH_PATH_BYTES]);

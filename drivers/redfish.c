@@ -39,6 +39,7 @@ typedef struct task_t {
     uint64_t deadline, pause; /* timers */
     uint32_t serial;          /* of the session that was used */
     bool renewed;             /* the session, once */
+    bool quoted;              /* the latest answer has the password in it */
     int64_t ends_at_us;
 } task_t;
 
@@ -123,8 +124,10 @@ static void task_done(task_t *task, gb_ladder_result_e result, const char *text)
     char safe[GB_REASON_BYTES];
 
     gb_bmc_printable(safe, sizeof safe, text, strlen(text));
-    if (strstr(safe, task->bmc->service->password)) {
-        /* A service that quotes what it was sent must not bring it into a log. */
+    if (result != GB_LADDER_OK &&
+        (task->quoted || strstr(safe, task->bmc->service->password))) {
+        /* A service that quotes what it was sent must not bring it into a log; what was
+         * cut may end within it. */
         snprintf(safe, sizeof safe, "(its message is not shown)");
     }
     snprintf(done.detail, sizeof done.detail, "%.60s: %.97s", task->bmc->name, safe);
@@ -204,7 +207,9 @@ static void not_authorized(task_t *task)
         mgb_redfish_login(service, &task->waiter);
         return;
     }
-    snprintf(text, sizeof text, "the login of %.40s is refused (401)", service->user);
+    snprintf(text, sizeof text,
+             "the login of %.40s is refused (401): wrong in GreenSecrets, or locked?",
+             service->user);
     keep_quiet(task->bmc, MGB_REDFISH_REFUSED_US, GB_LADDER_REFUSED, text);
     task_done(task, GB_LADDER_REFUSED, text);
 }
@@ -216,6 +221,9 @@ static void on_reply(void *baton, const mgb_redfish_reply_t *reply)
     gb_redfish_next_e what;
 
     task->transfer = NULL;
+    task->quoted = answer->body &&
+                   memmem(answer->body, answer->bytes, task->bmc->service->password,
+                          strlen(task->bmc->service->password)) != NULL;
     if (answer->status == 401) {
         not_authorized(task);
         return;

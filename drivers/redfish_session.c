@@ -12,7 +12,7 @@
  *   OUT -> LOOKING -> MAKING -> IN -> LEAVING -> OUT
  *              \-> BASIC
  *
- * What a service says to the login may quote it: it is not told.
+ * What a service says to the login may quote it, in any spelling: it is not told.
  */
 #include "redfish_private.h"
 
@@ -92,18 +92,16 @@ static void forget_session(mgb_redfish_service_t *service)
 static void login_refused(mgb_redfish_service_t *service,
                           const gb_redfish_answer_t *answer)
 {
-    char text[GB_REASON_BYTES], said[GB_REDFISH_TEXT_BYTES];
+    char text[GB_REASON_BYTES];
 
-    gb_redfish_message(answer, said);
-    if (strstr(said, service->password)) {
-        snprintf(said, sizeof said, "(its message is not shown)");
-    }
     switch (answer->status) {
     case 400:
     case 401:
     case 403:
-        snprintf(text, sizeof text, "the login of %.40s is refused (%u%s%.70s)",
-                 service->user, answer->status, said[0] ? ": " : "", said);
+        snprintf(
+            text, sizeof text,
+            "the login of %.40s is refused (%u): wrong in GreenSecrets, or locked?",
+            service->user, answer->status);
         failed(service, GB_LADDER_REFUSED, text);
         return;
     case 404:
@@ -112,8 +110,8 @@ static void login_refused(mgb_redfish_service_t *service,
         logged_in(service, MGB_REDFISH_BASIC);
         return;
     default:
-        snprintf(text, sizeof text, "no session to be had (%u%s%.90s)", answer->status,
-                 said[0] ? ": " : "", said);
+        snprintf(text, sizeof text, "no session to be had (%u): has it too many?",
+                 answer->status);
         failed(service, answer->status < 400 ? GB_LADDER_REFUSED : GB_LADDER_LOST,
                text);
         return;

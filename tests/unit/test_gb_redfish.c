@@ -2,7 +2,7 @@
  *
  * test_gb_redfish.c - the way of an operation through a Redfish service.
  */
-#include "core/gb_redfish.h"
+#include "core/gb_redfish_private.h"
 
 #include <check.h>
 #include <stdio.h>
