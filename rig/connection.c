@@ -10,8 +10,7 @@
 
 #include "clock.h"
 #include "fault.h"
-#include "http1.h"
-#include "number.h"
+#include "request.h"
 #include "websocket.h"
 
 #include <inttypes.h>
@@ -20,7 +19,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -28,22 +26,8 @@
 #define FILLER_BYTES     16384
 #define TRICKLE_EVERY_US 100000
 #define SLOW_BODY_BYTES  65536
-#define BYTES_MAX        (1L << 40)
 
 typedef enum { READ_HEAD, READ_BODY, SERVICE, PAUSE, WRITE, EVENT, ECHO } phase_t;
-
-typedef struct {
-    char method[16];
-    char path[256];
-    bool keep_alive;
-    double ms;   /* service time asked for; below 0: the server's own */
-    double slow; /* seconds to trickle the body over */
-    long bytes;  /* size of the body asked for; below 0: as it comes */
-    long events; /* server-sent events that are left; below 0: none were asked for */
-    double every_ms;    /* between them */
-    char session[32];   /* name of the cookie to set; empty: none */
-    char websocket[64]; /* its key; empty: no upgrade */
-} request_t;
 
 struct connection {
     rig_timer_t timer; /* must stand first: connection_timer() relies on it */
@@ -311,83 +295,6 @@ static void die_under_load(const host_t *host)
     }
 }
 
-static bool parse_query(request_t *request, char *query)
-{
-    char *pair;
-
-    while ((pair = strsep(&query, "&"))) {
-        bool good = true;
-
-        if (strncmp(pair, "ms=", 3) == 0) {
-            good = number_parse_double(pair + 3, 0, 3600e3, &request->ms);
-        }
-        else if (strncmp(pair, "bytes=", 6) == 0) {
-            good = number_parse_long(pair + 6, 0, BYTES_MAX, &request->bytes);
-        }
-        else if (strncmp(pair, "slow=", 5) == 0) {
-            good = number_parse_double(pair + 5, 0, 3600, &request->slow);
-        }
-        else if (strncmp(pair, "events=", 7) == 0) {
-            good = number_parse_long(pair + 7, 1, 1000000, &request->events);
-        }
-        else if (strncmp(pair, "every=", 6) == 0) {
-            good = number_parse_double(pair + 6, 1, 3600e3, &request->every_ms);
-        }
-        else if (strncmp(pair, "session=", 8) == 0) {
-            good = strlen(pair + 8) < sizeof request->session;
-            snprintf(request->session, sizeof request->session, "%.31s", pair + 8);
-        }
-        if (!good) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* The request line and the headers that matter; false: malformed. */
-static bool parse_request(connection_t *c, size_t head_length)
-{
-    request_t *request = &c->request;
-    char line[2048];
-    char target[2048];
-    char value[128];
-    char *query;
-    int minor;
-    size_t line_length = strcspn(c->input, "\r");
-
-    memset(request, 0, sizeof *request);
-    request->ms = -1;
-    request->bytes = -1;
-    request->events = -1;
-    request->every_ms = 100;
-    if (line_length >= sizeof line) {
-        return false;
-    }
-    memcpy(line, c->input, line_length);
-    line[line_length] = '\0';
-    if (sscanf(line, "%15s %2047s HTTP/1.%1d", request->method, target, &minor) != 3) {
-        return false;
-    }
-    query = strchr(target, '?');
-    if (query) {
-        *query++ = '\0';
-    }
-    snprintf(request->path, sizeof request->path, "%.255s", target);
-    request->keep_alive = minor > 0;
-    if (http1_header(c->input, head_length, "Connection", value, sizeof value)) {
-        request->keep_alive = minor > 0 ? !http1_list_has(value, "close")
-                                        : http1_list_has(value, "keep-alive");
-    }
-    if (http1_header(c->input, head_length, "Upgrade", value, sizeof value) &&
-        http1_list_has(value, "websocket") &&
-        !http1_header(c->input, head_length, "Sec-WebSocket-Key", request->websocket,
-                      sizeof request->websocket)) {
-        return false;
-    }
-    return http1_body_begin(&c->body, c->input, head_length, HTTP1_NO_BODY) &&
-           (!query || parse_query(request, query));
-}
-
 static void drop_input(connection_t *c, size_t used)
 {
     c->input_length -= used;
@@ -408,7 +315,7 @@ static void answer_expectation(connection_t *c, size_t head_length)
 
 static void begin_request(connection_t *c, size_t head_length)
 {
-    if (!parse_request(c, head_length)) {
+    if (!request_parse(&c->request, &c->body, c->input, head_length)) {
         respond_bad(c, 400, "malformed request");
         return;
     }

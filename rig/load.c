@@ -16,10 +16,10 @@
 #include "http1.h"
 #include "load_options.h"
 #include "tally.h"
+#include "target.h"
 #include "timers.h"
 
 #include <errno.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
@@ -64,10 +64,7 @@ typedef struct {
     load_options_t options;
     tally_t tally;
     timers_t timers;
-    struct addrinfo *address;
-    char *request; /* the same bytes for each */
-    size_t request_length;
-    bool head_only;
+    target_t target;
     int epoll_fd;
     int64_t began_us;
     int64_t end_us;          /* no request starts after this */
@@ -162,7 +159,7 @@ static connection_t *new_connection(void)
 
 static bool open_connection(load_t *load, connection_t *c)
 {
-    const struct addrinfo *address = load->address;
+    const struct addrinfo *address = load->target.address;
     struct epoll_event event = {.events = EPOLLOUT, .data.ptr = c};
     int yes = 1;
 
@@ -236,9 +233,9 @@ static void send_request(load_t *load, connection_t *c)
     ssize_t wrote = 0;
 
     c->phase = SENDING;
-    while (c->sent < load->request_length) {
-        wrote = send(c->fd, load->request + c->sent, load->request_length - c->sent,
-                     MSG_NOSIGNAL);
+    while (c->sent < load->target.request_length) {
+        wrote = send(c->fd, load->target.request + c->sent,
+                     load->target.request_length - c->sent, MSG_NOSIGNAL);
         if (wrote < 0) {
             break;
         }
@@ -349,7 +346,7 @@ static bool parse_head(load_t *load, connection_t *c, size_t head_length)
     if (!http1_body_begin(&c->body, c->head, head_length, HTTP1_UNTIL_CLOSE)) {
         return false;
     }
-    if (load->head_only || c->status == 204 || c->status == 304) {
+    if (load->target.head_only || c->status == 204 || c->status == 304) {
         c->body.framing = HTTP1_NO_BODY;
     }
     if (c->body.framing == HTTP1_UNTIL_CLOSE) {
@@ -376,7 +373,7 @@ static bool take_body(load_t *load, connection_t *c, const char *data, size_t le
     }
     /* Bytes after the response belong to nothing that was asked for, and a response
      * that is complete before the request is leaves the connection unusable. */
-    if (used != length || c->sent < load->request_length) {
+    if (used != length || c->sent < load->target.request_length) {
         c->keep_alive = false;
     }
     finish(load, c, progress == HTTP1_DONE ? complete(c) : OUTCOME_BAD);
@@ -598,55 +595,6 @@ static void begin_run(load_t *load)
 
 /* --- the start --------------------------------------------------------- */
 
-static void resolve(load_t *load)
-{
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
-    const char *to = load->options.to;
-    const char *colon = strrchr(to, ':');
-    char name[256];
-    size_t length = colon ? (size_t)(colon - to) : 0;
-    int error;
-
-    if (!colon || length >= sizeof name) {
-        load_options_usage();
-    }
-    if (to[0] == '[' && length > 2 && to[length - 1] == ']') {
-        snprintf(name, sizeof name, "%.*s", (int)length - 2, to + 1);
-    }
-    else {
-        snprintf(name, sizeof name, "%.*s", (int)length, to);
-    }
-    error = getaddrinfo(name, colon + 1, &hints, &load->address);
-    if (error) {
-        fprintf(stderr, "load: %s: %s\n", to, gai_strerror(error));
-        exit(1);
-    }
-}
-
-static void compose_request(load_t *load)
-{
-    const load_options_t *o = &load->options;
-    char length_line[64] = "";
-    size_t body = (size_t)o->body_bytes;
-    int head;
-
-    if (body) {
-        snprintf(length_line, sizeof length_line, "Content-Length: %zu\r\n", body);
-    }
-    head = asprintf(&load->request, "%s %s HTTP/1.1\r\nHost: %s\r\n%s%s%s\r\n",
-                    o->method, o->path, o->host_header,
-                    o->new_connections ? "Connection: close\r\n" : "", length_line,
-                    o->headers);
-    if (head < 0 ||
-        !(load->request = realloc(load->request, (size_t)head + body + 1))) {
-        perror("load");
-        exit(1);
-    }
-    memset(load->request + head, 'b', body);
-    load->request_length = (size_t)head + body;
-    load->head_only = strcmp(o->method, "HEAD") == 0;
-}
-
 static void prepare_process(void)
 {
     struct rlimit limit;
@@ -670,8 +618,7 @@ int main(int count, char **words)
     load.tally.csv = load.options.csv;
     load.tally.live = load.options.live;
     prepare_process();
-    resolve(&load);
-    compose_request(&load);
+    target_open(&load.target, &load.options);
     begin_run(&load);
     run(&load);
     duration_s = (double)(clock_now_us() - load.began_us) / 1e6;
