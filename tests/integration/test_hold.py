@@ -11,7 +11,7 @@ import threading
 import time
 
 import pytest
-from proxy import wait
+from proxy import free_port, wait
 from room import HostSpec
 from test_first_start import set_bit
 
@@ -202,6 +202,32 @@ def test_streams_of_http2_wait_too(site):
          "--write-out", "%{http_code} %{http_version}\n", "-o", "/dev/null",
          proxy.url("/[1-10]")], stdout=subprocess.PIPE, text=True, timeout=60)
     assert done.stdout.split("\n")[:-1] == ["200 2"] * 10, done.stdout
+
+
+def test_tls_and_kept_connections_wait_too(site, base):
+    """Two requests on one TLS connection: the first waits, the second is served at once;
+    and HTTP/2 over TLS."""
+    port = free_port()
+    made = subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+         "-addext", "basicConstraints=critical,CA:FALSE", "-nodes", "-days", "2", "-subj", "/CN=localhost", "-keyout", str(base / "key"),
+         "-out", str(base / "cert")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    assert made.returncode == 0
+    room, proxy = site(
+        specs(1), balancer=SLEEPY % "timeout=40s", modules=["http2"],
+        vhosts="Listen 127.0.0.1:%d\n<VirtualHost *:%d>\nServerName localhost\n"
+               "SSLEngine on\nSSLCertificateFile %s\nSSLCertificateKeyFile %s\n"
+               "Protocols h2 http/1.1\nProxyPass / balancer://app/\n</VirtualHost>\n"
+               % (port, port, base / "cert", base / "key"))
+    for version in ("--http1.1", "--http2"):
+        all_asleep(proxy)
+        url = "https://127.0.0.1:%d/" % port
+        done = subprocess.run(
+            ["curl", "-sk", version, "-o", "/dev/null", "-o", "/dev/null", "-w",
+             "%{http_code} %{http_version} %{num_connects}\n", url, url],
+            stdout=subprocess.PIPE, text=True, timeout=60)
+        spoken = {"--http1.1": "1.1", "--http2": "2"}[version]
+        assert done.stdout == "200 %s 1\n200 %s 0\n" % (spoken, spoken), done.stdout
 
 
 @pytest.mark.parametrize("victim", ["keeper", "graceful"])
