@@ -11,6 +11,7 @@
  * place: root, or whoever started httpd - the listening socket remembers who made it,
  * also after the keeper has become somebody else.
  */
+#include "keeper.h"
 #include "status.h"
 
 #include "core/gb_command.h"

@@ -12,7 +12,7 @@
  * PR_SET_PDEATHSIG when the parent is killed.  PDEATHSIG is cleared by setuid, so it is
  * set after that, and then the parent is looked at once more.
  */
-#include "mod_greenbalance.h"
+#include "keeper.h"
 #include "agents.h"
 #include "mailbox.h"
 

@@ -159,12 +159,11 @@ static void drift_note(mgb_shared_t *sh, uint32_t slot, member_then_t *then,
     then->drift_ticks = 0;
 }
 
-void mgb_meter_repair(mgb_shared_t *sh, int64_t now_us)
+void mgb_meter_repair(mgb_shared_t *sh)
 {
     history_t *history = history_of(sh);
     uint32_t rows;
 
-    (void)now_us;
     if (!history) {
         return;
     }

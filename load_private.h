@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * load_private.h - what load_meter.c (requests) and load_history.c (the keeper's notes)
- * share: whose a row is, and where a member stands.
+ * load_private.h - what the files that count, choose and let wait share: whose a row
+ * is, and where a member stands.
  */
 #ifndef MGB_LOAD_PRIVATE_H
 #define MGB_LOAD_PRIVATE_H

@@ -6,7 +6,7 @@
  * that epoll has already reported for a watch that is gone, or whose descriptor number
  * was given to a new watch, is recognised by the watch's serial and dropped.
  */
-#include "mod_greenbalance.h"
+#include "keeper.h"
 
 #include <errno.h>
 #include <sys/epoll.h>

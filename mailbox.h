@@ -11,7 +11,7 @@
 #ifndef MGB_MAILBOX_H
 #define MGB_MAILBOX_H
 
-#include "mod_greenbalance.h"
+#include "keeper.h"
 
 #define MGB_MAIL_BYTES   1024 /* of the longest letter or reply */
 #define MGB_MAIL_ROOM    32   /* letters under way at once, over all children */

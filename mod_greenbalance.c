@@ -9,6 +9,7 @@
 #define MGB_MODULE_FILE
 #include "mod_greenbalance.h"
 #include "hold_page.h"
+#include "keeper.h"
 #include "mailbox.h"
 
 #include "ap_mpm.h"

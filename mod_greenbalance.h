@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * mod_greenbalance.h - the one glue header: configuration, shared segment, runtime
- * context, log macros, and what the glue files offer to each other.
+ * mod_greenbalance.h - the glue's header: configuration, shared segment, runtime
+ * context, log macros, and what the glue files offer to each other.  What belongs to
+ * the keeper alone stands in keeper.h.
  *
  * Who runs what:
  *  parent   reads the configuration, makes the segment, forks and supervises the
  *           keeper, gives back the counts of children that died;
- *  children pick members, count requests, show pages; they take no lock of ours, do no
- *           I/O for us, and hold no secret;
- *  keeper   one process, one thread: probes, decides, gives power orders.  It alone
- *           writes machines, ladders, policy memory, gates, energy, history, events.
+ *  children pick members, count requests, let them wait, show pages; a request takes no
+ *           lock of ours and does no I/O for us; they hold no secret;
+ *  keeper   one process, one thread (but for the writing of a checkpoint): probes,
+ *           decides, gives power orders.  It alone writes machines, ladders, policy
+ *           memory, gates, energy, history, events.
  */
 #ifndef MOD_GREENBALANCE_H
 #define MOD_GREENBALANCE_H
@@ -75,6 +77,9 @@ typedef struct mgb_rung_t {
 
 #define MGB_CAPACITY_DEFAULT 16u
 #define MGB_BOOT_DEFAULT_US  (120 * GB_US_PER_S)
+#define MGB_HOLD_MAX_DEFAULT 100u         /* GreenHold max= */
+#define MGB_PAGE_BYTES_MOST  (256 * 1024) /* of a file of GreenHold page= */
+#define MGB_LBMETHOD         "bypower"
 
 /* The keys of one BalancerMember.  pconf; read-only after post_config. */
 typedef struct mgb_hints_t {
@@ -277,7 +282,7 @@ typedef struct mgb_machine_t {
     gb_joules_t energy;           /* what it drew */
     gb_joules_t energy_always_on; /* what it would have drawn, never switched off */
     double watts;                 /* now */
-    uint32_t watts_source;        /* 0 assumed, 1 curve, 2 measured */
+    uint32_t watts_source;        /* gb_watts_e */
     double measured_watts;        /* the latest measurement, */
     int64_t measured_at_us;       /* and when; 0: none */
     char measured_by[16];         /* "ipmi", "redfish", "agent", "driver" */
@@ -287,18 +292,20 @@ typedef struct mgb_machine_t {
     mgb_ways_t ways; /* parent */
 } mgb_machine_t;
 
+/* Names and settings by the parent, the pool and what is for pages by the keeper, room
+ * and waits by everybody, atomically. */
 typedef struct mgb_balancer_shared_t {
-    uint32_t used; /* mgb_slot_e */
+    _Alignas(64) gb_room_t room; /* its waiting room; each request looks at it */
+    int64_t late_us;             /* GreenQueue late-last; 0: oldest first */
+    mgb_waits_t waits;
+    gb_pool_t pool; /* mode, settings in force, policy memory, reason */
+    uint32_t used;  /* mgb_slot_e */
     uint32_t generation;
-    char key[MGB_KEY_BYTES];  /* conf->id + name: unique over virtual hosts */
-    char name[GB_NAME_BYTES]; /* "balancer://app" */
-    gb_pool_t pool;           /* mode, settings in force, policy memory, reason */
     uint32_t past_second, past_minute; /* next index in the rings below */
     /* for pages; latencies are of the latest ten seconds: */
     uint32_t arrivals_per_s, p50_us, p99_us;
-    _Alignas(64) gb_room_t room; /* its waiting room; each request looks at it */
-    int64_t late_us;             /* GreenQueue late-last; 0: oldest first.  Parent */
-    mgb_waits_t waits;
+    char name[GB_NAME_BYTES]; /* "balancer://app" */
+    char key[MGB_KEY_BYTES];  /* conf->id + name: unique over virtual hosts */
 } mgb_balancer_shared_t;
 
 typedef struct mgb_process_t {
@@ -460,13 +467,15 @@ void mgb_members_mirror(mgb_context_t *ctx);
 /* PROXY_WORKER_* -> GB_USE_*. */
 uint8_t mgb_members_use(const proxy_worker *worker);
 
-typedef struct mgb_keeper_t mgb_keeper_t;
-
 /* ---------------------------------------------------------------- request path */
 
-/* load_meter.c: registers scheme_handler, post_request, child_init, child_status.
- * mgb_meter_enter: the lbmethod has chosen `slot` for r: +1, and true when the gate is
- * still open after it (else the count is taken back and false is returned). */
+/* load_meter.c: registers scheme_handler, post_request, child_init, child_status. */
+void mgb_meter_register_hooks(apr_pool_t *p);
+/* The lbmethod (`sticky` false) or httpd has chosen `slot` for r: +1, and true when the
+ * gate is still open to it after that; else the count is taken back.  Children, any
+ * thread, as the next three; no lock, and no memory but one record and cleanup of
+ * r->pool. */
+bool mgb_meter_enter(request_rec *r, mgb_context_t *ctx, uint32_t slot, bool sticky);
 /* Counts r in at `slot`, whose pick table counts it already at `position` (who serves
  * the waiting room did that), for the method's choice that follows.  False, and
  * nothing is counted any more, when the gate has been closed meanwhile. */
@@ -476,21 +485,23 @@ bool mgb_meter_claim(request_rec *r, mgb_context_t *ctx, uint32_t slot,
  * taken for the method's choice (use), or given back. */
 uint32_t mgb_meter_claimed(request_rec *r);
 void mgb_meter_use_claim(request_rec *r, mgb_context_t *ctx, bool use);
-void mgb_meter_register_hooks(apr_pool_t *p);
-bool mgb_meter_enter(request_rec *r, mgb_context_t *ctx, uint32_t slot, bool sticky);
 /* Keeper or parent: gives back what a dead process had in flight. */
 void mgb_meter_reclaim(mgb_shared_t *sh, uint32_t process);
 /* Keeper, each tick: dead processes' rows, drift of the pick tables' counts. */
-void mgb_meter_repair(mgb_shared_t *sh, int64_t now_us);
+void mgb_meter_repair(mgb_shared_t *sh);
 /* Keeper, each whole second: history rings, rates and quantiles for pages. */
 void mgb_meter_second(mgb_shared_t *sh, int64_t now_us, apr_time_t wall);
 
-/* lbmethod_power.c.  Looks at the workers of the balancer at `index` in ctx->balancers
- * if that is due (or `now`), so that its pick table says who can serve.  Children and
- * keeper, any thread; one does it, others go on. */
+/* lbmethod_power.c: registers the method and child_init. */
 void mgb_lbmethod_register(apr_pool_t *p);
+/* Memory for this process's looks, from the pool of its life; before any of them.  Each
+ * child does it by child_init, the keeper before its first tick. */
 void mgb_lbmethod_prepare(apr_pool_t *pchild, const mgb_context_t *ctx);
+/* Looks at the workers of the balancer at `index` in ctx->balancers if that is due (or
+ * `now`), so that its pick table says who can serve.  Children and keeper, any thread;
+ * one does it, others go on. */
 void mgb_lbmethod_look(mgb_context_t *ctx, uint32_t index, server_rec *s, bool now);
+/* Is the balancer's method `bypower`? */
 bool mgb_lbmethod_is_ours(const proxy_balancer *balancer);
 
 /* hold.c: requests that wait for a server, or for room on one. */
@@ -509,14 +520,8 @@ bool mgb_session_is_served(request_rec *r, mgb_context_t *ctx,
 void mgb_waiting_serve(mgb_shared_t *sh, uint32_t balancer);
 /* Tells all who wait that nothing will wake.  Keeper. */
 void mgb_waiting_refuse(mgb_shared_t *sh, uint32_t balancer);
-/* Wakes the waiter of a place.  Any process. */
-void mgb_waiting_wake(gb_place_t *place);
 /* Frees the places of a process that died.  Parent or keeper. */
 void mgb_waiting_reclaim(mgb_shared_t *sh, uint32_t process);
-/* Each tick of the keeper: before the decisions what waits, after them who is served.
- */
-void mgb_waiting_sense(mgb_keeper_t *keeper, int64_t now_us);
-void mgb_waiting_publish(mgb_keeper_t *keeper, int64_t now_us);
 
 /* backends.c: connections that httpd's children keep open to members; registers
  * scheme_handler and child_init. */
@@ -535,156 +540,5 @@ const char *mgb_status_model(apr_pool_t *p, const mgb_shared_t *sh);
 
 /* beat.c: handler greenbalance-beat */
 void mgb_beat_register_hooks(apr_pool_t *p);
-
-/* ---------------------------------------------------------------- keeper */
-
-typedef struct mgb_loop_t mgb_loop_t;       /* loop.c */
-typedef struct mgb_secrets_t mgb_secrets_t; /* secrets.c */
-
-/* What the keeper knows of a machine beside the segment. */
-typedef struct mgb_rig_t {
-    uint32_t slot;
-    const mgb_hints_t *hints; /* merged over its members; NULL: no ladders */
-    const mgb_pool_conf_t
-        *pool; /* the strictest of its managing balancers, for rules */
-    gb_rules_t rules;
-    bool hard_off;  /* every balancer of it says GreenHardOff on */
-    bool added;     /* at run time: no configuration has it */
-    bool exhausted; /* its ladder was used up in this tick */
-    char why[GB_REASON_BYTES];
-} mgb_rig_t;
-
-/* A member as the keeper probes it. */
-typedef struct mgb_door_t {
-    uint32_t slot;
-    uint32_t rig; /* index into keeper->rigs */
-    const mgb_balancer_t *balancer;
-    proxy_worker *worker;
-} mgb_door_t;
-
-struct mgb_keeper_t {
-    apr_pool_t *pool;  /* the keeper's life */
-    apr_pool_t *ptick; /* cleared each tick */
-    server_rec *server;
-    mgb_context_t *ctx;
-    mgb_shared_t *shared;
-    mgb_loop_t *loop;
-    mgb_secrets_t *secrets;
-    mgb_rig_t *rigs;    /* [rig_count]; index is not the segment's slot */
-    uint32_t rig_count; /* grows when a member is added at run time */
-    uint32_t rigs_room; /* as many as it will ever be */
-    mgb_door_t *doors;
-    uint32_t door_count;           /* likewise; at most the segment's members_room */
-    struct mgb_checks_t *checks;   /* health_check.c */
-    struct mgb_proofs_t *proofs;   /* reverse_health.c */
-    struct mgb_waker_t *waker;     /* wake.c */
-    struct mgb_meters_t *meters;   /* watts.c */
-    struct mgb_control_t *control; /* control.c */
-    struct mgb_agents_t *agents;   /* agents.c */
-};
-
-/* loop.c: epoll and timers of the keeper's one thread.  Callbacks run in that thread,
- * must not block, and may add or remove watches and timers, their own too. */
-typedef void mgb_io_fn(void *baton, int fd, uint32_t epoll_events);
-typedef void mgb_timer_fn(void *baton, int64_t now_us);
-apr_status_t mgb_loop_create(mgb_loop_t **loop, apr_pool_t *p);
-apr_status_t mgb_loop_watch(mgb_loop_t *loop, int fd, uint32_t epoll_events,
-                            mgb_io_fn *fn, void *baton); /* adds or changes */
-void mgb_loop_unwatch(mgb_loop_t *loop, int fd);         /* before the fd is closed */
-/* One-shot timer; returns an id for cancel.  Ties fire in order of their setting. */
-uint64_t mgb_loop_timer(mgb_loop_t *loop, int64_t at_us, mgb_timer_fn *fn, void *baton);
-void mgb_loop_cancel(mgb_loop_t *loop, uint64_t id);
-/* Runs callbacks until `until_us`, or until one of them calls mgb_loop_break(): then
- * true. */
-bool mgb_loop_run(mgb_loop_t *loop, int64_t until_us);
-/* From a callback: the run returns after this turn. */
-void mgb_loop_break(mgb_loop_t *loop);
-
-/* All from here to secrets.c is the keeper's, in its one thread, without locks; what is
- * made lives in keeper->pool; `rig` is an index into keeper->rigs. */
-
-/* health_check.c.  Verdicts stand in members[slot].health.  tick follows the machines'
- * states; probes start by timers of their own. */
-apr_status_t mgb_checks_create(mgb_keeper_t *keeper);
-void mgb_checks_tick(mgb_keeper_t *keeper, int64_t now_us);
-/* Ends all probes; for those who end the keeper's pool before the process. */
-void mgb_checks_destroy(mgb_keeper_t *keeper);
-
-/* reverse_health.c.  tick puts the questions that are due. */
-apr_status_t mgb_proofs_create(mgb_keeper_t *keeper);
-void mgb_proofs_tick(mgb_keeper_t *keeper, int64_t now_us);
-/* What is proved now about a machine, and whether one that should be on has no power.
- */
-gb_proof_e mgb_proofs_of(const mgb_keeper_t *keeper, uint32_t rig);
-bool mgb_proofs_unpowered(const mgb_keeper_t *keeper, uint32_t rig);
-
-/* wake.c: ladders -> drivers.  create takes over the ladders that a predecessor left,
- * and may block (names are resolved).  start replaces a run with the other goal, and
- * leaves one with the same alone.  tick gives what is due; when a ladder is used up it
- * sets the rig's `exhausted` and `why`. */
-apr_status_t mgb_waker_create(mgb_keeper_t *keeper);
-/* Could the machine's sleep ladder end in a power cut, as far as its ways go? */
-bool mgb_waker_can_cut(const mgb_rig_t *rig);
-void mgb_waker_start(mgb_keeper_t *keeper, uint32_t rig, gb_ladder_goal_e goal,
-                     int64_t now_us);
-void mgb_waker_stop(mgb_keeper_t *keeper, uint32_t rig);
-void mgb_waker_tick(mgb_keeper_t *keeper, int64_t now_us);
-
-/* watts.c: asks machines what they draw; readings stand in machines[].measured_*.
- * create: after the waker.  tick: once a second; asks whom it is due.  since: when the
- * present phase of the machine's power began: readings from before say nothing of it.
- * note: takes in a reading, from whatever source `by` ("agent", ...): false, and it is
- * told once, when it cannot be; a fresh one of a BMC or driver is not replaced by an
- * agent's, which sees a part of the machine only. */
-apr_status_t mgb_watts_create(mgb_keeper_t *keeper);
-void mgb_watts_tick(mgb_keeper_t *keeper, int64_t now_us);
-int64_t mgb_watts_since_us(const mgb_keeper_t *keeper, uint32_t rig);
-bool mgb_watts_note(mgb_keeper_t *keeper, uint32_t rig, double watts, const char *by,
-                    int64_t now_us);
-
-/* control.c: greenctl's socket.  listen: before privileges are dropped; a descriptor,
- * or -1: errno.  create takes the descriptor over, closes it on failure, and sets
- * errno. */
-int mgb_control_listen(const char *path, apr_pool_t *p);
-apr_status_t mgb_control_create(mgb_keeper_t *keeper, int listen_fd);
-
-/* watchdog.c: the keeper's tick. */
-apr_status_t mgb_watchdog_create(mgb_keeper_t *keeper);
-/* Once, when all parts stand: goes on with what a predecessor left under way. */
-void mgb_watchdog_resume(mgb_keeper_t *keeper, int64_t now_us);
-void mgb_watchdog_tick(mgb_keeper_t *keeper, int64_t now_us);
-/* May the machine's power be cut at this moment?  Ordered off by us, and still nothing
- * in flight, no objection, no wake asked for, no pause, no administrator's bit; every
- * balancer of it says GreenHardOff on. */
-bool mgb_watchdog_may_cut(const mgb_keeper_t *keeper, uint32_t rig);
-/* A command of the operator about the machine behind a member's slot.  NULL, or why it
- * was refused: text that lives until the next tick. */
-const char *mgb_watchdog_command(mgb_keeper_t *keeper, uint32_t member,
-                                 gb_event_e event);
-
-/* secrets.c: GreenSecrets.  Read as root in the keeper, after the fork; refused unless
- * it belongs to whoever starts httpd and has mode 0600.  Wiped at the end. */
-apr_status_t mgb_secrets_read(mgb_secrets_t **secrets, const char *file, apr_pool_t *p,
-                              const char **error);
-/* Credentials of a BMC ("HOST:PORT" as canonical in hints), or the SecureOn password of
- * a card; false when there are none.  `secrets` may be NULL.  The texts are theirs. */
-bool mgb_secrets_ipmi(const mgb_secrets_t *secrets, const char *bmc, const char **user,
-                      const char **password);
-bool mgb_secrets_secureon(const mgb_secrets_t *secrets, const unsigned char mac[6],
-                          unsigned char password[6]);
-/* Credentials for a URL of a Redfish service (in the form of gb_parse_url()): of the
- * line whose URL is the longest one that `url` begins with, whole segments only, so
- * that a service's line serves its systems. */
-bool mgb_secrets_redfish(const mgb_secrets_t *secrets, const char *url,
-                         const char **user, const char **password);
-/* The key that a server's agent signs with; `member_url` as on BalancerMember, its path
- * does not matter. */
-bool mgb_secrets_agent(const mgb_secrets_t *secrets, const char *member_url,
-                       const char **key);
-
-/* keeper.c: parent's side, in post_config.  start forks a keeper, which replaces the
- * old one; stop ends it, when nothing needs one any more. */
-apr_status_t mgb_keeper_start(mgb_context_t *ctx);
-void mgb_keeper_stop(server_rec *s);
 
 #endif /* MOD_GREENBALANCE_H */

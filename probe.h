@@ -8,7 +8,7 @@
 #ifndef MGB_PROBE_H
 #define MGB_PROBE_H
 
-#include "mod_greenbalance.h"
+#include "keeper.h"
 #include "core/gb_proof.h"
 
 typedef struct mgb_prober_t mgb_prober_t; /* a libcurl multi handle on the loop */

@@ -7,7 +7,7 @@
  * with the pool.  Nothing of a line's content reaches a message: errors name the line's
  * number.
  */
-#include "mod_greenbalance.h"
+#include "keeper.h"
 
 #include "core/gb_secrets.h"
 

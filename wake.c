@@ -8,7 +8,7 @@
  * back, exactly once for each: a result that belongs to a run which was ended meanwhile
  * is recognised by the ladder and changes nothing.  One order is in flight a machine.
  */
-#include "mod_greenbalance.h"
+#include "keeper.h"
 
 #include "drivers/driver.h"
 

@@ -590,7 +590,7 @@ void mgb_watchdog_tick(mgb_keeper_t *keeper, int64_t now_us)
     if (is_superseded(keeper)) {
         return;
     }
-    mgb_meter_repair(keeper->shared, now_us);
+    mgb_meter_repair(keeper->shared);
     mgb_waker_tick(keeper, now_us);
     pause_read(keeper);
     machines_sense(keeper, now_us);

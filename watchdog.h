@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * watchdog.h - what watchdog.c and fleet.c share: the keeper's working copies.
+ * watchdog.h - what the files of the keeper's tick share: its working copies.
  *
  * All of it belongs to the keeper's one thread.
  */
 #ifndef MGB_WATCHDOG_H
 #define MGB_WATCHDOG_H
 
-#include "mod_greenbalance.h"
+#include "keeper.h"
 
 typedef struct mgb_watchdog_t {
     gb_fleet_t fleet;
@@ -57,5 +57,9 @@ void mgb_comeback_note(mgb_keeper_t *keeper, const gb_action_t *action, int64_t 
 
 /* Before gates are published: the capacity in force of each member. */
 void mgb_comeback_capacities(mgb_keeper_t *keeper, int64_t now_us);
+
+/* waiting.c: before the decisions what waits, after them who is served. */
+void mgb_waiting_sense(mgb_keeper_t *keeper, int64_t now_us);
+void mgb_waiting_publish(mgb_keeper_t *keeper, int64_t now_us);
 
 #endif /* MGB_WATCHDOG_H */

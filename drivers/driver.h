@@ -10,7 +10,7 @@
 #ifndef MGB_DRIVER_H
 #define MGB_DRIVER_H
 
-#include "../mod_greenbalance.h"
+#include "../keeper.h"
 
 #define MGB_DRIVER_MOST_US (20 * GB_US_PER_S)
 

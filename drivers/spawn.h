@@ -11,7 +11,7 @@
 #ifndef MGB_SPAWN_H
 #define MGB_SPAWN_H
 
-#include "../mod_greenbalance.h"
+#include "../keeper.h"
 
 #define MGB_SPAWN_LINE_BYTES   1024         /* a longer line is cut */
 #define MGB_SPAWN_OUTPUT_BYTES (256 * 1024) /* what comes after is not looked at */

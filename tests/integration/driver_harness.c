@@ -23,7 +23,7 @@
  * Answers go to the output, one a line: "done NAME OP RESULT powered|- WATTS DETAIL",
  * "exhausted NAME WHY", "log LEVEL TEXT", "orders NAME N".
  */
-#include "mod_greenbalance.h"
+#include "keeper.h"
 
 #include "agents.h"
 #include "core/gb_parse.h"

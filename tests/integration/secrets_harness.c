@@ -7,7 +7,7 @@
  * A line for each question: "USER PASSWORD", "KEY", or "-" when there is none; exit
  * status 1 and the error when the file is refused.
  */
-#include "mod_greenbalance.h"
+#include "keeper.h"
 
 #include <stdio.h>
 
