@@ -22,21 +22,19 @@
  * that find them different, which is once after each sleep.
  */
 #include "load_private.h"
+#include "futex.h"
 
 #include "ap_mpm.h"
 #include "apr_thread_mutex.h"
 #include "apr_thread_proc.h"
 
-#include <linux/futex.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
-#define AGAIN_MS   500
-#define ANYHOW_MS  60000 /* should a wake be missed: a request closes what is left */
-#define JOIN_EVERY 1000  /* us */
+#define AGAIN_US      (500 * GB_US_PER_MS)
+#define ANYHOW_US     (60 * GB_US_PER_S) /* should a wake be missed */
+#define JOIN_EVERY_US 1000
 
 /* This child's. */
 typedef struct backends_t {
@@ -56,23 +54,10 @@ void mgb_backends_drop(mgb_shared_t *sh, uint32_t slot)
     __atomic_fetch_add(&sh->members[slot].conns_epoch, 1, __ATOMIC_SEQ_CST);
 }
 
-static void futex_wake(uint32_t *word)
-{
-    (void)syscall(SYS_futex, word, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
-}
-
-/* Returns when the word is not `seen` any more, when woken, or after the time. */
-static void futex_wait(uint32_t *word, uint32_t seen, long wait_ms)
-{
-    struct timespec wait = {wait_ms / 1000, wait_ms % 1000 * 1000000};
-
-    (void)syscall(SYS_futex, word, FUTEX_WAIT, seen, &wait, NULL, 0);
-}
-
 void mgb_backends_tell(mgb_shared_t *sh)
 {
     __atomic_fetch_add(&sh->header->gates_serial, 1, __ATOMIC_SEQ_CST);
-    futex_wake(&sh->header->gates_serial);
+    mgb_futex_wake(&sh->header->gates_serial);
 }
 
 /* ------------------------------------------------------------------ closing */
@@ -212,7 +197,7 @@ static void *APR_THREAD_FUNC backends_run(apr_thread_t *thread, void *data)
         uint32_t seen = __atomic_load_n(serial, __ATOMIC_SEQ_CST);
         bool left = closed_empty(b->ctx);
 
-        futex_wait(serial, seen, left ? AGAIN_MS : ANYHOW_MS);
+        mgb_futex_wait(serial, seen, left ? AGAIN_US : ANYHOW_US);
     }
     __atomic_store_n(&b->stopped, 1, __ATOMIC_SEQ_CST);
     return NULL;
@@ -227,8 +212,8 @@ static apr_status_t backends_stop(void *data)
 
     __atomic_store_n(&b->stop, 1, __ATOMIC_SEQ_CST);
     while (!__atomic_load_n(&b->stopped, __ATOMIC_SEQ_CST)) {
-        futex_wake(&b->ctx->shared->header->gates_serial);
-        usleep(JOIN_EVERY);
+        mgb_futex_wake(&b->ctx->shared->header->gates_serial);
+        usleep(JOIN_EVERY_US);
     }
     (void)apr_thread_join(&ignored, b->thread);
     return APR_SUCCESS;

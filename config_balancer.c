@@ -97,7 +97,7 @@ static void check_balancer(mgb_findings_t *found, const mgb_raw_pool_t *pool,
             pool->name);
     }
     if (mgb_config_value(pool, MGB_SET_QUEUE) != MGB_QUEUE_OFF &&
-        strcmp(balancer->s->lbpname, "bypower") != 0) {
+        strcmp(balancer->s->lbpname, MGB_LBMETHOD) != 0) {
         mgb_config_report(
             found, pool->set_at[MGB_SET_QUEUE],
             GBLOGNO(0124) "%s: GreenQueue needs the method that knows the servers' "

@@ -218,7 +218,7 @@ static uint32_t count_members(const mgb_findings_t *found)
         int i = 0;
 
         while ((balancer = mgb_config_next_balancer(s, NULL, &i))) {
-            if (strcmp(balancer->s->lbpname, "bypower") != 0 &&
+            if (strcmp(balancer->s->lbpname, MGB_LBMETHOD) != 0 &&
                 !mgb_config_pool_named(s, balancer->s->name)) {
                 continue;
             }
@@ -452,7 +452,7 @@ static bool is_used(const server_rec *main_server)
             return true;
         }
         while ((balancer = mgb_config_next_balancer(s, NULL, &i))) {
-            if (strcmp(balancer->s->lbpname, "bypower") == 0) {
+            if (strcmp(balancer->s->lbpname, MGB_LBMETHOD) == 0) {
                 return true;
             }
         }

@@ -60,8 +60,6 @@ typedef enum mgb_setting_e {
 /* GreenHold page=: with MGB_PAGE_FILE, the text is the path as written. */
 typedef enum mgb_page_e { MGB_PAGE_OFF = 0, MGB_PAGE_ON, MGB_PAGE_FILE } mgb_page_e;
 
-#define MGB_PAGE_BYTES_MOST (256 * 1024)
-
 /* One <Proxy "balancer://..."> of one server, as written. */
 typedef struct mgb_raw_pool_t {
     const char *name;                /* canonical: "balancer://app" */

@@ -54,7 +54,7 @@ proxy_balancer *mgb_config_next_balancer(const server_rec *s, const char *name, 
 
 const char *mgb_config_page_file(apr_pool_t *p, const mgb_raw_pool_t *raw)
 {
-    return mgb_config_value(raw, MGB_SET_HOLD_PAGE) == MGB_PAGE_FILE
+    return raw && mgb_config_value(raw, MGB_SET_HOLD_PAGE) == MGB_PAGE_FILE
                ? ap_server_root_relative(p, raw->text[MGB_SET_HOLD_PAGE])
                : NULL;
 }

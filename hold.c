@@ -21,6 +21,7 @@
  * Children only.  Without anybody asleep or waiting, a request costs two loads.
  */
 #include "load_private.h"
+#include "futex.h"
 #include "hold_page.h"
 #include "core/gb_parse.h"
 
@@ -31,17 +32,12 @@
 #include "util_cfgtree.h"
 
 #include <limits.h>
-#include <linux/futex.h>
 #include <poll.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
 
-#define LOOK_EVERY_US   GB_US_PER_S /* is the client still there? */
-#define RETRY_UNKNOWN   (60 * GB_US_PER_S)
-#define TIMEOUT_UNKNOWN (60 * GB_US_PER_S)
-#define PLACES_MOST     65536u
-#define HOLD_DEFAULT    100u
+#define LOOK_EVERY_US      GB_US_PER_S /* is the client still there? */
+#define RETRY_UNKNOWN_US   (60 * GB_US_PER_S)
+#define TIMEOUT_UNKNOWN_US (60 * GB_US_PER_S)
+#define PLACES_MOST        65536u
 
 /* How many threads of this process may wait, and how many do. */
 static struct {
@@ -149,7 +145,8 @@ static void settle_one(mgb_context_t *ctx, mgb_balancer_t *b, uint32_t can)
             b->conf->name);
         return;
     }
-    ap_log_error(APLOG_MARK, conf->max == HOLD_DEFAULT ? APLOG_INFO : APLOG_WARNING, 0,
+    ap_log_error(APLOG_MARK,
+                 conf->max == MGB_HOLD_MAX_DEFAULT ? APLOG_INFO : APLOG_WARNING, 0,
                  ctx->server,
                  GBLOGNO(1002) "%s: GreenHold max=%u is lowered to %u, half of the "
                                "threads that MaxRequestWorkers allows: raise that, or "
@@ -204,15 +201,6 @@ static void thread_leave(const request_rec *r)
                        __ATOMIC_RELAXED);
 }
 
-/* Sleeps until the word is another one, or for `span_us`. */
-static void sleep_on(uint32_t *word, uint32_t value, int64_t span_us)
-{
-    struct timespec span = {.tv_sec = span_us / GB_US_PER_S,
-                            .tv_nsec = span_us % GB_US_PER_S * 1000};
-
-    (void)syscall(SYS_futex, word, FUTEX_WAIT, value, &span, NULL, 0);
-}
-
 /* Has the client closed its side?  What it sent before that may still be unread. */
 static bool is_gone(const request_rec *r)
 {
@@ -235,9 +223,9 @@ static bool is_gone(const request_rec *r)
  * end. */
 static uint32_t wait_on(const wait_t *w, gb_place_t *place, uint32_t word, end_e *end)
 {
-    uint32_t now_word;
+    uint32_t said;
 
-    while ((now_word = __atomic_load_n(&place->word, __ATOMIC_SEQ_CST)) == word) {
+    while (__atomic_load_n(&place->word, __ATOMIC_SEQ_CST) == word) {
         int64_t left_us = w->deadline_us - mgb_now_us();
 
         if (left_us <= 0) {
@@ -248,17 +236,18 @@ static uint32_t wait_on(const wait_t *w, gb_place_t *place, uint32_t word, end_e
             *end = END_ABORTED;
             break;
         }
-        sleep_on(&place->word, word, left_us < LOOK_EVERY_US ? left_us : LOOK_EVERY_US);
+        mgb_futex_wait(&place->word, word,
+                       left_us < LOOK_EVERY_US ? left_us : LOOK_EVERY_US);
     }
     /* It may have been granted at this very moment. */
-    now_word = gb_queue_leave(place, &w->shared->room);
-    if (gb_place_kind(now_word) == GB_PLACE_GRANTED) {
+    said = gb_queue_leave(place, &w->shared->room);
+    if (gb_place_kind(said) == GB_PLACE_GRANTED) {
         *end = *end == END_ABORTED ? END_ABORTED : END_SERVED;
     }
-    else if (gb_place_kind(now_word) == GB_PLACE_REFUSED) {
+    else if (gb_place_kind(said) == GB_PLACE_REFUSED) {
         *end = END_REFUSED;
     }
-    return now_word;
+    return said;
 }
 
 /* Room was counted in for this request.  False: the server takes nothing any more. */
@@ -324,7 +313,7 @@ static mgb_outlook_t outlook_of(const mgb_balancer_shared_t *shared)
     const gb_pool_t *pool = &shared->pool;
     int64_t now_us = mgb_now_us();
     mgb_outlook_t outlook = {.usual_us = pool->usual_boot_us,
-                             .retry_us = RETRY_UNKNOWN,
+                             .retry_us = RETRY_UNKNOWN_US,
                              .hopeless = pool->hopeless};
 
     if (pool->ready_at_us != GB_NEVER_US && pool->ready_at_us > now_us) {
@@ -355,7 +344,7 @@ static int64_t timeout_of(const wait_t *w)
         return w->b->conf->hold.timeout_us;
     }
     boot_us = boot_us > 0 ? boot_us : w->shared->pool.ahead_us;
-    return boot_us > 0 ? boot_us + boot_us / 2 : TIMEOUT_UNKNOWN;
+    return boot_us > 0 ? boot_us + boot_us / 2 : TIMEOUT_UNKNOWN_US;
 }
 
 static int ended(const wait_t *w, end_e end)
@@ -434,8 +423,7 @@ static uint32_t index_of(const wait_t *w)
     return (uint32_t)(w->b - (const mgb_balancer_t *)w->ctx->balancers->elts);
 }
 
-/* GreenQueue: room is counted in before the choice.  DECLINED: it goes on; else it has
- * to wait. */
+/* GreenQueue: room is counted in before the choice.  False: the request has to wait. */
 static bool takes_room(const wait_t *w)
 {
     gb_pick_table_t *table = MGB_TABLE(w->ctx->shared, w->b->index);

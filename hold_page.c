@@ -20,8 +20,7 @@
 #include "http_protocol.h"
 #include "http_request.h"
 
-#define FILE_MOST_BYTES (256 * 1024)
-#define HOPELESS_S      60u /* nobody asks more often while nothing can be woken */
+#define HOPELESS_S 60u /* nobody asks more often while nothing can be woken */
 /* Without a script the page is loaded anew so often; a page counts as demand for 30 s,
  * so each waiting visitor goes on counting. */
 #define RELOAD_LEAST_S 2u
@@ -126,7 +125,7 @@ static apr_status_t file_read(apr_pool_t *p, const char *path, char **text,
     if (rv == APR_SUCCESS && info.filetype != APR_REG) {
         rv = APR_EINVAL;
     }
-    else if (rv == APR_SUCCESS && info.size > FILE_MOST_BYTES) {
+    else if (rv == APR_SUCCESS && info.size > MGB_PAGE_BYTES_MOST) {
         rv = APR_ENOSPC;
     }
     if (rv == APR_SUCCESS) {
@@ -160,7 +159,7 @@ static void file_take(apr_pool_t *pconf, server_rec *s, const char *path)
                  GBLOGNO(1051) "GreenHold page=%s cannot be used, the module's own "
                                "waiting page is sent instead: it has to be a file that "
                                "can be read, is not empty and at most %d KiB long",
-                 path, FILE_MOST_BYTES / 1024);
+                 path, MGB_PAGE_BYTES_MOST / 1024);
 }
 
 /* Once at each (re)start; a path of several balancers is read, and warned of, once. */

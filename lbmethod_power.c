@@ -321,8 +321,8 @@ static apr_status_t age(proxy_balancer *balancer, server_rec *s)
     return APR_SUCCESS;
 }
 
-static const proxy_balancer_method bypower = {"bypower", find_power, NULL,
-                                              reset,     age,        sticky_elected};
+static const proxy_balancer_method bypower = {MGB_LBMETHOD, find_power, NULL,
+                                              reset,        age,        sticky_elected};
 
 static void fetch_functions(void)
 {

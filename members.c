@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define LBMETHOD_NAME  "bypower"
 #define CLAIM_TRIES    100
 #define CLAIM_PAUSE_US 1000
 
@@ -255,7 +254,7 @@ void mgb_members_mirror(mgb_context_t *ctx)
 static bool is_ours(const mgb_context_t *ctx, server_rec *s,
                     const proxy_balancer *balancer)
 {
-    if (balancer->lbmethod && strcmp(balancer->lbmethod->name, LBMETHOD_NAME) == 0) {
+    if (balancer->lbmethod && strcmp(balancer->lbmethod->name, MGB_LBMETHOD) == 0) {
         return true;
     }
     if (mgb_config_pool_named(s, balancer->s->name)) {

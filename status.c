@@ -68,9 +68,11 @@ const char *mgb_report_proof(gb_proof_e proof)
 
 const char *mgb_report_source(uint32_t watts_source)
 {
-    static const char *const names[] = {"assumed", "curve", "measured"};
+    static const char *const names[] = {[GB_WATTS_ASSUMED] = "assumed",
+                                        [GB_WATTS_CURVE] = "curve",
+                                        [GB_WATTS_MEASURED] = "measured"};
 
-    return watts_source < 3 ? names[watts_source] : names[0];
+    return names[watts_source <= GB_WATTS_MEASURED ? watts_source : GB_WATTS_ASSUMED];
 }
 
 static const char *mode_name(gb_mode_e mode)

@@ -87,10 +87,10 @@ static const char *energy(apr_pool_t *p, double joules)
 
 static const char *source_note(uint32_t source)
 {
-    switch (source) {
-    case 2:
+    switch ((gb_watts_e)source) {
+    case GB_WATTS_MEASURED:
         return "Watts are measured.";
-    case 1:
+    case GB_WATTS_CURVE:
         return "Watts are not measured for every server: where they are not, they are "
                "modelled from the server's power curve and its load.";
     default:

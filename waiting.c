@@ -17,10 +17,8 @@
  */
 #include "watchdog.h"
 #include "load_private.h"
+#include "futex.h"
 
-#include <limits.h>
-#include <linux/futex.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #define PAGE_COUNTS_S   30 /* the page asks again within this time */
@@ -28,12 +26,6 @@
 #define STUCK_TICKS     20 /* counted, but nobody waits: who counted was killed */
 
 /* ------------------------------------------------------------------ any process */
-
-void mgb_waiting_wake(gb_place_t *place)
-{
-    /* Not FUTEX_PRIVATE: the waiter is in another process. */
-    (void)syscall(SYS_futex, &place->word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
-}
 
 static void serve_some(mgb_shared_t *sh, uint32_t balancer)
 {
@@ -50,7 +42,7 @@ static void serve_some(mgb_shared_t *sh, uint32_t balancer)
             return;
         }
         if (gb_queue_settle(&sh->places[place], &shared->room, word, position)) {
-            mgb_waiting_wake(&sh->places[place]);
+            mgb_futex_wake(&sh->places[place].word);
         }
         else {
             gb_pick_leave(table, position); /* it has gone */
@@ -77,7 +69,7 @@ void mgb_waiting_refuse(mgb_shared_t *sh, uint32_t balancer)
     while ((place = gb_queue_next(sh->queue, sh->places, balancer, 0, 0, &word)) !=
            GB_NO_INDEX) {
         if (gb_queue_settle(&sh->places[place], room, word, GB_NO_INDEX)) {
-            mgb_waiting_wake(&sh->places[place]);
+            mgb_futex_wake(&sh->places[place].word);
         }
     }
 }
@@ -216,8 +208,6 @@ void mgb_waiting_sense(mgb_keeper_t *keeper, int64_t now_us)
 
 /* ------------------------------------------------------------------ keeper: serving */
 
-#define NEVER_SERVES (PROXY_WORKER_DISABLED | PROXY_WORKER_STOPPED | PROXY_WORKER_DRAIN)
-
 /* Does any door of the balancer take requests? */
 static bool is_shut(const mgb_keeper_t *keeper, uint32_t balancer)
 {
@@ -225,7 +215,8 @@ static bool is_shut(const mgb_keeper_t *keeper, uint32_t balancer)
         const mgb_door_t *door = &keeper->doors[i];
         const mgb_member_t *member = &keeper->shared->members[door->slot];
 
-        if (member->balancer == balancer && !(door->worker->s->status & NEVER_SERVES) &&
+        if (member->balancer == balancer &&
+            !(door->worker->s->status & MGB_ADMIN_BITS) &&
             (member->position == GB_NO_INDEX ||
              gb_pick_gate(MGB_TABLE(keeper->shared, balancer), member->position) ==
                  GB_GATE_OPEN)) {
