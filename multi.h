@@ -9,7 +9,7 @@
 #ifndef MGB_MULTI_H
 #define MGB_MULTI_H
 
-#include "mod_greenbalance.h"
+#include "keeper.h"
 
 #include "libcurl.h"
 
