@@ -10,6 +10,8 @@
  * The passive check: errors that the proxy had with a member, though its health check
  * passes, take it out for a time (core/gb_outlier.h).
  *
+ * httpd's own mark E ends with a probe that passes.
+ *
  * Sessions: a draining machine lingers until its sticky sessions have been silent for
  * the time of GreenSticky wait=.
  *
@@ -22,7 +24,8 @@
 #include "core/gb_outlier.h"
 #include "core/gb_return.h"
 
-static gb_outlier_t *outliers; /* [member slot] */
+static gb_outlier_t *outliers;   /* [member slot] */
+static int64_t *errors_since_us; /* [member slot]: httpd's mark E; 0: it is not set */
 
 static void outlier_save(mgb_member_t *member, const gb_outlier_t *outlier)
 {
@@ -35,6 +38,8 @@ void mgb_comeback_create(mgb_keeper_t *keeper)
 {
     outliers = apr_pcalloc(keeper->pool,
                            keeper->shared->header->members_room * sizeof(*outliers));
+    errors_since_us = apr_pcalloc(keeper->pool, keeper->shared->header->members_room *
+                                                    sizeof(*errors_since_us));
     for (uint32_t i = 0; i < keeper->shared->header->members_top; i++) {
         const mgb_member_t *member = &keeper->shared->members[i];
 
@@ -188,8 +193,39 @@ static void door_judge(mgb_keeper_t *keeper, uint32_t door, uint32_t errors,
     }
 }
 
+/* httpd leaves a member that it could not reach alone for retry= (60 s) when another
+ * one is there, and takes one that sleeps for that.  So a probe that began after the
+ * mark was seen, and has passed, ends it. */
+static void error_look(mgb_keeper_t *keeper, uint32_t door, int64_t now_us)
+{
+    proxy_worker *worker = keeper->doors[door].worker;
+    int64_t *since_us = &errors_since_us[keeper->doors[door].slot];
+    const mgb_member_t *member = member_of(keeper, door);
+
+    if (!(worker->s->status & PROXY_WORKER_IN_ERROR)) {
+        *since_us = 0;
+    }
+    else if (*since_us == 0) {
+        *since_us = now_us;
+    }
+    else if (is_managed(keeper, door) && member->passed_at_us > *since_us &&
+             member->health.verdict == GB_VERDICT_GOOD) {
+        *since_us = 0;
+        ap_proxy_set_wstatus(PROXY_WORKER_IN_ERROR_FLAG, 0, worker);
+        ap_log_error(
+            APLOG_MARK, APLOG_INFO, 0, keeper->server,
+            GBLOGNO(1105) "%s (%s): httpd could not reach it; it passes its "
+                          "health check: it gets requests again",
+            member->name,
+            gb_state_name(mgb_dog.fleet.machines[keeper->doors[door].rig].state));
+    }
+}
+
 void mgb_comeback_sense(mgb_keeper_t *keeper, int64_t now_us)
 {
+    for (uint32_t i = 0; i < keeper->door_count; i++) {
+        error_look(keeper, i, now_us);
+    }
     for (uint32_t i = 0; i < keeper->door_count; i++) {
         uint32_t errors = door_look(keeper, i, now_us);
         uint32_t most = conf_of(keeper, i)->outlier_errors;

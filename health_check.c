@@ -181,6 +181,9 @@ static void note(check_t *check, const mgb_answer_t *answer, int64_t now_us)
         return;
     }
     member->silent = answer->heard == GB_HEARD_SILENT;
+    if (answer->heard == GB_HEARD_GOOD) {
+        member->passed_at_us = check->started_at_us;
+    }
     if (gb_health_note(&member->health, answer->heard == GB_HEARD_GOOD, conf->rise,
                        conf->fall)) {
         tell(check, now_us);

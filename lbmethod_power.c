@@ -241,6 +241,30 @@ static proxy_worker *elect(mgb_context_t *ctx, gb_pick_table_t *table,
     return NULL;
 }
 
+/* With every member in error httpd tries all of them (forcerecovery); those whose gate
+ * is closed are not in error, and must not stand in the way of that. */
+static bool recover(mgb_context_t *ctx, const proxy_balancer *balancer)
+{
+    bool any = false;
+
+    if (!balancer->s->forcerecovery) {
+        return false;
+    }
+    for (int i = 0; i < balancer->workers->nelts; i++) {
+        proxy_worker *worker = APR_ARRAY_IDX(balancer->workers, i, proxy_worker *);
+        uint32_t place = place_of(ctx, worker);
+
+        if (place == GB_NO_INDEX || !is_open(ctx, worker, place) ||
+            !PROXY_WORKER_IS_ERROR(worker)) {
+            continue;
+        }
+        any = true;
+        worker->s->retries = 0;
+        ap_proxy_set_wstatus(PROXY_WORKER_IN_ERROR_FLAG, 0, worker);
+    }
+    return any;
+}
+
 /* What the waiting room has counted in for this request already. */
 static proxy_worker *find_claimed(mgb_context_t *ctx, request_rec *r)
 {
@@ -294,6 +318,10 @@ static proxy_worker *find_power(proxy_balancer *balancer, request_rec *r)
     }
     if (!worker) {
         /* What the table says may be old: look at every worker, try those in error. */
+        sweep(ctx, table, known, r->server);
+        worker = elect(ctx, table, balancer, r, known->strangers != 0);
+    }
+    if (!worker && recover(ctx, balancer)) {
         sweep(ctx, table, known, r->server);
         worker = elect(ctx, table, balancer, r, known->strangers != 0);
     }

@@ -221,12 +221,14 @@ typedef struct mgb_member_t {
     uint32_t position; /* in the balancer's pick table; GB_NO_INDEX: none yet */
     uint32_t capacity;
     uint32_t lbset;
-    uint32_t generation;      /* of the configuration that last named it */
+    uint32_t generation;      /* of the configuration that last named it, */
+    uint32_t since;           /* and of the first in a row */
     gb_health_t health;       /* of this door; keeper */
     char name[GB_NAME_BYTES]; /* worker->s->name_ex */
     gb_curve_t curve;
     char probe_error[GB_REASON_BYTES]; /* why the latest probe failed; "" when it passed
                                         */
+    int64_t passed_at_us;              /* when the latest one that passed began */
     uint32_t silent;                   /* 1: the latest probe reached nobody */
     uint32_t ejected;                  /* 1: taken out by the passive check */
     uint32_t ejections;                /* in a row */
@@ -485,6 +487,8 @@ bool mgb_meter_claim(request_rec *r, mgb_context_t *ctx, uint32_t slot,
  * taken for the method's choice (use), or given back. */
 uint32_t mgb_meter_claimed(request_rec *r);
 void mgb_meter_use_claim(request_rec *r, mgb_context_t *ctx, bool use);
+/* The attempt that r was counted for has failed: it is no longer in flight there. */
+void mgb_meter_failed(request_rec *r);
 /* Keeper or parent: gives back what a dead process had in flight. */
 void mgb_meter_reclaim(mgb_shared_t *sh, uint32_t process);
 /* Keeper, each tick: dead processes' rows, drift of the pick tables' counts. */
@@ -518,8 +522,14 @@ bool mgb_session_is_served(request_rec *r, mgb_context_t *ctx,
 /* waiting.c: who serves the waiting room.  Gives free room of the balancer's servers
  * (index in the segment) to those who wait for it.  Any thread of any process. */
 void mgb_waiting_serve(mgb_shared_t *sh, uint32_t balancer);
-/* Tells all who wait that nothing will wake.  Keeper. */
+/* Tells all who wait that nothing will wake.  Keeper; parent. */
 void mgb_waiting_refuse(mgb_shared_t *sh, uint32_t balancer);
+/* The balancer is gone from the configuration: children of before are not served by any
+ * server that would have to be woken.  Parent. */
+void mgb_waiting_forsake(mgb_shared_t *sh, uint32_t balancer);
+/* There will be no keeper, for nothing is managed: doors are open, and nobody would
+ * say so any more.  Parent, after mgb_members_order(). */
+void mgb_waiting_unmanaged(mgb_context_t *ctx);
 /* Frees the places of a process that died.  Parent or keeper. */
 void mgb_waiting_reclaim(mgb_shared_t *sh, uint32_t process);
 
