@@ -15,6 +15,10 @@
  *   no place, or half of the threads wait    503 at once, and it counts as wanted
  *   else                                     waits
  *
+ * A request whose attempt has failed comes here again, too.  When no other server is
+ * awake, but one could be, it waits for that, or for the probe that says that the one
+ * which failed is well.
+ *
  * Never more than half of a child's threads wait, nor more than half of the threads on
  * which mod_http2 runs its streams: what needs no server is answered all the same.
  *
@@ -53,6 +57,8 @@ typedef struct wait_t {
     mgb_context_t *ctx;
     const mgb_balancer_t *b;
     mgb_balancer_shared_t *shared;
+    proxy_balancer *pb;
+    proxy_server_conf *conf;
     bool ours; /* the balancer's method is ours: a claim is used by it */
     int64_t arrived_us, deadline_us;
 } wait_t;
@@ -250,12 +256,31 @@ static uint32_t wait_on(const wait_t *w, gb_place_t *place, uint32_t word, end_e
     return said;
 }
 
+/* The worker of a slot.  Of one that was added in balancer-manager a process learns by
+ * its next request that gets as far as mod_proxy_balancer; here all of them may wait.
+ */
+static const proxy_worker *worker_of(const wait_t *w, uint32_t slot)
+{
+    const proxy_worker *worker = mgb_members_worker(w->ctx, slot);
+
+    if (!worker && PROXY_THREAD_LOCK(w->pb) == APR_SUCCESS) {
+        (void)ap_proxy_sync_balancer(w->pb, w->r->server, w->conf);
+        for (int i = 0; i < w->pb->workers->nelts; i++) {
+            (void)mgb_members_slot(w->ctx, w->b,
+                                   APR_ARRAY_IDX(w->pb->workers, i, proxy_worker *));
+        }
+        (void)PROXY_THREAD_UNLOCK(w->pb);
+        worker = mgb_members_worker(w->ctx, slot);
+    }
+    return worker;
+}
+
 /* Room was counted in for this request.  False: the server takes nothing any more. */
 static bool take_up(const wait_t *w, uint32_t position)
 {
     gb_pick_table_t *table = MGB_TABLE(w->ctx->shared, w->b->index);
     uint32_t slot = __atomic_load_n(&gb_pick_order(table)[position], __ATOMIC_RELAXED);
-    const proxy_worker *worker = mgb_members_worker(w->ctx, slot);
+    const proxy_worker *worker = worker_of(w, slot);
 
     /* A child of before a graceful restart has the workers' status to itself. */
     mgb_members_mirror(w->ctx);
@@ -281,11 +306,15 @@ static void give_back(const wait_t *w, uint32_t position)
 static end_e wait_for_room(const wait_t *w)
 {
     mgb_shared_t *sh = w->ctx->shared;
+    gb_waiter_t waiter = {.balancer = w->b->index,
+                          .process = w->ctx->process,
+                          .generation = w->ctx->generation,
+                          .arrived_us = w->arrived_us};
 
-    for (;;) {
-        uint32_t word,
-            at = gb_queue_join(sh->queue, sh->places, &w->shared->room, w->b->index,
-                               w->ctx->process, w->b->hold_max, w->arrived_us, &word);
+    /* Who had a place and comes back is not turned away for those who came later. */
+    for (uint32_t most = w->b->hold_max;; most = UINT32_MAX) {
+        uint32_t word, at = gb_queue_join(sh->queue, sh->places, &w->shared->room,
+                                          &waiter, most, &word);
         end_e end = END_SERVED;
 
         if (at == GB_NO_INDEX) {
@@ -387,7 +416,7 @@ static int nobody_awake(const wait_t *w)
     if (visit == MGB_VISIT_IGNORE) {
         return answer(w, visit, &waits->ignored);
     }
-    if (visit == MGB_VISIT_PAGE && pool->tally.draining == 0) {
+    if (visit == MGB_VISIT_PAGE && pool->tally.draining + pool->tally.awake == 0) {
         return answer(w, visit, &waits->pages); /* one that drains is back at once */
     }
     if (visit == MGB_VISIT_REFUSE) {
@@ -430,7 +459,7 @@ static bool takes_room(const wait_t *w)
     uint32_t position;
 
     mgb_lbmethod_look(w->ctx, index_of(w), w->r->server, false);
-    position = gb_pick_take(table);
+    position = gb_pick_take(table, NULL, 0);
     if (position != GB_NO_INDEX) {
         return take_up(w, position);
     }
@@ -458,20 +487,52 @@ static int wait_or_go(wait_t *w, bool shut)
     return ended(w, end);
 }
 
+/* After an attempt that failed: does nobody else serve, and is it worth to wait? */
+static bool nobody_left(const wait_t *w)
+{
+    const gb_pool_t *pool = &w->shared->pool;
+
+    if (w->b->conf->mode != GB_MODE_ON || !w->b->hold_max ||
+        pool->ready_at_us == GB_NEVER_US) {
+        return false;
+    }
+    mgb_lbmethod_look(w->ctx, index_of(w), w->r->server, true);
+    return gb_pick_find(MGB_TABLE(w->ctx->shared, w->b->index), NULL, 0) == GB_NO_INDEX;
+}
+
+static int hold_again(wait_t *w, proxy_worker **worker, proxy_balancer **balancer)
+{
+    int status;
+
+    if (!nobody_left(w)) {
+        return DECLINED;
+    }
+    mgb_meter_failed(w->r);
+    status = wait_or_go(w, true);
+    if (status != DECLINED) {
+        *worker = NULL; /* of the attempt before: it has no part in this answer */
+        *balancer = NULL;
+    }
+    return status;
+}
+
 static int hold_pre_request(proxy_worker **worker, proxy_balancer **balancer,
                             request_rec *r, proxy_server_conf *conf, char **url)
 {
     mgb_context_t *ctx = mgb_context;
-    proxy_balancer *pb = ctx && !*balancer ? balancer_of(conf, *url) : NULL;
-    wait_t w = {.r = r, .ctx = ctx};
+    proxy_balancer *pb = !ctx ? NULL : *balancer ? *balancer : balancer_of(conf, *url);
+    wait_t w = {.r = r, .ctx = ctx, .pb = pb, .conf = conf};
     bool shut, waiting, queues;
 
-    (void)worker;
     w.b = pb ? mgb_members_balancer(ctx, pb) : NULL;
     if (!w.b || w.b->index == GB_NO_INDEX) {
         return DECLINED;
     }
     w.shared = &ctx->shared->balancers[w.b->index];
+    w.ours = mgb_lbmethod_is_ours(pb);
+    if (*balancer) {
+        return hold_again(&w, worker, balancer);
+    }
     shut = __atomic_load_n(&w.shared->room.shut, __ATOMIC_SEQ_CST);
     waiting = __atomic_load_n(&w.shared->room.waiting, __ATOMIC_SEQ_CST) != 0;
     queues = w.b->conf->hold.queue != MGB_QUEUE_OFF && w.b->conf->mode == GB_MODE_ON;
@@ -486,7 +547,6 @@ static int hold_pre_request(proxy_worker **worker, proxy_balancer **balancer,
     if (mgb_session_is_served(r, ctx, pb, *url)) {
         return DECLINED; /* its session's server takes it, full or draining */
     }
-    w.ours = mgb_lbmethod_is_ours(pb);
     if (!shut && !waiting && takes_room(&w)) {
         return DECLINED;
     }

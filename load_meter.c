@@ -201,6 +201,15 @@ void mgb_meter_use_claim(request_rec *r, mgb_context_t *ctx, bool use)
     __atomic_fetch_add(&ctx->shared->cells[flight->slot].arrivals, 1, __ATOMIC_RELAXED);
 }
 
+void mgb_meter_failed(request_rec *r)
+{
+    flight_t *flight = flight_of(r);
+
+    if (flight) {
+        finish(flight, GB_OUT_FAILOVER);
+    }
+}
+
 bool mgb_meter_enter(request_rec *r, mgb_context_t *ctx, uint32_t slot, bool sticky)
 {
     flight_t *flight;

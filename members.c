@@ -499,6 +499,7 @@ static void sweep_vanished(mgb_context_t *ctx)
         if (sh->balancers[i].used == MGB_SLOT_LIVE &&
             sh->balancers[i].generation != ctx->generation) {
             sh->balancers[i].used = MGB_SLOT_GONE;
+            mgb_waiting_forsake(sh, i);
         }
     }
     for (uint32_t i = 0; i < sh->header->members_top; i++) {

@@ -163,6 +163,7 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
     mgb_context = ctx;
     if (!somebody_managed(ctx) && !somebody_sleeps(ctx->shared)) {
         mgb_keeper_stop(s);
+        mgb_waiting_unmanaged(ctx);
         return OK;
     }
     if (keeper_prepare(ctx) != APR_SUCCESS || mgb_keeper_start(ctx) != APR_SUCCESS) {

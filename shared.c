@@ -329,7 +329,7 @@ static void member_make(mgb_shared_t *sh, uint32_t slot, uint32_t balancer,
     m->balancer = balancer;
     m->machine = GB_NO_INDEX;
     m->position = GB_NO_INDEX;
-    m->generation = sh->header->generation;
+    m->generation = m->since = sh->header->generation;
     apr_cpystrn(m->name, name, sizeof(m->name));
     __atomic_store_n(&m->used, MGB_SLOT_LIVE, __ATOMIC_RELEASE);
 }
@@ -342,7 +342,7 @@ static void member_revive(mgb_shared_t *sh, uint32_t slot)
 
     if (m->used == MGB_SLOT_GONE) {
         m->machine = GB_NO_INDEX;
-        m->generation = sh->header->generation;
+        m->generation = m->since = sh->header->generation;
         __atomic_store_n(&m->used, MGB_SLOT_LIVE, __ATOMIC_RELEASE);
     }
 }

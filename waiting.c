@@ -23,23 +23,54 @@
 
 #define PAGE_COUNTS_S   30 /* the page asks again within this time */
 #define TURNED_COUNTS_S 2  /* a flood of those says little about a need that lasts */
+#define STRANGE_MOST    16u
 #define STUCK_TICKS     20 /* counted, but nobody waits: who counted was killed */
 
 /* ------------------------------------------------------------------ any process */
+
+/* Since which configuration there has been the member at a position: children of an
+ * older one do not know it. */
+static uint32_t known_since(const mgb_shared_t *sh, gb_pick_table_t *table,
+                            uint32_t position)
+{
+    uint32_t slot = __atomic_load_n(&gb_pick_order(table)[position], __ATOMIC_RELAXED);
+
+    return __atomic_load_n(&sh->members[slot].since, __ATOMIC_RELAXED);
+}
 
 static void serve_some(mgb_shared_t *sh, uint32_t balancer)
 {
     mgb_balancer_shared_t *shared = &sh->balancers[balancer];
     gb_pick_table_t *table = MGB_TABLE(sh, balancer);
-    int64_t late_us = __atomic_load_n(&shared->late_us, __ATOMIC_RELAXED);
+    gb_seek_t seek = {.balancer = balancer,
+                      .late_us = __atomic_load_n(&shared->late_us, __ATOMIC_RELAXED)};
+    uint32_t strange[STRANGE_MOST], stranges = 0; /* known to nobody who waits */
     uint32_t place, word;
 
-    while ((place = gb_queue_next(sh->queue, sh->places, balancer, late_us,
-                                  mgb_now_us(), &word)) != GB_NO_INDEX) {
-        uint32_t position = gb_pick_take(table);
+    for (;; seek.generation = 0) {
+        uint32_t position;
 
+        seek.now_us = mgb_now_us();
+        place = gb_queue_next(sh->queue, sh->places, &seek, &word);
+        if (place == GB_NO_INDEX) {
+            return;
+        }
+        position = gb_pick_take(table, strange, stranges);
         if (position == GB_NO_INDEX) {
             return;
+        }
+        seek.generation = known_since(sh, table, position);
+        if (__atomic_load_n(&sh->places[place].generation, __ATOMIC_RELAXED) <
+            seek.generation) {
+            place = gb_queue_next(sh->queue, sh->places, &seek, &word);
+        }
+        if (place == GB_NO_INDEX) {
+            gb_pick_leave(table, position);
+            strange[stranges++] = position;
+            if (stranges == STRANGE_MOST) {
+                return;
+            }
+            continue;
         }
         if (gb_queue_settle(&sh->places[place], &shared->room, word, position)) {
             mgb_futex_wake(&sh->places[place].word);
@@ -64,12 +95,36 @@ void mgb_waiting_serve(mgb_shared_t *sh, uint32_t balancer)
 void mgb_waiting_refuse(mgb_shared_t *sh, uint32_t balancer)
 {
     gb_room_t *room = &sh->balancers[balancer].room;
+    gb_seek_t seek = {.balancer = balancer};
     uint32_t place, word;
 
-    while ((place = gb_queue_next(sh->queue, sh->places, balancer, 0, 0, &word)) !=
+    while ((place = gb_queue_next(sh->queue, sh->places, &seek, &word)) !=
            GB_NO_INDEX) {
         if (gb_queue_settle(&sh->places[place], room, word, GB_NO_INDEX)) {
             mgb_futex_wake(&sh->places[place].word);
+        }
+    }
+}
+
+void mgb_waiting_forsake(mgb_shared_t *sh, uint32_t balancer)
+{
+    mgb_balancer_shared_t *shared = &sh->balancers[balancer];
+
+    shared->pool.hopeless = true;
+    if (__atomic_load_n(&shared->room.shut, __ATOMIC_SEQ_CST)) {
+        mgb_waiting_refuse(sh, balancer);
+    }
+}
+
+void mgb_waiting_unmanaged(mgb_context_t *ctx)
+{
+    for (int i = 0; i < ctx->balancers->nelts; i++) {
+        const mgb_balancer_t *b = &APR_ARRAY_IDX(ctx->balancers, i, mgb_balancer_t);
+
+        if (b->index != GB_NO_INDEX) {
+            __atomic_store_n(&ctx->shared->balancers[b->index].room.shut, 0,
+                             __ATOMIC_SEQ_CST);
+            mgb_waiting_serve(ctx->shared, b->index);
         }
     }
 }

@@ -285,12 +285,13 @@ static bool take_at(gb_pick_table_t *table, uint32_t position)
     return false;
 }
 
-uint32_t gb_pick_take(gb_pick_table_t *table)
+uint32_t gb_pick_take(gb_pick_table_t *table, const uint32_t *avoid,
+                      uint32_t avoid_count)
 {
     uint32_t position;
 
     do {
-        position = find_first(table, NULL, 0);
+        position = find_first(table, avoid, avoid_count);
     } while (position != GB_NO_INDEX && !take_at(table, position));
     return position;
 }

@@ -75,9 +75,10 @@ uint32_t gb_pick_find(gb_pick_table_t *table, const uint32_t *avoid,
                       uint32_t avoid_count);
 
 /* Finds the first position with room and counts a request in there, never beyond the
- * capacity; GB_NO_INDEX when there is no room.  Packing or not.  Any thread of any
- * process; lock-free. */
-uint32_t gb_pick_take(gb_pick_table_t *table);
+ * capacity; GB_NO_INDEX when there is no room.  Packing or not.  `avoid` as above.  Any
+ * thread of any process; lock-free. */
+uint32_t gb_pick_take(gb_pick_table_t *table, const uint32_t *avoid,
+                      uint32_t avoid_count);
 
 /* Counts a request in or out at a position.  enter returns the count after it; leave
  * never goes below 0.  Any thread of any process; lock-free. */

@@ -53,8 +53,7 @@ void gb_queue_uncount(gb_room_t *room)
 }
 
 uint32_t gb_queue_join(gb_queue_t *queue, gb_place_t *places, gb_room_t *room,
-                       uint32_t balancer, uint32_t process, uint32_t most,
-                       int64_t arrived_us, uint32_t *word)
+                       const gb_waiter_t *waiter, uint32_t most, uint32_t *word)
 {
     if (!count_up(room, most)) {
         return GB_NO_INDEX;
@@ -69,9 +68,10 @@ uint32_t gb_queue_join(gb_queue_t *queue, gb_place_t *places, gb_room_t *room,
             continue;
         }
         place->ticket = __atomic_add_fetch(&queue->tickets, 1, __ATOMIC_RELAXED);
-        place->arrived_us = arrived_us;
-        __atomic_store_n(&place->balancer, balancer, __ATOMIC_RELAXED);
-        __atomic_store_n(&place->owner, process + 1, __ATOMIC_RELAXED);
+        place->arrived_us = waiter->arrived_us;
+        __atomic_store_n(&place->generation, waiter->generation, __ATOMIC_RELAXED);
+        __atomic_store_n(&place->balancer, waiter->balancer, __ATOMIC_RELAXED);
+        __atomic_store_n(&place->owner, waiter->process + 1, __ATOMIC_RELAXED);
         raise_top(queue, i + 1);
         *word = word_of(place->ticket);
         __atomic_store_n(&place->word, *word, __ATOMIC_SEQ_CST);
@@ -91,6 +91,7 @@ static bool read_waiting(const gb_place_t *place, uint32_t balancer, gb_place_t 
     }
     copy->arrived_us = __atomic_load_n(&place->arrived_us, __ATOMIC_RELAXED);
     copy->ticket = __atomic_load_n(&place->ticket, __ATOMIC_RELAXED);
+    copy->generation = __atomic_load_n(&place->generation, __ATOMIC_RELAXED);
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
     return __atomic_load_n(&place->word, __ATOMIC_SEQ_CST) == copy->word;
 }
@@ -102,9 +103,9 @@ static bool is_older(const gb_place_t *a, const gb_place_t *b)
 }
 
 uint32_t gb_queue_next(const gb_queue_t *queue, const gb_place_t *places,
-                       uint32_t balancer, int64_t late_us, int64_t now_us,
-                       uint32_t *word)
+                       const gb_seek_t *seek, uint32_t *word)
 {
+    int64_t late_us = seek->late_us;
     uint32_t top = top_of(queue), found = GB_NO_INDEX;
     gb_place_t best = {.word = 0};
     bool best_late = true;
@@ -113,10 +114,11 @@ uint32_t gb_queue_next(const gb_queue_t *queue, const gb_place_t *places,
         gb_place_t place;
         bool late;
 
-        if (!read_waiting(&places[i], balancer, &place)) {
+        if (!read_waiting(&places[i], seek->balancer, &place) ||
+            place.generation < seek->generation) {
             continue;
         }
-        late = late_us > 0 && now_us - place.arrived_us >= late_us;
+        late = late_us > 0 && seek->now_us - place.arrived_us >= late_us;
         if (found == GB_NO_INDEX || (best_late && !late && late_us > 0) ||
             (late == best_late && is_older(&place, &best))) {
             found = i;

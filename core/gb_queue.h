@@ -40,12 +40,12 @@ typedef enum gb_place_e {
 } gb_place_e;
 
 typedef struct gb_place_t {
-    uint32_t word;     /* the waiter sleeps on it */
-    uint32_t balancer; /* index in the segment */
-    uint32_t owner;    /* 1 + the row of the waiter's process; 0: nobody */
-    uint32_t reserved;
-    int64_t arrived_us; /* when the request first came: kept when it waits again */
-    uint64_t ticket;    /* orders what arrived at the same instant */
+    uint32_t word;       /* the waiter sleeps on it */
+    uint32_t balancer;   /* index in the segment */
+    uint32_t owner;      /* 1 + the row of the waiter's process; 0: nobody */
+    uint32_t generation; /* of the configuration that its process has */
+    int64_t arrived_us;  /* when the request first came: kept when it waits again */
+    uint64_t ticket;     /* orders what arrived at the same instant */
 } gb_place_t;
 _Static_assert(sizeof(gb_place_t) == 32, "two in a cache line");
 
@@ -64,6 +64,21 @@ typedef struct gb_room_t {
     uint32_t again;   /* somebody else wants it to be looked at once more */
 } gb_room_t;
 
+/* Who wants to wait. */
+typedef struct gb_waiter_t {
+    uint32_t balancer, process, generation;
+    int64_t arrived_us;
+} gb_waiter_t;
+
+/* Whom to serve. */
+typedef struct gb_seek_t {
+    uint32_t balancer;
+    uint32_t
+        generation;  /* those of an older configuration are passed over; 0: nobody */
+    int64_t late_us; /* 0: the oldest first */
+    int64_t now_us;
+} gb_seek_t;
+
 static inline gb_place_e gb_place_kind(uint32_t word)
 {
     return (gb_place_e)(word & 0xffu);
@@ -78,15 +93,13 @@ static inline uint32_t gb_place_position(uint32_t word)
 /* Takes a place, if fewer than `most` requests of the balancer wait.  Returns its index
  * and, in `word`, what it waits with; GB_NO_INDEX: no room, nothing is taken. */
 uint32_t gb_queue_join(gb_queue_t *queue, gb_place_t *places, gb_room_t *room,
-                       uint32_t balancer, uint32_t process, uint32_t most,
-                       int64_t arrived_us, uint32_t *word);
+                       const gb_waiter_t *waiter, uint32_t most, uint32_t *word);
 
 /* The place that is served next, or GB_NO_INDEX when nobody waits; `word` is what it
  * waits with.  Without `late_us` (0) the oldest; with it the oldest that has waited for
  * less, and only when there is none the oldest of all. */
 uint32_t gb_queue_next(const gb_queue_t *queue, const gb_place_t *places,
-                       uint32_t balancer, int64_t late_us, int64_t now_us,
-                       uint32_t *word);
+                       const gb_seek_t *seek, uint32_t *word);
 
 /* Tells the waiter that waits with `word`: room was counted for it at `position`
  * (GB_NO_INDEX: it is refused).  False: it no longer waits, and nothing has changed.

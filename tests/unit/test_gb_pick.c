@@ -312,13 +312,13 @@ START_TEST(taking_fills_to_the_capacity_and_not_beyond)
     static const uint32_t wanted[] = {0, 0, 1, 1, GB_NO_INDEX, GB_NO_INDEX};
 
     for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
-        ck_assert_uint_eq(gb_pick_take(table), wanted[i]);
+        ck_assert_uint_eq(gb_pick_take(table, NULL, 0), wanted[i]);
     }
     gb_pick_leave(table, 1);
-    ck_assert_uint_eq(gb_pick_take(table), 1);
+    ck_assert_uint_eq(gb_pick_take(table, NULL, 0), 1);
     gb_pick_set_gate(table, 0, GB_GATE_CLOSED);
     gb_pick_leave(table, 0);
-    ck_assert_uint_eq(gb_pick_take(table), GB_NO_INDEX);
+    ck_assert_uint_eq(gb_pick_take(table, NULL, 0), GB_NO_INDEX);
     free(table);
 }
 END_TEST
@@ -328,7 +328,7 @@ static void *take_often(void *arg)
     gb_pick_table_t *table = arg;
 
     for (int i = 0; i < 50000; i++) {
-        uint32_t position = gb_pick_take(table);
+        uint32_t position = gb_pick_take(table, NULL, 0);
 
         if (position != GB_NO_INDEX) {
             gb_pick_record_t record = gb_pick_read(table, position);
@@ -353,7 +353,8 @@ START_TEST(taking_at_once_never_exceeds_the_capacity)
     }
     for (uint32_t i = 0; i < 3; i++) {
         ck_assert_uint_eq(gb_pick_read(table, i).in_flight, 0);
-        ck_assert_uint_ne(gb_pick_take(table), GB_NO_INDEX); /* no bit was lost */
+        ck_assert_uint_ne(gb_pick_take(table, NULL, 0),
+                          GB_NO_INDEX); /* no bit was lost */
     }
     free(table);
 }

@@ -33,8 +33,8 @@ static void empty(void)
 static uint32_t join(uint32_t balancer, uint32_t process, int64_t arrived_us)
 {
     uint32_t word = 0;
-    uint32_t at = gb_queue_join(&queue, places, &rooms[balancer], balancer, process,
-                                MOST, arrived_us, &word);
+    gb_waiter_t waiter = {balancer, process, 1, arrived_us};
+    uint32_t at = gb_queue_join(&queue, places, &rooms[balancer], &waiter, MOST, &word);
 
     if (at != GB_NO_INDEX) {
         ck_assert_uint_eq(gb_place_kind(word), GB_PLACE_WAITING);
@@ -46,7 +46,8 @@ static uint32_t join(uint32_t balancer, uint32_t process, int64_t arrived_us)
 static uint32_t serve(uint32_t balancer, int64_t late_us, int64_t now_us)
 {
     uint32_t word;
-    uint32_t at = gb_queue_next(&queue, places, balancer, late_us, now_us, &word);
+    gb_seek_t seek = {balancer, 0, late_us, now_us};
+    uint32_t at = gb_queue_next(&queue, places, &seek, &word);
 
     if (at != GB_NO_INDEX) {
         ck_assert(gb_queue_settle(&places[at], &rooms[balancer], word, 7));
@@ -115,19 +116,37 @@ START_TEST(balancers_do_not_mix)
 }
 END_TEST
 
+/* Children of before a graceful restart do not know a member that it added. */
+START_TEST(those_of_an_older_configuration_are_passed_over)
+{
+    gb_waiter_t older = {0, 0, 4, 10}, newer = {0, 1, 5, 20};
+    gb_seek_t seek = {0, 5, 0, 30};
+    uint32_t word, first, second;
+
+    empty();
+    first = gb_queue_join(&queue, places, &rooms[0], &older, MOST, &word);
+    ck_assert_uint_eq(gb_queue_next(&queue, places, &seek, &word), GB_NO_INDEX);
+    second = gb_queue_join(&queue, places, &rooms[0], &newer, MOST, &word);
+    ck_assert_uint_eq(gb_queue_next(&queue, places, &seek, &word), second);
+    seek.generation = 4;
+    ck_assert_uint_eq(gb_queue_next(&queue, places, &seek, &word), first);
+}
+END_TEST
+
 START_TEST(no_more_than_the_most_wait)
 {
+    const gb_waiter_t waiter = {0, 0, 1, 1};
     uint32_t word;
 
     empty();
     for (uint32_t i = 0; i < 3; i++) {
-        ck_assert_uint_ne(gb_queue_join(&queue, places, &rooms[0], 0, 0, 3, 1, &word),
+        ck_assert_uint_ne(gb_queue_join(&queue, places, &rooms[0], &waiter, 3, &word),
                           GB_NO_INDEX);
     }
-    ck_assert_uint_eq(gb_queue_join(&queue, places, &rooms[0], 0, 0, 3, 1, &word),
+    ck_assert_uint_eq(gb_queue_join(&queue, places, &rooms[0], &waiter, 3, &word),
                       GB_NO_INDEX);
     ck_assert_uint_eq(rooms[0].waiting, 3);
-    ck_assert_uint_eq(gb_queue_join(&queue, places, &rooms[0], 0, 0, 0, 1, &word),
+    ck_assert_uint_eq(gb_queue_join(&queue, places, &rooms[0], &waiter, 0, &word),
                       GB_NO_INDEX);
 }
 END_TEST
@@ -176,11 +195,12 @@ END_TEST
 /* Who serves chose a place whose waiter leaves, and another one takes it. */
 START_TEST(grant_never_reaches_the_next_on_the_place)
 {
+    const gb_seek_t seek = {0, 0, 0, 2};
     uint32_t at, word;
 
     empty();
     join(0, 0, 1);
-    at = gb_queue_next(&queue, places, 0, 0, 2, &word);
+    at = gb_queue_next(&queue, places, &seek, &word);
     (void)gb_queue_leave(&places[at], &rooms[0]);
     ck_assert_uint_eq(join(1, 0, 1), at);
     ck_assert(!gb_queue_settle(&places[at], &rooms[0], word, 5));
@@ -345,7 +365,8 @@ static void *wait_often(void *arg)
 
     for (int i = 0; i < 20000; i++) {
         uint32_t word, left;
-        uint32_t at = gb_queue_join(&queue, places, &rooms[0], 0, 0, MOST, i, &word);
+        gb_waiter_t waiter = {0, 0, 1, i};
+        uint32_t at = gb_queue_join(&queue, places, &rooms[0], &waiter, MOST, &word);
         uint64_t patience = roll(&dice, 200);
 
         if (at == GB_NO_INDEX) {
@@ -375,7 +396,8 @@ static void *serve_often(void *stop)
         gb_queue_serve_ask(&rooms[0]);
         while (gb_queue_serve_begin(&rooms[0], 1)) {
             uint32_t word;
-            uint32_t at = gb_queue_next(&queue, places, 0, 0, 0, &word);
+            gb_seek_t seek = {0, 0, 0, 0};
+            uint32_t at = gb_queue_next(&queue, places, &seek, &word);
 
             if (at != GB_NO_INDEX && gb_queue_settle(&places[at], &rooms[0], word, 1)) {
                 settled++; /* only one serves at a time */
@@ -428,6 +450,7 @@ Suite *gb_queue_suite(void)
     tcase_add_test(order, late_ones_come_after_all_others);
     tcase_add_test(order, balancers_do_not_mix);
     tcase_add_test(room, no_more_than_the_most_wait);
+    tcase_add_test(room, those_of_an_older_configuration_are_passed_over);
     tcase_add_test(room, full_room_turns_away_and_counts_nothing);
     tcase_add_test(room, grant_tells_the_position_once);
     tcase_add_test(room, refused_waits_no_more);
