@@ -25,6 +25,8 @@
 #define TURNED_COUNTS_S 2  /* a flood of those says little about a need that lasts */
 #define STRANGE_MOST    16u
 #define STUCK_TICKS     20 /* counted, but nobody waits: who counted was killed */
+#define BURST_US        GB_US_PER_S /* one burst is told of as a whole */
+#define TELL_EVERY_US   (600 * GB_US_PER_S)
 
 /* ------------------------------------------------------------------ any process */
 
@@ -161,6 +163,9 @@ typedef struct demand_t {
     uint64_t pages, turned_away; /* as counted at the latest tick */
     uint32_t pages_in[PAGE_COUNTS_S], turned_in[TURNED_COUNTS_S]; /* by second */
     int64_t second;       /* that was last written */
+    uint64_t told;        /* of turned_away; what came since has not been told */
+    int64_t crowd_at_us;  /* the first of those; 0: there is none */
+    int64_t told_at_us;   /* 0: never */
     uint32_t stuck_ticks; /* counted as waiting, and nobody is there */
     uint32_t index;       /* in ctx->balancers */
 } demand_t;
@@ -181,6 +186,7 @@ static void demands_create(mgb_keeper_t *keeper)
         demands[i].pages = __atomic_load_n(&shared->waits.pages, __ATOMIC_RELAXED);
         demands[i].turned_away =
             __atomic_load_n(&shared->waits.turned_away, __ATOMIC_RELAXED);
+        demands[i].told = demands[i].turned_away;
         for (int k = 0; k < balancers->nelts; k++) {
             if (APR_ARRAY_IDX(balancers, k, mgb_balancer_t).index ==
                 mgb_dog.pool_slots[i]) {
@@ -242,6 +248,36 @@ static int64_t service_us(const mgb_keeper_t *keeper, uint32_t balancer)
     return count ? (int64_t)(sum_us / count) : 0;
 }
 
+/* Servers could wake, and yet requests are turned away: all places are taken, or the
+ * threads of a process that may wait.  The visitors see a 503, so a person should know.
+ */
+static void crowd_tell(mgb_keeper_t *keeper, demand_t *demand, const gb_pool_t *pool,
+                       int64_t now_us)
+{
+    const mgb_balancer_t *b =
+        &APR_ARRAY_IDX(keeper->ctx->balancers, demand->index, mgb_balancer_t);
+
+    if (demand->turned_away == demand->told || pool->hopeless || !b->hold_max) {
+        demand->told = demand->turned_away;
+        demand->crowd_at_us = 0;
+        return;
+    }
+    demand->crowd_at_us = demand->crowd_at_us ? demand->crowd_at_us : now_us;
+    if (now_us - demand->crowd_at_us < BURST_US ||
+        (demand->told_at_us && now_us - demand->told_at_us < TELL_EVERY_US)) {
+        return;
+    }
+    ap_log_error(APLOG_MARK, APLOG_WARNING, 0, keeper->server,
+                 GBLOGNO(1003) "%s: %" APR_UINT64_T_FMT
+                               " requests were answered 503 since no more could wait: "
+                               "GreenHold max= is %u, and half of the threads of a "
+                               "process may wait (ThreadsPerChild); see holding.md",
+                 b->conf->name, demand->turned_away - demand->told, b->hold_max);
+    demand->told = demand->turned_away;
+    demand->told_at_us = now_us;
+    demand->crowd_at_us = 0;
+}
+
 void mgb_waiting_sense(mgb_keeper_t *keeper, int64_t now_us)
 {
     if (!demands) {
@@ -258,6 +294,7 @@ void mgb_waiting_sense(mgb_keeper_t *keeper, int64_t now_us)
         if (pool->waiting) {
             pool->service_us = service_us(keeper, mgb_dog.pool_slots[i]);
         }
+        crowd_tell(keeper, &demands[i], pool, now_us);
     }
 }
 

@@ -127,6 +127,7 @@ def test_bodies_are_kept(site):
 
 def test_who_goes_away_frees_the_place(site):
     room, proxy = site(specs(1, boot_s=6), balancer=SLEEPY % "max=1 timeout=40s")
+    proxy.allow("GB1003")
     all_asleep(proxy)
     with socket.create_connection(("127.0.0.1", proxy.port)) as s:
         s.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -136,6 +137,7 @@ def test_who_goes_away_frees_the_place(site):
         assert int(over.headers["Retry-After"]) >= 1
     wait(lambda: held(proxy) == 0, 10, "its place is free")
     assert ask(proxy).status == 200
+    assert len(re.findall(r"GB1003: .*: 1 requests? w.*GreenHold max= is 1,", proxy.log())) == 1
 
 
 def test_a_failed_wake_is_told_at_once(site):
@@ -167,6 +169,7 @@ def test_half_of_the_threads_answer_all_the_same(site):
     room, proxy = site(specs(1, boot_s=6), balancer=SLEEPY % "max=100 timeout=40s",
                        mpm_conf=NARROW)
     all_asleep(proxy)
+    proxy.allow("GB1003")
     with concurrent.futures.ThreadPoolExecutor(6) as pool:
         waiters = [pool.submit(ask, proxy) for _ in range(6)]
         wait(lambda: held(proxy) == 4, 10, lambda: "four of eight threads wait: %d"
@@ -312,7 +315,7 @@ def test_a_burst_makes_one_order_a_machine(site):
     """More than may wait: the others get a 503 with Retry-After, and order nothing."""
     room, proxy = site(specs(2, boot_s=3), balancer=SLEEPY % "max=50 timeout=40s",
                        mpm_conf=WIDE)
-    proxy.allow("AH00484", "AH10159")  # its clients keep their connections
+    proxy.allow("AH00484", "AH10159", "GB1003")  # its clients keep their connections
     all_asleep(proxy)
     before = orders_on(room)
     load = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(
