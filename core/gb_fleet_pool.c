@@ -422,9 +422,16 @@ static void explain_rest(const gb_fleet_t *fleet, gb_pool_t *pool)
         snprintf(count, sizeof count, "%u", pool->wanted_servers);
     }
     else if (lacks_servers(pool)) {
-        tail = fleet->paused           ? "; power orders are paused"
-               : wakes_left(pool) == 0 ? "; no more may wake at once"
-                                       : "; no more can be woken";
+        const char *limit = fleet->paused           ? "power orders are paused"
+                            : wakes_left(pool) == 0 ? "no more may wake at once"
+                                                    : "no more can be woken";
+
+        tail = "; ";
+        snprintf(count, sizeof count, "%s", limit);
+        if (tally->coming != 0) {
+            tail = "; waking already: ";
+            snprintf(count, sizeof count, "%u, %s", tally->coming, limit);
+        }
     }
     else if (tally->coming != 0) {
         tail = "; waking already: ";
