@@ -113,6 +113,16 @@ int mgb_control_listen(const char *path, apr_pool_t *p)
 
 /* ---------------------------------------------------------------- replies */
 
+static const char *remark(apr_pool_t *p, const mgb_member_report_t *m)
+{
+    const char *note = mgb_report_note(p, m);
+    const char *error = *m->last_error ? m->last_error : m->probe_error;
+
+    return *note && *error ? apr_pstrcat(p, note, "; ", error, NULL)
+           : *note         ? note
+                           : error;
+}
+
 static void add_status_table(apr_array_header_t *text, const mgb_report_t *report)
 {
     mgb_report_add(text, "keeper\t%u\t%.0f\t%s\n", report->keeper_pid,
@@ -137,8 +147,7 @@ static void add_status_table(apr_array_header_t *text, const mgb_report_t *repor
                 gb_wish_name(m->wish), m->since_s, mgb_report_health(m->health),
                 mgb_report_proof(m->proof), m->in_flight, m->capacity, m->power.watts,
                 mgb_report_source(m->power.source), (double)m->boot_p50_us / 1e6,
-                (double)m->boot_p95_us / 1e6, m->boot_count,
-                *m->last_error ? m->last_error : m->probe_error);
+                (double)m->boot_p95_us / 1e6, m->boot_count, remark(text->pool, m));
         }
     }
 }

@@ -199,6 +199,34 @@ static uint32_t capacity_in_force(const mgb_shared_t *sh, const mgb_member_t *me
                                   : member->capacity;
 }
 
+static const mgb_return_conf_t *comeback_of(uint32_t balancer)
+{
+    const apr_array_header_t *all = mgb_context ? mgb_context->balancers : NULL;
+
+    for (int i = 0; all && i < all->nelts; i++) {
+        const mgb_balancer_t *b = &APR_ARRAY_IDX(all, i, mgb_balancer_t);
+
+        if (b->index == balancer) {
+            return &b->conf->comeback;
+        }
+    }
+    return NULL;
+}
+
+/* As comeback.c judges it. */
+static void take_session(mgb_member_report_t *member, const mgb_shared_t *sh,
+                         int64_t now_us)
+{
+    const mgb_return_conf_t *conf = comeback_of(sh->members[member->slot].balancer);
+    int64_t used_at_us =
+        __atomic_load_n(&sh->cells[member->slot].session_at_us, __ATOMIC_RELAXED);
+
+    if (member->state == GB_ST_DRAINING && conf && !conf->sticky_move && used_at_us &&
+        now_us - used_at_us < conf->sticky_wait_us) {
+        member->session_s = seconds_between(used_at_us, now_us);
+    }
+}
+
 static void take_member(apr_pool_t *p, mgb_member_report_t *member,
                         const mgb_shared_t *sh, int64_t now_us)
 {
@@ -218,6 +246,7 @@ static void take_member(apr_pool_t *p, mgb_member_report_t *member,
     member->requests = __atomic_load_n(&cell->arrivals, __ATOMIC_RELAXED);
     member->errors = __atomic_load_n(&cell->outcomes[GB_OUT_SERVER], __ATOMIC_RELAXED) +
                      __atomic_load_n(&cell->outcomes[GB_OUT_GATEWAY], __ATOMIC_RELAXED);
+    member->session_s = -1;
     member->state = GB_ST_UNKNOWN;
     member->last_error = "";
     member->machine_slot = GB_NO_INDEX;
@@ -225,6 +254,7 @@ static void take_member(apr_pool_t *p, mgb_member_report_t *member,
         member->machine_slot = from->machine;
         take_machine(p, member, &sh->machines[from->machine], now_us);
     }
+    take_session(member, sh, now_us);
 }
 
 /* Members stand in the order in which requests fill them. */
@@ -428,6 +458,28 @@ static void take_keeper(mgb_report_t *report, const mgb_header_t *header,
         report->keeper_pid = pid;
         report->keeper_up_s = seconds_between(header->keeper_started_at_us, now_us);
     }
+}
+
+const char *mgb_report_note(apr_pool_t *p, const mgb_member_report_t *member)
+{
+    if (member->ejected_s > 0) {
+        return apr_psprintf(p, "taken out: requests to it failed; %.0f s left",
+                            member->ejected_s);
+    }
+    if (member->veto) {
+        return apr_psprintf(p, "its agent objects to sleep%s%s",
+                            *member->veto_reason ? ": " : "", member->veto_reason);
+    }
+    if (member->state == GB_ST_DRAINING && member->in_flight == 0 &&
+        member->session_s >= 0) {
+        return apr_psprintf(p, "a session of it was used %.0f s ago",
+                            member->session_s);
+    }
+    if (member->state == GB_ST_ON && member->capacity_in_force < member->capacity) {
+        return apr_psprintf(p, "slow start: %u of %u", member->capacity_in_force,
+                            member->capacity);
+    }
+    return "";
 }
 
 mgb_report_t *mgb_report_take(apr_pool_t *p, const mgb_shared_t *sh)

@@ -40,6 +40,8 @@ typedef struct mgb_member_report_t {
     uint32_t in_flight, capacity;
     uint32_t capacity_in_force; /* less than `capacity` during slow start */
     double ejected_s;           /* until it is let in again; 0: it is not taken out */
+    double session_s; /* it drains, and waits for a session that was used so long ago;
+                         below 0: it waits for none */
     gb_curve_t curve;
     uint64_t requests, errors; /* errors: 5xx of the server's own or for its failure */
     mgb_power_report_t power;
@@ -101,6 +103,10 @@ typedef struct mgb_report_t {
 /* Takes the report.  `sh` may be NULL: then it is empty.  Any process and thread; reads
  * only. */
 mgb_report_t *mgb_report_take(apr_pool_t *p, const mgb_shared_t *sh);
+
+/* What a visitor would wonder about: why a member that is on gets no requests or few,
+ * or what a drain waits for.  Plain text, "" where there is nothing; from p. */
+const char *mgb_report_note(apr_pool_t *p, const mgb_member_report_t *member);
 
 /* Words for what JSON, page, metrics and greenctl show alike; literals. */
 const char *mgb_report_health(gb_verdict_e verdict);

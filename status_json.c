@@ -66,6 +66,16 @@ static void json_agent(gb_json_t *json, const mgb_member_report_t *member)
     gb_json_close_object(json);
 }
 
+static void json_session(gb_json_t *json, const mgb_member_report_t *member)
+{
+    if (member->session_s >= 0) {
+        json_number(json, "session_s", member->session_s, 3);
+        return;
+    }
+    gb_json_key(json, "session_s");
+    gb_json_null(json);
+}
+
 static void json_member(gb_json_t *json, const mgb_member_report_t *member)
 {
     gb_json_open_object(json);
@@ -80,6 +90,7 @@ static void json_member(gb_json_t *json, const mgb_member_report_t *member)
     json_count(json, "capacity", member->capacity);
     json_count(json, "capacity_in_force", member->capacity_in_force);
     json_number(json, "ejected_s", member->ejected_s, 3);
+    json_session(json, member);
     json_count(json, "requests", member->requests);
     json_count(json, "errors", member->errors);
     json_number(json, "watts", member->power.watts, 1);

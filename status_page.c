@@ -38,7 +38,8 @@ static const char page_style[] =
     "th,td{text-align:left;padding:.35rem .5rem;border-bottom:1px solid var(--line);"
     "vertical-align:top;overflow-wrap:anywhere}"
     "thead th{color:var(--soft);font-weight:600;overflow-wrap:normal}"
-    "tbody th{font-weight:600;min-width:13rem}small{color:var(--soft);display:block}"
+    "tbody th{font-weight:600;min-width:13rem}td "
+    "small{overflow-wrap:break-word}small{color:var(--soft);display:block}"
     ".n{font-variant-numeric:tabular-nums}.st{font-weight:600;white-space:nowrap}"
     ".on{color:var(--on)}.draining,.stopping,.waking{color:var(--change)}"
     ".asleep,.unknown{color:var(--off)}.failed,.bad{color:var(--bad)}"
@@ -206,20 +207,22 @@ static const char *machine_note(apr_pool_t *p, const mgb_member_report_t *member
     return strcmp(member->machine, member->url) ? html(p, member->machine) : "";
 }
 
-/* What a visitor would wonder about: no requests, or fewer than there is room for. */
-static const char *share_note(apr_pool_t *p, const mgb_member_report_t *member)
+static const char *state_note(apr_pool_t *p, const mgb_member_report_t *member)
 {
-    if (member->ejected_s > 0) {
-        return apr_psprintf(p,
-                            "<small class=\"bad\">taken out: requests to it failed; "
-                            "%s left</small>",
-                            duration(p, member->ejected_s));
+    return apr_psprintf(p, "<small%s>%s</small>",
+                        member->ejected_s > 0 ? " class=\"bad\"" : "",
+                        html(p, mgb_report_note(p, member)));
+}
+
+/* The latest heartbeat of green-agent. */
+static const char *agent_note(apr_pool_t *p, const mgb_member_report_t *member)
+{
+    if (!member->has_agent) {
+        return "";
     }
-    if (member->state == GB_ST_ON && member->capacity_in_force < member->capacity) {
-        return apr_psprintf(p, "<small>slow start: %u of %u</small>",
-                            member->capacity_in_force, member->capacity);
-    }
-    return "";
+    return apr_psprintf(p, "<small>agent %s ago: load %.0f %%, work %u</small>",
+                        duration(p, member->beat_s), 100 * member->agent_load,
+                        member->agent_work);
 }
 
 static void add_errors(apr_array_header_t *text, const mgb_member_report_t *member)
@@ -235,15 +238,6 @@ static void add_errors(apr_array_header_t *text, const mgb_member_report_t *memb
     mgb_report_add(text, "</td></tr>\n");
 }
 
-static const char *veto_note(apr_pool_t *p, const mgb_member_report_t *member)
-{
-    if (!member->veto) {
-        return "";
-    }
-    return apr_psprintf(p, "<small>its agent objects to sleep%s%s</small>",
-                        *member->veto_reason ? ": " : "", html(p, member->veto_reason));
-}
-
 static void add_member(apr_array_header_t *text, const mgb_member_report_t *member)
 {
     apr_pool_t *p = text->pool;
@@ -254,19 +248,20 @@ static void add_member(apr_array_header_t *text, const mgb_member_report_t *memb
                    "<td data-label=\"State\"><span class=\"st %s\">%s</span> for %s"
                    "<small>%s</small>%s</td>"
                    "<td data-label=\"Health\"><span class=\"%s\">%s</span>"
-                   "<small>proof of off: %s</small></td>",
+                   "<small>proof of off: %s</small>%s</td>",
                    html(p, member->url), machine_note(p, member), state, state,
                    duration(p, member->since_s), wish_note(member->wish),
-                   veto_note(p, member), mgb_report_health(member->health),
-                   mgb_report_health(member->health), mgb_report_proof(member->proof));
+                   state_note(p, member), mgb_report_health(member->health),
+                   mgb_report_health(member->health), mgb_report_proof(member->proof),
+                   agent_note(p, member));
     mgb_report_add(
         text,
-        "<td class=\"n\" data-label=\"In flight\">%u of %u%s</td>"
+        "<td class=\"n\" data-label=\"In flight\">%u of %u</td>"
         "<td class=\"n\" data-label=\"Requests\">%" PRIu64 "<small>%" PRIu64
         " errors</small></td>"
         "<td class=\"n\" data-label=\"Watts\">%.1f<small>%s%s%s, %s</small></td>",
-        member->in_flight, member->capacity, share_note(p, member), member->requests,
-        member->errors, member->power.watts, mgb_report_source(member->power.source),
+        member->in_flight, member->capacity, member->requests, member->errors,
+        member->power.watts, mgb_report_source(member->power.source),
         member->measured_by ? " by " : "",
         member->measured_by ? html(p, member->measured_by) : "",
         energy(p, member->power.joules));
@@ -280,6 +275,27 @@ static void add_member(apr_array_header_t *text, const mgb_member_report_t *memb
     add_errors(text, member);
 }
 
+/* How waiting has ended so far, where it was not with an answer of a server. */
+static const char *waits_note(apr_pool_t *p, const mgb_waits_t *waits)
+{
+    const struct {
+        uint64_t count;
+        const char *what;
+    } ends[] = {{waits->turned_away, "turned away"},
+                {waits->refused, "refused"},
+                {waits->timed_out, "timed out"},
+                {waits->aborted, "gave up"}};
+    const char *text = "";
+
+    for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+        if (ends[i].count) {
+            text = apr_psprintf(p, "%s%s%" PRIu64 " %s", text, *text ? ", " : "",
+                                ends[i].count, ends[i].what);
+        }
+    }
+    return text;
+}
+
 static void add_facts(apr_array_header_t *text, const mgb_balancer_report_t *balancer)
 {
     apr_pool_t *p = text->pool;
@@ -289,13 +305,13 @@ static void add_facts(apr_array_header_t *text, const mgb_balancer_report_t *bal
     mgb_report_add(text,
                    "<dl><div><dt>Servers on</dt><dd>%u of %u, %u wanted</dd></div>"
                    "<div><dt>In flight</dt><dd>%u of %u awake</dd></div>"
-                   "<div><dt>Waiting</dt><dd>%u</dd></div>"
+                   "<div><dt>Waiting</dt><dd>%u<small>%s</small></dd></div>"
                    "<div><dt>Arrivals</dt><dd>%u/s</dd></div>"
                    "<div><dt>Latency p50, p99</dt><dd>%.1f, %.1f ms</dd></div>",
                    balancer->servers_on, balancer->servers, balancer->wanted_awake,
                    balancer->in_flight, balancer->capacity_awake, balancer->held,
-                   balancer->arrivals_per_s, balancer->p50_us / 1000.0,
-                   balancer->p99_us / 1000.0);
+                   waits_note(p, &balancer->waits), balancer->arrivals_per_s,
+                   balancer->p50_us / 1000.0, balancer->p99_us / 1000.0);
     mgb_report_add(
         text,
         "<div><dt>Power</dt><dd>%.1f W <small>%s</small></dd></div>"

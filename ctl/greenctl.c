@@ -350,8 +350,8 @@ typedef struct row_t {
 } row_t;
 
 static const char *const headings[COLUMNS] = {
-    "MEMBER", "MACHINE",   "STATE", "WISH",         "SINCE",      "HEALTH",
-    "PROOF",  "IN FLIGHT", "WATTS", "BOOT p50/p95", "LAST ERROR",
+    "MEMBER", "MACHINE",   "STATE", "WISH",         "SINCE",  "HEALTH",
+    "PROOF",  "IN FLIGHT", "WATTS", "BOOT p50/p95", "REMARK",
 };
 
 static void set_cell(row_t *row, int column, const char *text)
@@ -361,7 +361,7 @@ static void set_cell(row_t *row, int column, const char *text)
 
 /* Fields of a member's line: 1 url, 2 machine, 3 state, 4 wish, 5 since, 6 health,
  * 7 proof, 8 in flight, 9 capacity, 10 watts, 11 source, 12 p50, 13 p95, 14 count,
- * 15 last error. */
+ * 15 remark: what is unusual, the last error. */
 static void fill_row(row_t *row, char *fields[FIELDS_MOST])
 {
     char since[24];
