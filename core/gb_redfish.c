@@ -493,9 +493,12 @@ static gb_redfish_next_e take_error(gb_redfish_run_t *run, gb_redfish_place_t *p
             return rematch(run, place, answer->status, said);
         }
         break;
+    case 500: /* of a task: its order's own status; what became of it is asked next */
+        return run->phase == PHASE_TASK
+                   ? task_failed(run, answer)
+                   : tell(run, GB_LADDER_LOST, "it is busy", answer->status, said);
     case 408:
     case 429:
-    case 500:
     case 502:
     case 503:
     case 504:

@@ -264,12 +264,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if state == "running":
             self.answer(202, self.task(number, "Running"),
                         Location=f"{tree.MONITORS}/{number}")
+        elif state == "failed" and "redfish_task_status" in self.service.faults("/"):
+            self.refuse(500, "InternalError", "The task has failed.")
         elif state == "failed":
-            self.refuse(500, "InternalError", "The task has failed.") \
-                if "redfish_task_status" in self.service.faults("/") else self.answer(
-                    200, self.task(number, "Exception",
-                                   [{"MessageId": "Base.1.8.InternalError",
-                                     "Message": "The task has failed."}]))
+            self.answer(200, self.task(number, "Exception",
+                                       [{"MessageId": "Base.1.8.InternalError",
+                                         "Message": "The task has failed."}]))
         elif state == "done":
             self.answer(204)
         else:

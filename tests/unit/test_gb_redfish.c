@@ -363,6 +363,8 @@ START_TEST(task_that_fails_is_lost)
     order_taken(202, NULL, "/m");
     expect_done(take(400, "{\"error\": {\"message\": \"bad\"}}"), GB_LADDER_LOST,
                 "failed: bad");
+    order_taken(202, NULL, "/m");
+    expect_done(take(500, NULL), GB_LADDER_LOST, "failed");
 }
 END_TEST
 
