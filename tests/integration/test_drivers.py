@@ -1,7 +1,6 @@
 """The power drivers over the machine room's real protocols: the keeper's loop, waker,
 secrets and drivers run in driver_harness, without httpd around them."""
 
-import fcntl
 import os
 import random
 import re
@@ -14,200 +13,10 @@ import threading
 import time
 
 import pytest
-
+from driverkit import (  # noqa: F401  three fixtures
+    DRIVER_MOST_S, harness, hints_of, keeper, room, script, wait)
 from machineroom.network import netns_permitted
-from room import HostSpec, Room
-
-HERE = os.path.dirname(os.path.abspath(__file__))
-ROOT = os.path.dirname(os.path.dirname(HERE))
-CORE = ["bmc", "boot", "json", "ladder", "packet", "parse", "redfish", "redfish_read",
-        "secrets", "state", "types", "value"]
-DRIVER_MOST_S = 20
-
-
-def output_of(*argv):
-    return subprocess.run(argv, check=True, text=True, stdout=subprocess.PIPE).stdout
-
-
-def compile_harness(program):
-    """With the sanitizers."""
-    includes = output_of("apr-1-config", "--includes").split()
-    flags = (output_of("apxs", "-q", "EXTRA_CPPFLAGS").split()
-             + ["-isystem", output_of("apxs", "-q", "INCLUDEDIR").strip(), "-I."]
-             + ["-isystem" + each[2:] for each in includes])
-    libraries = (output_of("apr-1-config", "--link-ld").split()
-                 + output_of("apu-1-config", "--link-ld").split())
-    drivers = sorted("drivers/" + name for name in os.listdir(ROOT + "/drivers")
-                     if name.endswith(".c"))
-    subprocess.run(
-        ["gcc", "-std=gnu11", "-g", "-O1", "-fsanitize=address,undefined",
-         "-fno-sanitize-recover=undefined", "-o", program,
-         # Sessions that nobody uses and services that hang are waited for in the tests.
-         "-DMGB_REDFISH_IDLE_US=(3*GB_US_PER_S)",
-         "-DMGB_REDFISH_REQUEST_US=(3*GB_US_PER_S)"] + flags
-        + ["tests/integration/driver_harness.c", "loop.c", "timer.c", "wake.c",
-           "secrets.c", "multi.c", "libcurl.c"] + drivers
-        + [f"core/gb_{name}.c" for name in CORE] + libraries + ["-lm"],
-        cwd=ROOT, check=True)
-
-
-@pytest.fixture(scope="session")
-def harness(tmp_path_factory):
-    """The harness; the workers of one run compile it once."""
-    folder = tmp_path_factory.getbasetemp()
-    if os.environ.get("PYTEST_XDIST_WORKER"):
-        folder = folder.parent
-    program = str(folder / "driver_harness")
-    with open(program + ".lock", "w", encoding="ascii") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not os.path.exists(program):
-            compile_harness(program + ".new")
-            os.rename(program + ".new", program)
-    return program
-
-
-class Keeper:
-    """A running harness; every line that it prints is kept."""
-
-    def __init__(self, program, folder, secrets, setup, hidden=(), more=()):
-        self.hidden = list(hidden)
-        self.lines = []
-        self.buffer = b""
-        self.process = subprocess.Popen(
-            [program, secrets or "-", str(folder / "segment"), *more], stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            env=dict(os.environ, ASAN_OPTIONS="detect_leaks=0"))
-        for line in setup + ["go"]:
-            self.say(line)
-        self.expect("ready")
-
-    def say(self, line):
-        self.process.stdin.write(line.encode() + b"\n")
-        self.process.stdin.flush()
-
-    def _read(self, timeout_s):
-        ready, _, _ = select.select([self.process.stdout], [], [], timeout_s)
-        if not ready:
-            return False
-        data = os.read(self.process.stdout.fileno(), 65536)
-        if not data:
-            raise AssertionError("the harness ended:\n" + "\n".join(self.lines))
-        *whole, self.buffer = (self.buffer + data).split(b"\n")
-        self.lines += [line.decode() for line in whole]
-        return True
-
-    def expect(self, pattern, timeout_s=10.0, since=0):
-        """The first line from number `since` on that matches."""
-        until = time.monotonic() + timeout_s
-        seen = since
-        while True:
-            for line in self.lines[seen:]:
-                if re.search(pattern, line):
-                    return line
-            seen = len(self.lines)
-            left = until - time.monotonic()
-            if left <= 0 or not self._read(left):
-                raise AssertionError(f"no line {pattern!r} within {timeout_s} s; said:\n"
-                                     + "\n".join(self.lines))
-
-    def ask(self, name, what="ask", timeout_s=10.0):
-        """(result, powered, watts, detail) of a question."""
-        since = len(self.lines)
-        self.say(f"{what} {name}")
-        line = self.expect(rf"^(done {name} |cannot-ask)", timeout_s, since)
-        if line.startswith("cannot-ask"):
-            return None
-        _, _, _, result, powered, watts, detail = line.split(" ", 6)
-        return result, powered == "powered", float(watts), detail
-
-    def count(self, pattern):
-        while self._read(0):
-            pass
-        return sum(bool(re.search(pattern, line)) for line in self.lines)
-
-    def children(self):
-        """Process ids below the harness's."""
-        parents = {}
-        for name in os.listdir("/proc"):
-            if name.isdigit():
-                try:
-                    with open(f"/proc/{name}/stat") as file:
-                        stat = file.read()
-                except OSError:
-                    continue
-                parents[int(name)] = int(stat.rsplit(")", 1)[1].split()[1])
-        found = {self.process.pid}
-        for _ in range(4):
-            found |= {pid for pid, parent in parents.items() if parent in found}
-        return found - {self.process.pid}
-
-    def close(self):
-        if self.process.poll() is None:
-            self.process.stdin.close()
-            self.process.wait(10)
-        text = "\n".join(self.lines)
-        assert "Sanitizer" not in text and "runtime error" not in text, text
-        for secret in self.hidden:
-            assert secret not in text, "a secret was printed"
-
-    def kill(self):
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait(10)
-
-
-@pytest.fixture
-def keeper(harness, base):
-    made = []
-
-    def make(setup, secrets_text=None, hidden=()):
-        path = None
-        if secrets_text is not None:
-            path = str(base / "secrets")
-            with open(path, "w", encoding="ascii") as file:
-                os.fchmod(file.fileno(), 0o600)
-                file.write(secrets_text)
-        made.append(Keeper(harness, base, path, setup, hidden))
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.close()
-
-
-@pytest.fixture
-def room(base):
-    made = []
-
-    def make(*specs, network="loopback"):
-        made.append(Room(str(base / f"room{len(made)}"), list(specs), network=network))
-        return made[-1].up()
-
-    yield make
-    for each in made:
-        each.down()
-
-
-def hints_of(host):
-    words = [f"machine {host.name}", f"url={host.url}"]
-    if host.ipmi:
-        words += ["wake=ipmi", "sleep=ipmi", f"ipmi={host.ipmi}"]
-    else:
-        words += ["wake=wol", f"mac={host.mac}", f"wolto={host.wolto}"]
-        if host.wolif:
-            words.append(f"wolif={host.wolif}")
-    return " ".join(words)
-
-
-def script(folder, name, text):
-    path = folder / name
-    path.write_text("#!/bin/sh\n" + text)
-    os.chmod(path, 0o755)
-    return str(path)
-
-
-def wait(condition, timeout_s, what):
-    return Room.wait(condition, timeout_s, what)
-
+from room import HostSpec
 
 # ------------------------------------------------------------------ wake-on-LAN
 
@@ -252,6 +61,7 @@ def test_secureon_password_is_sent(room, keeper):
     k = keeper([hints_of(r["web1"])])
     k.say("start web1 on")
     k.expect(r"GB0701: web1")
+    wait(r["web1"].packets, 5, "the card has heard it")
     assert {p["verdict"] for p in r["web1"].packets()} == {"wrong-password"}
     k.say("stop web1")
     k.close()
@@ -337,12 +147,11 @@ def test_hanging_bmc_does_not_delay_others(room, keeper):
     r = room(HostSpec("web1"), HostSpec("web2"), HostSpec("web3", powered=False))
     k = keeper([hints_of(h) for h in r], r.secrets_text())
     r["web2"].fault("bmc_hangs")
-    started = time.monotonic()
     for host in r:
         k.say(f"ask {host.name}")
     k.expect(r"^done web1 status ok powered")
     k.expect(r"^done web3 status ok -")
-    assert time.monotonic() - started < 1.9
+    assert k.count("^done web2") == 0
     assert "timeout" in k.expect(r"^done web2 status lost")
     r["web2"].heal("bmc_hangs")
     assert k.ask("web2")[0] == "ok"
@@ -640,13 +449,11 @@ sleep 63; sleep 64; wait
 """)
     k = keeper([f"driver d {command}", f"driver quick {command}",
                 "machine web1 wake=d sleep=d", "machine web2 wake=quick sleep=quick"])
-    started = time.monotonic()
     k.say("start web1 on")
     wait(lambda: len((base / "pids").read_text().split()) == 2
          if (base / "pids").exists() else False, 3, "the driver")
     assert k.ask("web2")[0] == "ok"  # the loop is not held
-    line = k.expect(r"^log 4 GB0702: web1 .*failed: did not end in time", DRIVER_MOST_S + 1)
-    assert time.monotonic() - started < DRIVER_MOST_S + 1, line
+    k.expect(r"^log 4 GB0702: web1 .*failed: did not end in time", 2 * DRIVER_MOST_S)
     for pid in (base / "pids").read_text().split():
         wait(lambda p=pid: not os.path.exists(f"/proc/{p}")
              or "Z" in open(f"/proc/{p}/stat").read().split()[2], 2, f"{pid} ended")
@@ -678,28 +485,38 @@ echo on
     assert "neither on nor off" in k.expect(r"^done web1 status lost", DRIVER_MOST_S)
 
 
+def command_line(pid):
+    """Of a process that may end at any moment."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return file.read()
+    except OSError:
+        return b""
+
+
 def test_few_commands_run_at_once_and_an_order_waits_for_none(keeper, base):
     command = script(base, "driver", f"""
-case $1 in status) sleep 0.7; echo on;; on) date +%s.%N >{base}/ordered;; esac
+case $1 in
+status) date +%s.%N >>{base}/asked; sleep 0.7; echo on ;;
+on) date +%s.%N >{base}/ordered ;;
+esac
 """)
     names = [f"m{i}" for i in range(100)]
     k = keeper([f"driver d {command}"] + [f"machine {n} wake=d sleep=d" for n in names])
     for name in names:
         k.say(f"ask {name}")
     time.sleep(0.3)
-    started = time.time()
     k.say("start m0 on")
     most = 0
     for _ in range(10):
-        running = sum(1 for pid in k.children()
-                      if b"driver" in (open(f"/proc/{pid}/cmdline", "rb").read()
-                                       if os.path.exists(f"/proc/{pid}/cmdline") else b""))
-        most = max(most, running)
+        most = max(most, sum(b"driver" in command_line(pid) for pid in k.children()))
         time.sleep(0.02)
     for name in names:
         k.expect(rf"^done {name} status ok powered", 15)
-    assert most <= 49
-    assert float((base / "ordered").read_text()) - started < 0.6
+    assert 1 < most <= 49
+    # Half of the questions were still waiting for their turn.
+    ordered = float((base / "ordered").read_text())
+    assert sum(float(t) > ordered for t in (base / "asked").read_text().split()) > 1
 
 
 def test_one_order_at_a_time_for_a_machine(keeper, base):

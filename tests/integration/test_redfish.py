@@ -1,14 +1,15 @@
 """The Redfish driver: by itself in driver_harness, and in httpd, over the room's
 service."""
 
+import contextlib
 import os
 import time
 
 import pytest
+from driverkit import Keeper, harness  # noqa: F401  a fixture
 from proxy import wait
 from room import HostSpec, Room
 from test_cycle import load
-from test_drivers import Keeper, harness  # noqa: F401  a fixture
 
 ORDER_S = 15
 
@@ -16,13 +17,12 @@ ORDER_S = 15
 @pytest.fixture
 def bmc(base, harness):  # noqa: F811
     """bmc(HostSpec...) -> (room, keeper): the driver before a room's service."""
-    opened = []
+    opened = contextlib.ExitStack()
 
     def make(*specs, url=None, ca=True, secrets=None, fields="wake=redfish sleep=redfish"):
-        room = Room(str(base / "room"), [
+        room = opened.enter_context(Room(str(base / "room"), [
             HostSpec(name, kind="redfish", boot_s=0.3, shutdown_s=0.3, **more)
-            for name, more in specs], network="loopback").up()
-        opened.append(room)
+            for name, more in specs], network="loopback"))
         path = str(base / "secrets")
         with open(path, "w", encoding="ascii") as file:
             os.fchmod(file.fileno(), 0o600)
@@ -33,12 +33,11 @@ def bmc(base, harness):  # noqa: F811
             for host in room]
         keeper = Keeper(harness, base, path, setup, hidden=[room.redfish.password],
                         more=[room.redfish.ca] if ca else [])
-        opened.append(keeper)
+        opened.callback(keeper.close)
         return room, keeper
 
-    yield make
-    for each in reversed(opened):
-        each.close() if isinstance(each, Keeper) else each.down()
+    with opened:
+        yield make
 
 
 ON, OFF = {}, {"powered": False}
@@ -133,6 +132,16 @@ def test_order_as_a_task(bmc):
     room["web2"].fault("redfish_task_fails")
     result, detail = order(k, "web2", "on")
     assert result == "lost" and "The task has failed." in detail, detail
+    # Its monitor has the order's own status, as if it had been answered at once.
+    room["web2"].fault("redfish_task_status")
+    result, detail = order(k, "web2", "on")
+    assert result == "lost" and "The task has failed." in detail, detail
+
+
+def test_slow_service_is_waited_for(bmc):
+    room, k = bmc(("web1", ON))
+    room["web1"].fault("redfish_slow", 0.5)
+    assert k.ask("web1")[:2] == ("ok", True)
 
 
 def test_conflict_counts_when_the_state_is_as_wanted(bmc):

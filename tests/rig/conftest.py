@@ -1,6 +1,9 @@
 """Rooms for the rig's own tests. A room of a few machines comes up in a fraction of a
 second, so each test has its own."""
 
+import contextlib
+import itertools
+
 import pytest
 
 import rigkit  # noqa: F401  puts the rig on the path
@@ -16,16 +19,14 @@ def programs():
 @pytest.fixture
 def rooms(tmp_path):
     """rooms(HostSpec(...), ..., network=...) brings one up; all end with the test."""
-    opened = []
+    count = itertools.count()
+    with contextlib.ExitStack() as opened:
 
-    def bring_up(*specs, **options):
-        room = Room(tmp_path / f"room{len(opened)}", list(specs), **options)
-        opened.append(room)
-        return room.up()
+        def bring_up(*specs, **options):
+            return opened.enter_context(
+                Room(tmp_path / f"room{next(count)}", list(specs), **options))
 
-    yield bring_up
-    for room in opened:
-        room.down()
+        yield bring_up
 
 
 @pytest.fixture
