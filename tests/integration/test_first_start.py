@@ -116,8 +116,9 @@ def test_observe_orders_nothing(site):
     assert proxy.balancer_status()["mode"] == "observe"
 
 
-def test_removed_keys_wake_what_sleeps(site):
-    room, proxy = site(specs(2))
+@pytest.mark.parametrize("kind", ["ipmi", "redfish"])
+def test_removed_keys_wake_what_sleeps(site, kind):
+    room, proxy = site(specs(2, kind=kind))
     urls = [h.url for h in room]
     proxy.wait_state(urls[1], "asleep", 30)
     proxy.members = [(url, "capacity=4") for url in urls]
@@ -125,6 +126,7 @@ def test_removed_keys_wake_what_sleeps(site):
     wait(lambda: room["web2"].serving(), 15, "web2 is woken")
     proxy.wait_state(urls[1], "on", 10)
     assert "GB0014" in proxy.log()
+    assert [o["order"] for o in room["web2"].orders() if o["via"] == kind] == ["soft", "on"]
     time.sleep(3)
     assert room["web2"].powered()
 
