@@ -409,11 +409,20 @@ def test_what_it_senses(base, fake):
     wait(lambda: 30000 < int(fields_of(keeper, "watts")) < 40000, 10, lambda: str(keeper.beats[-1]))
     assert 0 <= int(keeper.beats[-1]["load"]) <= 1000
     keeper2 = fake(answer_to)
-    Agent(base, [keeper2.url], "http://web2:80", more="veto=exit 3\nwatts=echo no\nwork=false\n")
-    wait(lambda: keeper2.beats, 10, "a heartbeat")
+    agent = Agent(base, [keeper2.url], "http://web2:80",
+                  more="veto=exit 3\nwatts=echo no\nwork=false\n")
+    wait(lambda: len(keeper2.beats) >= 2, 10, "two heartbeats")
     beat = keeper2.beats[0]
     assert (beat["veto"], beat["watts"], beat["work"]) == ("1", "none", "0"), beat
     assert "exit status 3" in beat["reason"]
+    for setting in ("work=", "watts="):
+        assert agent.said().count(setting + " prints no number") == 1, agent.said()
+    # What a command leaves behind may write for ever; pgrep -c says 0 by exit status 1.
+    keeper3 = fake(answer_to)
+    Agent(base, [keeper3.url], "http://web2:80",
+          more="veto=yes & exit 0\nwork=echo 6; exit 1\n")
+    wait(lambda: len(keeper3.beats) >= 2, 20, "two heartbeats")
+    assert (keeper3.beats[1]["veto"], keeper3.beats[1]["work"]) == ("0", "6")
 
 
 def fields_of(keeper, name):
