@@ -144,8 +144,9 @@ def report(result, balancer, show, room):
             "%.1f s" % boot if boot else "-", member["requests"]))
     print("\nenergy         %8.2f Wh   always on: %.2f Wh   saved: %.0f %%" % (
         drawn, always, 100 * (1 - drawn / always)))
-    print("               (watts are modelled from each server's state, load and power curve,"
-          "\n                not measured)")
+    print("               (no electricity is measured: the machine room models each server's"
+          "\n                watts by its state, load and power curve; the proxy reads them from"
+          "\n                it over IPMI and the power driver, as it would read real meters)")
     return drawn, always
 
 

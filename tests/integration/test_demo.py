@@ -41,5 +41,7 @@ def test_interrupted_demo_cleans_up(base, how):
         assert demo.wait(timeout=60) == 130
     finally:
         if demo.poll() is None:
-            demo.kill()
+            os.killpg(demo.pid, signal.SIGKILL)
+            demo.wait()
+        demo.stdout.close()
     wait(lambda: not traces(str(base)), 15, lambda: "all is gone: %s" % traces(str(base)))
