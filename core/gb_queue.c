@@ -61,19 +61,24 @@ uint32_t gb_queue_join(gb_queue_t *queue, gb_place_t *places, gb_room_t *room,
     for (uint32_t i = 0; i < queue->room; i++) {
         gb_place_t *place = &places[i];
         uint32_t is_free = GB_PLACE_FREE;
+        uint64_t ticket;
 
         if (__atomic_load_n(&place->word, __ATOMIC_RELAXED) != GB_PLACE_FREE ||
             !__atomic_compare_exchange_n(&place->word, &is_free, GB_PLACE_TAKEN, false,
                                          __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
             continue;
         }
-        place->ticket = __atomic_add_fetch(&queue->tickets, 1, __ATOMIC_RELAXED);
-        place->arrived_us = waiter->arrived_us;
+        /* With the fence in read_waiting(): who reads one of the new values there sees
+         * a word that has changed. */
+        __atomic_thread_fence(__ATOMIC_RELEASE);
+        ticket = __atomic_add_fetch(&queue->tickets, 1, __ATOMIC_RELAXED);
+        __atomic_store_n(&place->ticket, ticket, __ATOMIC_RELAXED);
+        __atomic_store_n(&place->arrived_us, waiter->arrived_us, __ATOMIC_RELAXED);
         __atomic_store_n(&place->generation, waiter->generation, __ATOMIC_RELAXED);
         __atomic_store_n(&place->balancer, waiter->balancer, __ATOMIC_RELAXED);
         __atomic_store_n(&place->owner, waiter->process + 1, __ATOMIC_RELAXED);
         raise_top(queue, i + 1);
-        *word = word_of(place->ticket);
+        *word = word_of(ticket);
         __atomic_store_n(&place->word, *word, __ATOMIC_SEQ_CST);
         return i;
     }
@@ -172,8 +177,8 @@ uint32_t gb_queue_reclaim(gb_queue_t *queue, gb_place_t *places, uint32_t proces
         }
         held->balancer = __atomic_load_n(&place->balancer, __ATOMIC_RELAXED);
         held->owner = process + 1;
-        held->arrived_us = place->arrived_us;
-        held->ticket = place->ticket;
+        held->arrived_us = __atomic_load_n(&place->arrived_us, __ATOMIC_RELAXED);
+        held->ticket = __atomic_load_n(&place->ticket, __ATOMIC_RELAXED);
         __atomic_store_n(&place->owner, 0, __ATOMIC_SEQ_CST);
         held->word = __atomic_exchange_n(&place->word, GB_PLACE_FREE, __ATOMIC_SEQ_CST);
         return i;
