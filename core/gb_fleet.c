@@ -86,7 +86,6 @@ static bool act(gb_fleet_t *fleet, uint32_t m, gb_event_e event, int64_t now_us,
     return acts != GB_ACT_NONE || before.state != machine->state;
 }
 
-/* Returns whether the machine's state has changed. */
 bool gb_fleet_apply(gb_tick_t *t, uint32_t m, gb_event_e event, const char *why)
 {
     gb_fleet_t *fleet = t->fleet;

@@ -17,11 +17,6 @@
 
 /* -------------------------------------------------------------- the need */
 
-static uint64_t plus(uint64_t a, uint64_t b)
-{
-    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
-}
-
 /* The boot time to look ahead: the longest p95 of those who would be woken next. */
 static int64_t boot_ahead(const gb_fleet_t *fleet, const gb_span_t *span)
 {
@@ -70,11 +65,12 @@ static void need_update(gb_tick_t *t, const gb_span_t *span)
                             pool->ahead_us, hold_us(pool), t->now_us);
     gb_policy_add(&pool->need, &pool->threshold,
                   gb_policy_waiting(pool->waiting, pool->service_us, pool->ahead_us));
-    pool->need.up_capacity = plus(pool->need.up_capacity, pool->tally.spare_capacity);
+    pool->need.up_capacity =
+        gb_policy_sum(pool->need.up_capacity, pool->tally.spare_capacity);
     pool->need.down_capacity =
-        plus(pool->need.down_capacity, pool->tally.spare_capacity);
+        gb_policy_sum(pool->need.down_capacity, pool->tally.spare_capacity);
     pool->need.stay_capacity =
-        plus(pool->need.stay_capacity, pool->tally.spare_capacity);
+        gb_policy_sum(pool->need.stay_capacity, pool->tally.spare_capacity);
 }
 
 /* -------------------------------------------------------------- the outlook */
@@ -354,7 +350,6 @@ static bool is_sleepable(const gb_machine_t *machine)
            !(machine->flags & GB_MF_ADMIN_HELD) && machine->wish != GB_WISH_KEEP_ON;
 }
 
-/* Does the door's balancer allow that the machine behind it goes? */
 bool gb_fleet_pool_spares(const gb_pool_t *pool, const gb_door_t *door, bool operators)
 {
     const gb_tally_t *tally = &pool->tally;
@@ -362,10 +357,10 @@ bool gb_fleet_pool_spares(const gb_pool_t *pool, const gb_door_t *door, bool ope
     if (pool->panic || (door->gives != 0 && tally->awake <= pool->min_awake)) {
         return false;
     }
-    return operators ||
-           (pool->mode != GB_MODE_OFF &&
-            tally->capacity_awake >= pool->need.down_capacity &&
-            tally->capacity_awake >= plus(pool->need.stay_capacity, door->gives));
+    return operators || (pool->mode != GB_MODE_OFF &&
+                         tally->capacity_awake >= pool->need.down_capacity &&
+                         tally->capacity_awake >=
+                             gb_policy_sum(pool->need.stay_capacity, door->gives));
 }
 
 void gb_fleet_pool_loses(gb_pool_t *pool, const gb_door_t *door)

@@ -9,7 +9,6 @@
 
 /* -------------------------------------------------------------- doors */
 
-/* The pool of a door; GB_NO_INDEX where there is none, or no such machine. */
 uint32_t gb_fleet_pool_of(const gb_fleet_t *fleet, uint32_t d)
 {
     return fleet->doors[d].machine < fleet->machine_count &&
@@ -18,7 +17,7 @@ uint32_t gb_fleet_pool_of(const gb_fleet_t *fleet, uint32_t d)
                : GB_NO_INDEX;
 }
 
-/* Does door a come before door b?  Those without a balancer come last. */
+/* Does door a come before door b? */
 static bool door_before(const gb_fleet_t *fleet, uint32_t a, uint32_t b)
 {
     uint32_t x = gb_fleet_pool_of(fleet, a);
@@ -57,8 +56,7 @@ static void sift(gb_fleet_t *fleet, uint32_t root, uint32_t end)
     }
 }
 
-/* Puts doors in the order of balancer and rank: a heapsort, since libc's may allocate,
- * and none at all where the caller has done it. */
+/* A heapsort, since libc's may allocate; none at all where the caller has done it. */
 void gb_fleet_tally_sort(gb_fleet_t *fleet)
 {
     gb_door_t *doors = fleet->doors;
@@ -85,7 +83,6 @@ void gb_fleet_tally_sort(gb_fleet_t *fleet)
     }
 }
 
-/* Joins doors to their machines and sums up what is in flight. */
 void gb_fleet_tally_join(gb_fleet_t *fleet, int64_t now_us)
 {
     uint32_t i;

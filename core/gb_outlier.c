@@ -66,15 +66,9 @@ bool gb_outlier_allowed(uint32_t serving, uint32_t ejected)
 int64_t gb_outlier_eject(gb_outlier_t *outlier, const gb_outlier_rules_t *rules,
                          int64_t now_us)
 {
-    int64_t lasts_us = rules->eject_us;
+    int64_t lasts_us =
+        gb_doubled_us(rules->eject_us, outlier->ejections, GB_OUTLIER_LONGEST_US);
 
-    for (uint32_t i = 0; i < outlier->ejections && lasts_us < GB_OUTLIER_LONGEST_US;
-         i++) {
-        lasts_us *= 2;
-    }
-    if (lasts_us > GB_OUTLIER_LONGEST_US) {
-        lasts_us = GB_OUTLIER_LONGEST_US;
-    }
     outlier->ejected = true;
     outlier->ejections += outlier->ejections < UINT32_MAX;
     outlier->until_us = gb_after_us(now_us, lasts_us);

@@ -11,11 +11,13 @@
 
 #include <string.h>
 
-#define DOUBLINGS_MOST 20 /* bins of three days: longer than any boot */
-#define SLOPE_BINS     4  /* fewer tell nothing of a slope */
-#define SPAN_LEAST_US  (30 * GB_US_PER_S)
-#define MARGIN         8 /* sleep= counts as at most 7/8 of wake=: else they would flap */
-#define LOOK_MOST_US   (7 * 86400 * GB_US_PER_S) /* of ahead and hold */
+#define DOUBLINGS_MOST     20 /* bins of three days: longer than any boot */
+#define SLOPE_BINS         4  /* fewer tell nothing of a slope */
+#define SPAN_LEAST_US      (30 * GB_US_PER_S)
+#define MARGIN             8 /* sleep= counts as at most 7/8 of wake=: else they would flap */
+#define LOOK_MOST_US       (7 * 86400 * GB_US_PER_S) /* of ahead and hold */
+#define SERVICE_UNKNOWN_US GB_US_PER_S
+#define BOOT_SHARE         4 /* what has waited for a boot is served in this part of it */
 
 void gb_policy_init(gb_policy_t *policy)
 {
@@ -309,9 +311,6 @@ gb_need_t gb_policy_threshold(gb_policy_t *policy, const gb_threshold_t *thresho
     return need;
 }
 
-#define SERVICE_UNKNOWN_US GB_US_PER_S
-#define BOOT_SHARE         4 /* what has waited for a boot is served in this part of it */
-
 uint32_t gb_policy_waiting(uint32_t waiting, int64_t service_us, int64_t boot_us)
 {
     uint64_t within_us, load;
@@ -330,17 +329,12 @@ uint32_t gb_policy_waiting(uint32_t waiting, int64_t service_us, int64_t boot_us
     return load > 0 ? (uint32_t)load : 1;
 }
 
-static uint64_t add(uint64_t a, uint64_t b)
-{
-    return a > GB_POLICY_NEVER - b ? GB_POLICY_NEVER : a + b;
-}
-
 void gb_policy_add(gb_need_t *need, const gb_threshold_t *threshold, uint32_t load)
 {
     uint64_t wake = threshold->wake_permille ? threshold->wake_permille : 1;
     uint64_t more = capacity_for((uint64_t)load * 1000, wake);
 
-    need->up_capacity = add(need->up_capacity, more);
-    need->down_capacity = add(need->down_capacity, more);
-    need->stay_capacity = add(need->stay_capacity, more);
+    need->up_capacity = gb_policy_sum(need->up_capacity, more);
+    need->down_capacity = gb_policy_sum(need->down_capacity, more);
+    need->stay_capacity = gb_policy_sum(need->stay_capacity, more);
 }

@@ -48,6 +48,12 @@ typedef struct gb_need_t {
     uint64_t stay_capacity; /* ... if this much stays awake without it */
 } gb_need_t;
 
+/* The sum of two capacities; never beyond GB_POLICY_NEVER.  Pure. */
+static inline uint64_t gb_policy_sum(uint64_t a, uint64_t b)
+{
+    return a > GB_POLICY_NEVER - b ? GB_POLICY_NEVER : a + b;
+}
+
 /* Forgets everything. */
 void gb_policy_init(gb_policy_t *policy);
 

@@ -15,7 +15,6 @@
 
 #include <string.h>
 
-#define DAY_US         (24 * 3600 * GB_US_PER_S)
 #define WAKE_MARGIN_US (30 * GB_US_PER_S) /* for the last rung's result and probes */
 
 /* A change as it is being computed. */
@@ -52,12 +51,6 @@ static bool can_order_off(const gb_machine_t *m)
            orders_allowed(m) && m->wish != GB_WISH_KEEP_ON;
 }
 
-static uint32_t cycles_most(const gb_rules_t *rules)
-{
-    return rules->cycles_per_day < GB_CYCLES_KEPT ? rules->cycles_per_day
-                                                  : GB_CYCLES_KEPT;
-}
-
 /* 0 stands for "none" in wake_at_us and cycle_at_us, and a simulator starts at 0. */
 static int64_t instant_us(int64_t now_us)
 {
@@ -72,17 +65,6 @@ static void note_error(gb_machine_t *m, const char *why)
         m->last_error[i] = why[i] >= ' ' && why[i] <= '~' ? why[i] : '?';
     }
     m->last_error[i] = '\0';
-}
-
-static int64_t backoff_us(uint32_t failures_in_row)
-{
-    int64_t wait_us = GB_FAILED_BACKOFF_FIRST_US;
-
-    for (uint32_t i = 1; i < failures_in_row && wait_us < GB_FAILED_BACKOFF_MOST_US;
-         i++) {
-        wait_us *= 2;
-    }
-    return wait_us < GB_FAILED_BACKOFF_MOST_US ? wait_us : GB_FAILED_BACKOFF_MOST_US;
 }
 
 /* ------------------------------------------------------- steps that handlers share */
@@ -565,7 +547,10 @@ static void forget_on_enter(change_t *c)
         m->wake_at_us = 0;
     }
     if (c->next == GB_ST_FAILED) {
-        m->retry_at_us = gb_after_us(c->now_us, backoff_us(m->failures_in_row));
+        m->retry_at_us = gb_after_us(
+            c->now_us, gb_doubled_us(GB_FAILED_BACKOFF_FIRST_US,
+                                     m->failures_in_row ? m->failures_in_row - 1 : 0,
+                                     GB_FAILED_BACKOFF_MOST_US));
     }
 }
 
@@ -620,71 +605,4 @@ void gb_state_init(gb_machine_t *machine, int64_t first_guess_us, int64_t now_us
     machine->deadline_at_us = GB_NEVER_US;
     machine->retry_at_us = GB_NEVER_US;
     gb_boot_init(&machine->boot, first_guess_us);
-}
-
-/* --------------------------------------------------------------- questions */
-
-bool gb_state_takes_new(const gb_machine_t *machine)
-{
-    return machine->state == GB_ST_ON || machine->state == GB_ST_UNKNOWN;
-}
-
-bool gb_state_takes_sticky(const gb_machine_t *machine)
-{
-    return gb_state_takes_new(machine) || machine->state == GB_ST_DRAINING;
-}
-
-/* How long it has to be awake before the policy may put it to sleep.  One that cannot
- * be switched off is not taken out of rotation again and again. */
-static int64_t dwell_us(const gb_machine_t *machine, const gb_rules_t *rules)
-{
-    int64_t vain_us = GB_VAIN_BACKOFF_FIRST_US;
-
-    if (machine->vain_in_row == 0) {
-        return rules->awake_dwell_us;
-    }
-    for (uint32_t i = 1;
-         i < machine->vain_in_row && vain_us < GB_FAILED_BACKOFF_MOST_US; i++) {
-        vain_us *= 2;
-    }
-    if (vain_us > GB_FAILED_BACKOFF_MOST_US) {
-        vain_us = GB_FAILED_BACKOFF_MOST_US;
-    }
-    return vain_us > rules->awake_dwell_us ? vain_us : rules->awake_dwell_us;
-}
-
-bool gb_state_may_sleep(const gb_machine_t *machine, const gb_rules_t *rules,
-                        int64_t now_us)
-{
-    return machine->state == GB_ST_ON &&
-           has(machine, GB_MF_CAN_SLEEP | GB_MF_CAN_WAKE | GB_MF_MANAGED) &&
-           !has(machine, GB_MF_ADMIN_HELD) && machine->wish != GB_WISH_KEEP_ON &&
-           now_us >= gb_after_us(machine->entered_at_us, dwell_us(machine, rules)) &&
-           gb_state_cycles_today(machine, now_us) < cycles_most(rules);
-}
-
-bool gb_state_may_wake(const gb_machine_t *machine, const gb_rules_t *rules,
-                       int64_t now_us)
-{
-    if (!has(machine, GB_MF_CAN_WAKE) || has(machine, GB_MF_ADMIN_HELD) ||
-        machine->wish == GB_WISH_KEEP_OFF) {
-        return false;
-    }
-    if (machine->state == GB_ST_FAILED) {
-        return now_us >= machine->retry_at_us;
-    }
-    return machine->state == GB_ST_ASLEEP &&
-           now_us >= gb_after_us(machine->entered_at_us, rules->asleep_dwell_us);
-}
-
-uint32_t gb_state_cycles_today(const gb_machine_t *machine, int64_t now_us)
-{
-    uint32_t count = 0;
-
-    for (uint32_t i = 0; i < GB_CYCLES_KEPT; i++) {
-        if (machine->cycle_at_us[i] != 0 && machine->cycle_at_us[i] > now_us - DAY_US) {
-            count++;
-        }
-    }
-    return count;
 }

@@ -4,9 +4,10 @@
  *
  *   UNKNOWN -> ON -> DRAINING -> STOPPING -> ASLEEP -> WAKING -> ON, FAILED from any.
  *
- * docs/states.md draws the table.  gb_state_apply() is the only function that writes
- * `state` and `entered_at_us`; `deadline_at_us` is written by it, and by the two that
- * keep an order back and let it go.
+ * docs/states.md draws the table.  gb_state_apply() alone changes `state` and
+ * `entered_at_us` while a machine is watched (a start takes them from the checkpoint);
+ * `deadline_at_us` is written by it, and by the two that keep an order back and let it
+ * go.  gb_state.c has the table, gb_state_ask.c the questions.
  */
 #ifndef GB_STATE_H
 #define GB_STATE_H
@@ -21,11 +22,10 @@
 #define GB_MF_ADMIN_HELD (1u << 3) /* a member of it has D, S or N: no power order */
 #define GB_MF_MANAGED    (1u << 4) /* a balancer with GreenBalance on has it */
 #define GB_MF_OBSERVED   (1u << 5) /* observe mode: decide and show, order nothing */
-/* Remembered by gb_state_apply() alone: */
+/* Remembered by the functions below alone: */
 #define GB_MF_WAKE_ASKED (1u << 6)  /* a wake was wanted during STOPPING */
 #define GB_MF_ON_ASKED   (1u << 7)  /* SWITCHED_OFF was answered: ordered, or told */
 #define GB_MF_FROM_OFF   (1u << 10) /* at wake_at_us it was proved off */
-
 #define GB_MF_ORDER_HELD (1u << 11) /* WAKING: its order on is kept back */
 
 /* The bits that a caller keeps when it resolves the others anew from a configuration.

@@ -100,6 +100,15 @@ static inline int64_t gb_after_us(int64_t at_us, int64_t delay_us)
     return at_us > 0 && delay_us > GB_NEVER_US - at_us ? GB_NEVER_US : at_us + delay_us;
 }
 
+/* `first_us` (positive) doubled `times` times, at most `most_us`.  Pure. */
+static inline int64_t gb_doubled_us(int64_t first_us, uint32_t times, int64_t most_us)
+{
+    while (times-- > 0 && first_us < most_us) {
+        first_us = first_us > most_us / 2 ? most_us : first_us * 2;
+    }
+    return first_us < most_us ? first_us : most_us;
+}
+
 /* Names as users see them ("draining", "keep_on", "probe passed"); never NULL;
  * "invalid" for a number that is none.  Thread-safe: they return literals. */
 const char *gb_state_name(gb_state_e state);

@@ -238,6 +238,19 @@ START_TEST(delays_are_added_up_to_the_end_of_time)
 }
 END_TEST
 
+START_TEST(doubling_ends_at_the_most)
+{
+    ck_assert_int_eq(gb_doubled_us(10, 0, 60), 10);
+    ck_assert_int_eq(gb_doubled_us(10, 1, 60), 20);
+    ck_assert_int_eq(gb_doubled_us(10, 2, 60), 40);
+    ck_assert_int_eq(gb_doubled_us(10, 3, 60), 60);
+    ck_assert_int_eq(gb_doubled_us(10, UINT32_MAX, 60), 60);
+    ck_assert_int_eq(gb_doubled_us(100, 0, 60), 60);
+    ck_assert_int_eq(gb_doubled_us(1, UINT32_MAX, INT64_MAX), INT64_MAX);
+    ck_assert_int_eq(gb_doubled_us(INT64_MAX / 2 + 1, 1, INT64_MAX), INT64_MAX);
+}
+END_TEST
+
 Suite *gb_boot_suite(void)
 {
     Suite *suite = suite_create("gb_boot");
@@ -253,6 +266,7 @@ Suite *gb_boot_suite(void)
     tcase_add_test(tc, every_time_is_counted_in_the_bucket_that_bounds_it);
     tcase_add_test(tc, the_histogram_forgets_nothing);
     tcase_add_test(tc, a_ring_that_a_file_made_up_does_no_harm);
+    tcase_add_test(tc, doubling_ends_at_the_most);
     tcase_add_test(tc, delays_are_added_up_to_the_end_of_time);
     suite_add_tcase(suite, tc);
     return suite;
