@@ -51,6 +51,21 @@ static double value_sleeps(const mgb_member_report_t *member)
     return (double)member->sleeps;
 }
 
+static double value_in_force(const mgb_member_report_t *member)
+{
+    return member->capacity_in_force;
+}
+
+static double value_ejected(const mgb_member_report_t *member)
+{
+    return member->ejected_s;
+}
+
+static double value_veto(const mgb_member_report_t *member)
+{
+    return member->veto;
+}
+
 static double value_watts(const mgb_member_report_t *member)
 {
     return member->power.watts;
@@ -74,6 +89,13 @@ static const family_t families[] = {
     {"capacity", "gauge",
      "Concurrent requests at which the member still meets its latency goal.", "", false,
      0, value_capacity},
+    {"capacity_in_force", "gauge", "What it is given now; less while it starts slowly.",
+     "", false, 0, value_in_force},
+    {"ejected_seconds", "gauge",
+     "Until a member that was taken out is let in again; 0: it is not taken out.", "",
+     false, 1, value_ejected},
+    {"agent_veto", "gauge", "1 while the machine's agent objects to its sleep.", "",
+     true, 0, value_veto},
     {"requests_total", "counter", "Requests sent to the member.", "", false, 0,
      value_requests},
     {"request_errors_total", "counter",
