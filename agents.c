@@ -137,21 +137,32 @@ static bool due(told_t *told, uint32_t *more)
     return true;
 }
 
-static void tell_refused(mgb_agents_t *agents, agent_t *agent, const char *why)
+/* " (3 more since the last such message)", or nothing. */
+static const char *kept_back(uint32_t more, char text[64])
 {
+    *text = '\0';
+    if (more) {
+        apr_snprintf(text, 64, " (%u more since the last such message)", more);
+    }
+    return text;
+}
+
+static void tell_refused(mgb_agents_t *agents, agent_t *agent, const char *server,
+                         const char *why)
+{
+    char text[64];
     uint32_t more;
 
     if (agent && due(&agent->refused, &more)) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, agents->keeper->server,
-                     GBLOGNO(1201) "%s (%s): a heartbeat of %s is not believed: %s "
-                                   "(%u more since the last such message)",
-                     name_of(agent), state_of(agent), agent->server, why, more);
+                     GBLOGNO(1201) "%s (%s): a heartbeat of %s is not believed: %s%s",
+                     name_of(agent), state_of(agent), server, why,
+                     kept_back(more, text));
     }
     if (!agent && due(&agents->unknown, &more)) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, agents->keeper->server,
-                     GBLOGNO(1202) "a heartbeat is not believed: %s (%u more since the "
-                                   "last such message)",
-                     why, more);
+                     GBLOGNO(1202) "a heartbeat of %s is not believed: %s%s", server,
+                     why, kept_back(more, text));
     }
 }
 
@@ -421,7 +432,7 @@ static const char *authenticate(const agent_t *agent, const char *letter,
     bool is_right = mgb_libcrypto_same(mac, right);
 
     if (!agent) {
-        return "GreenSecrets has no line agent for the URL that it names";
+        return "GreenSecrets has no line \"agent\" for this URL";
     }
     if (!is_done) {
         return "it cannot be checked: OpenSSL's libcrypto is missing";
@@ -449,7 +460,7 @@ static size_t on_letter(void *baton, const char *letter, size_t bytes, char *rep
     agent = agent_of_url(agents, beat.server);
     refused = authenticate(agent, letter, signed_bytes, mac);
     if (refused) {
-        tell_refused(agents, agent, refused);
+        tell_refused(agents, agent, beat.server, refused);
         return 0;
     }
     switch (gb_beat_window_judge(&agent->window, &beat, &is_fresh)) {
@@ -458,11 +469,12 @@ static size_t on_letter(void *baton, const char *letter, size_t bytes, char *rep
     case GB_BEAT_CHALLENGED:
         return answer_to(agent, &beat, false, reply, room);
     case GB_BEAT_REPLAYED:
-        tell_refused(agents, agent, "it was here before: somebody repeats it");
+        tell_refused(agents, agent, beat.server,
+                     "it was here before: somebody repeats it");
         return 0;
     case GB_BEAT_REPLACED:
     default:
-        tell_refused(agents, agent,
+        tell_refused(agents, agent, beat.server,
                      "its agent was followed by another one: two agents use this URL "
                      "and key, or somebody repeats old heartbeats");
         return 0;

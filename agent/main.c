@@ -35,7 +35,7 @@
 typedef struct proxy_t {
     const char *url;
     uint8_t nonce[GB_BEAT_NONCE_BYTES];
-    bool failure_told;
+    bool failure_told, heard;
 } proxy_t;
 
 typedef struct agent_t {
@@ -158,6 +158,10 @@ static void tell(proxy_t *proxy, const ga_reply_t *reply)
 {
     if (!reply->is_good && !proxy->failure_told) {
         ga_say(4, "%s: %s", proxy->url, reply->why);
+    }
+    else if (reply->is_good && reply->answer.believed && !proxy->heard) {
+        ga_say(6, "%s believes the heartbeats of this host", proxy->url);
+        proxy->heard = true;
     }
     else if (reply->is_good && proxy->failure_told) {
         ga_say(6, "%s answers again", proxy->url);
