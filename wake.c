@@ -233,7 +233,7 @@ static void exhausted(mgb_keeper_t *keeper, uint32_t rig_index, gb_ladder_goal_e
 
     apr_cpystrn(last, rig->why, sizeof last);
     rig->exhausted = true;
-    apr_snprintf(rig->why, sizeof rig->why, "every way to %s was tried in vain%s%.100s",
+    apr_snprintf(rig->why, sizeof rig->why, "every way to %s was tried in vain%s%.115s",
                  goal_words(goal), last[0] ? "; " : "", last);
     ap_log_error(APLOG_MARK, APLOG_WARNING, 0, keeper->server,
                  GBLOGNO(0705) "%s (%s): %s", machine->name, state_of(machine),

@@ -81,6 +81,17 @@ void mgb_redfish_cancel(mgb_redfish_transfer_t *transfer)
     transfer_free(transfer);
 }
 
+/* libcurl's words, without those that every one of them begins with. */
+static const char *untrusted(const mgb_redfish_transfer_t *transfer)
+{
+    static const char usual[] = "SSL certificate problem: ";
+    const char *error = transfer->error;
+
+    error += strncmp(error, usual, sizeof usual - 1) == 0 ? sizeof usual - 1 : 0;
+    return apr_pstrcat(transfer->pool, "not trusted (see GreenBmcCA)",
+                       *error ? ": " : "", error, NULL);
+}
+
 static const char *why_not(const mgb_redfish_transfer_t *transfer, CURLcode code,
                            gb_redfish_fault_e *fault)
 {
@@ -101,12 +112,10 @@ static const char *why_not(const mgb_redfish_transfer_t *transfer, CURLcode code
         return "no connection (is the controller on, and its port right?)";
     case CURLE_PEER_FAILED_VERIFICATION:
         *fault = GB_REDFISH_WRONG;
-        return transfer->error[0]
-                   ? apr_pstrcat(transfer->pool, "not trusted: ", transfer->error, NULL)
-                   : "its certificate is not trusted (see GreenBmcCA)";
+        return untrusted(transfer);
     case CURLE_SSL_CACERT_BADFILE:
         *fault = GB_REDFISH_WRONG;
-        return "the certificates of GreenBmcCA cannot be read by the keeper's user";
+        return "GreenBmcCA holds no certificate that the keeper's user can read";
     case CURLE_UNSUPPORTED_PROTOCOL:
         *fault = GB_REDFISH_WRONG;
         return "libcurl cannot speak that protocol here";
