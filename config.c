@@ -163,7 +163,8 @@ const command_rec mgb_commands[] = {
     AP_INIT_TAKE1("GreenHardOff", mgb_config_set_value, NULL, IN_BALANCER,
                   "on or off: whether a ladder may end in a power cut"),
     AP_INIT_TAKE1("GreenWakeIgnore", mgb_config_set_wake_ignore, NULL, IN_BALANCER,
-                  "an expression: requests that must not wake a server"),
+                  "an expression between double quotes: requests that must not wake a "
+                  "server"),
     PATH("GreenStateDir", MGB_MAIN_STATE_DIR, "directory of what outlives a stop"),
     PATH("GreenRuntimeDir", MGB_MAIN_RUNTIME_DIR, "directory of sockets and locks"),
     PATH("GreenSecrets", MGB_MAIN_SECRETS,

@@ -288,8 +288,11 @@ static void check_secrets(mgb_findings_t *found)
     if (stat(file, &st) != 0) {
         const int error = errno;
 
-        mgb_config_report(found, where, GBLOGNO(0111) "GreenSecrets %s: %s", file,
-                          strerror(error));
+        mgb_config_report(
+            found, where,
+            GBLOGNO(0111) "GreenSecrets %s: %s: make it with install -m 600 /dev/null "
+                          "FILE, see power.md",
+            file, strerror(error));
         return;
     }
     if (!S_ISREG(st.st_mode)) {

@@ -434,9 +434,9 @@ const char *mgb_config_set_queue(cmd_parms *cmd, void *dummy, int argc,
     }
     if (argc < 1 || order == sizeof orders / sizeof orders[0]) {
         return apr_psprintf(cmd->pool,
-                            "GreenQueue %s: must be off, fifo or late-last, and then "
+                            "GreenQueue%s%s: must be off, fifo or late-last, and then "
                             "late=DURATION if need be",
-                            argc < 1 ? "" : argv[0]);
+                            argc < 1 ? "" : " ", argc < 1 ? "" : argv[0]);
     }
     store(pool, MGB_SET_QUEUE, cmd, (int64_t)order, NULL);
     for (int i = 1; !error && i < argc; i++) {

@@ -334,10 +334,10 @@ static void add_balancer(apr_array_header_t *text, const mgb_report_t *report,
                    html(p, balancer->reason));
     if (balancer->panic) {
         mgb_report_add(text,
-                       "<p class=\"warn\" role=\"alert\">Panic: too many members fail "
-                       "at once. Requests go to whatever may be reachable, and "
-                       "nothing is switched off. Check GreenHealth uri= and the "
-                       "network.</p>\n");
+                       "<p class=\"warn\" role=\"alert\">Panic: no server serves, or "
+                       "most have just failed their health checks. Requests go to "
+                       "whatever may be reachable, and nothing is switched off. If "
+                       "servers are up, check GreenHealth uri= and the network.</p>\n");
     }
     add_facts(text, balancer);
     if (sh) {

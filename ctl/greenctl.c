@@ -424,7 +424,7 @@ static void print_balancer(char *fields[FIELDS_MOST])
 {
     printf("\n%s: GreenBalance %s, policy %s%s\n", fields[1], fields[2], fields[3],
            strcmp(fields[4], "panic") == 0
-               ? " - PANIC: too many members fail, nothing is switched off"
+               ? " - PANIC: too few servers serve, nothing is switched off"
                : "");
     printf("  %s of %s servers on, %s wanted; %s in flight of %s, %s/s; %s W (%s)\n",
            fields[8], fields[9], fields[10], fields[5], fields[7], fields[6],

@@ -102,7 +102,7 @@ SYNTAX = [
      "GreenHold page=: must be on, off or the path of a file"),
     ("hold-outside", "@GreenHold max=5\n", "GreenHold belongs into a section <Proxy"),
     ("queue", balancer("@GreenQueue lifo"), "GreenQueue lifo: must be off, fifo or late-last"),
-    ("queue-none", balancer("@GreenQueue"), "GreenQueue : must be off, fifo or late-last"),
+    ("queue-none", balancer("@GreenQueue"), "GreenQueue: must be off, fifo or late-last"),
     ("queue-late-alone", balancer("@GreenQueue late=1s"),
      "GreenQueue late=1s: must be off, fifo or late-last"),
     ("queue-late", balancer("@GreenQueue fifo late=0"),
