@@ -61,8 +61,7 @@ static const struct {
     {"redfish", MGB_WAY_REDFISH, NULL, NULL},
     {"agent", MGB_WAY_AGENT,
      "agent can put a machine to sleep only, for it runs on the machine and sleeps "
-     "with "
-     "it; allowed are " WAKE_WAYS,
+     "with it; allowed are " WAKE_WAYS,
      NULL},
 };
 
@@ -178,8 +177,7 @@ static const char *set_ipmi(apr_pool_t *p, mgb_keys_t *keys, const char *value)
 
     if (!gb_parse_address(value, GB_PORT_IPMI, &address)) {
         return "must be HOST or HOST:PORT of a management controller, such as "
-               "10.0.1.7, "
-               "bmc7.example.net:623 or [2001:db8::7]:623";
+               "10.0.1.7, bmc7.example.net:623 or [2001:db8::7]:623";
     }
     gb_parse_write_address(&address, canonical);
     keys->hints.ipmi = apr_pstrdup(p, canonical);
@@ -192,8 +190,7 @@ static const char *set_redfish(apr_pool_t *p, mgb_keys_t *keys, const char *valu
 
     if (!gb_parse_url(value, url)) {
         return "must be the URL of a computer system or of its Redfish service, such "
-               "as "
-               "https://10.0.1.7 or https://bmc7.example.net/redfish/v1/Systems/1, "
+               "as https://10.0.1.7 or https://bmc7.example.net/redfish/v1/Systems/1, "
                "without user, query or fragment";
     }
     keys->hints.redfish = apr_pstrdup(p, url);

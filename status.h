@@ -128,9 +128,12 @@ const char *mgb_render_section(apr_pool_t *p, const mgb_report_t *report, bool b
  * `wanted` (name, label), or of all (NULL).  NULL: there is no such balancer. */
 const char *mgb_render_history(apr_pool_t *p, const mgb_report_t *report,
                                const mgb_shared_t *sh, const char *wanted);
-/* ... and as a drawing; nothing before some minutes have been noted. */
-void mgb_history_chart(apr_array_header_t *text, const mgb_report_t *report,
-                       const mgb_shared_t *sh, const mgb_balancer_report_t *balancer);
+/* Drawings of a balancer's past hour, and of its past day: nothing before some minutes
+ * of it have been noted. */
+void mgb_history_hour(apr_array_header_t *text, const mgb_report_t *report,
+                      const mgb_shared_t *sh, const mgb_balancer_report_t *balancer);
+void mgb_history_day(apr_array_header_t *text, const mgb_report_t *report,
+                     const mgb_shared_t *sh, const mgb_balancer_report_t *balancer);
 
 /* status_json.c: writes a JSON document with a line end: once to learn its length, once
  * into memory of that length. */

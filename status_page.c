@@ -12,12 +12,6 @@
 
 #define REFRESH_S 5
 
-/* The past hour in so many steps of a fixed size, so the page's size is fixed, too. */
-#define SPARK_STEPS  120
-#define SPARK_STEP_S (GB_PAST_SECONDS / SPARK_STEPS)
-#define SPARK_WIDTH  480
-#define SPARK_HEIGHT 60
-
 static const char page_style[] =
     ":root{color-scheme:light dark;--ink:#1b1f23;--soft:#57606a;--paper:#fff;"
     "--card:#f6f8fa;--line:#d0d7de;--on:#1a7f37;--change:#9a6700;--off:#57606a;"
@@ -110,90 +104,6 @@ static const char *wish_note(gb_wish_e wish)
     default:
         return "";
     }
-}
-
-/* ---------------------------------------------------------------- the past hour */
-
-typedef struct spark_t {
-    uint32_t seconds[SPARK_STEPS]; /* noted within the step; 0: a gap */
-    double load[SPARK_STEPS], servers[SPARK_STEPS]; /* sums, then means */
-    double load_most, servers_most;
-} spark_t;
-
-static void spark_take(spark_t *spark, const mgb_shared_t *sh, uint32_t balancer,
-                       apr_time_t wall)
-{
-    const gb_past_t *ring = &sh->seconds[(size_t)balancer * GB_PAST_SECONDS];
-    int64_t now_s = apr_time_sec(wall);
-
-    memset(spark, 0, sizeof(*spark));
-    for (uint32_t i = 0; i < GB_PAST_SECONDS; i++) {
-        int64_t age_s = now_s - ring[i].at_s;
-        uint32_t step;
-
-        if (!ring[i].at_s || age_s < 0 || age_s >= GB_PAST_SECONDS) {
-            continue;
-        }
-        step = SPARK_STEPS - 1 - (uint32_t)(age_s / SPARK_STEP_S);
-        spark->seconds[step]++;
-        spark->load[step] += ring[i].in_flight_milli / 1000.0;
-        spark->servers[step] += ring[i].servers_on;
-    }
-    for (uint32_t i = 0; i < SPARK_STEPS; i++) {
-        if (spark->seconds[i]) {
-            spark->load[i] /= spark->seconds[i];
-            spark->servers[i] /= spark->seconds[i];
-        }
-        if (spark->load[i] > spark->load_most) {
-            spark->load_most = spark->load[i];
-        }
-        if (spark->servers[i] > spark->servers_most) {
-            spark->servers_most = spark->servers[i];
-        }
-    }
-}
-
-/* One line; a gap in the past is a gap in the line. */
-static void spark_line(apr_array_header_t *text, const spark_t *spark,
-                       const double *values, double most, const char *kind)
-{
-    const double width = (double)SPARK_WIDTH / SPARK_STEPS, room = SPARK_HEIGHT - 6;
-    bool open = false;
-
-    mgb_report_add(text, "<path class=\"%s\" fill=\"none\" d=\"", kind);
-    for (uint32_t i = 0; i < SPARK_STEPS; i++) {
-        double y = SPARK_HEIGHT - 3 - (most > 0 ? values[i] / most * room : 0);
-
-        if (spark->seconds[i]) {
-            mgb_report_add(text, "%c%.0f %.1fH%.0f", open ? 'L' : 'M', i * width, y,
-                           (i + 1) * width);
-        }
-        open = spark->seconds[i] != 0;
-    }
-    mgb_report_add(text, "\"/>");
-}
-
-static void add_spark(apr_array_header_t *text, const mgb_report_t *report,
-                      const mgb_shared_t *sh, const mgb_balancer_report_t *balancer)
-{
-    spark_t spark;
-
-    spark_take(&spark, sh, balancer->index, report->wall);
-    mgb_report_add(
-        text,
-        "<figure style=\"margin:.6rem 0\"><svg role=\"img\" "
-        "viewBox=\"0 0 %d %d\" aria-label=\"The past hour: at most %.0f servers "
-        "on, at most %.1f requests in flight\">",
-        SPARK_WIDTH, SPARK_HEIGHT, spark.servers_most, spark.load_most);
-    spark_line(text, &spark, spark.load, spark.load_most, "l");
-    spark_line(text, &spark, spark.servers, spark.servers_most, "s");
-    mgb_report_add(
-        text,
-        "</svg><figcaption class=\"soft\">The past hour, means of %d s: "
-        "<span class=\"ks\">servers on</span> (thick, at most %.1f), <span "
-        "class=\"kl\">requests in flight</span> (thin, at most %.1f), each drawn to "
-        "its own largest.</figcaption></figure>\n",
-        SPARK_STEP_S, spark.servers_most, spark.load_most);
 }
 
 /* ---------------------------------------------------------------- a balancer */
@@ -341,8 +251,8 @@ static void add_balancer(apr_array_header_t *text, const mgb_report_t *report,
     }
     add_facts(text, balancer);
     if (sh) {
-        add_spark(text, report, sh, balancer);
-        mgb_history_chart(text, report, sh, balancer);
+        mgb_history_hour(text, report, sh, balancer);
+        mgb_history_day(text, report, sh, balancer);
     }
     mgb_report_add(text,
                    "<table><caption>Members, in the order in which they are filled. "

@@ -459,8 +459,7 @@ const char *mgb_watchdog_command(mgb_keeper_t *keeper, uint32_t member,
     }
     if (event != GB_EV_OPERATOR_AUTO && is_admin_held(keeper, rig)) {
         return "a member of it is disabled, stopped or drained in balancer-manager: "
-               "take "
-               "that back first";
+               "take that back first";
     }
     pause_read(keeper); /* a pause of a moment ago, which no tick has seen, holds */
     action =

@@ -340,8 +340,7 @@ static const char *sleep_refused(const gb_fleet_t *fleet, uint32_t m)
         }
         if (!gb_fleet_pool_spares(&fleet->pools[door->balancer], door, true)) {
             return "fewer than min= of GreenAwake would stay awake: wake another "
-                   "server "
-                   "first";
+                   "server first";
         }
     }
     return NULL;

@@ -129,8 +129,7 @@ static const char *read_agent(const words_t *words, gb_secret_t *secret)
     }
     if (!gb_parse_origin(words->word[1], secret->server)) {
         return "the second word has to be a server's URL as on its BalancerMember, "
-               "like "
-               "http://10.0.0.11:8080";
+               "like http://10.0.0.11:8080";
     }
     if (!gb_parse_printable(words->word[2], GB_SECRET_KEY_LEAST,
                             GB_SECRET_PASSWORD_MOST)) {
