@@ -542,10 +542,10 @@ void mgb_backends_drop(mgb_shared_t *sh, uint32_t slot);
  * dropped. */
 void mgb_backends_tell(mgb_shared_t *sh);
 
-/* status.c: handler greenbalance-status */
+/* status_handler.c: handler greenbalance-status */
 void mgb_status_register_hooks(apr_pool_t *p);
-/* The fleet as greensim reads it (greenctl model): JSON, NUL-terminated, in `p`.  Any
- * process; reads only, no lock. */
+/* status_json.c: the fleet as greensim reads it (greenctl model): JSON, NUL-terminated,
+ * in `p`.  Any process; reads only, no lock. */
 const char *mgb_status_model(apr_pool_t *p, const mgb_shared_t *sh);
 
 /* beat.c: handler greenbalance-beat */
