@@ -4,6 +4,8 @@
  */
 #include "gb_bmc.h"
 
+#include "gb_ascii.h"
+
 #include <string.h>
 
 typedef struct phrase_t {
@@ -41,16 +43,11 @@ static const phrase_t phrases[] = {
     {"hostname invalid", GB_BMC_NO_HOST},
 };
 
-static char lower(char c)
-{
-    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
-}
-
 static bool same(const char *text, size_t length, const char *wanted)
 {
     size_t i = 0;
 
-    while (i < length && wanted[i] && lower(text[i]) == wanted[i]) {
+    while (i < length && wanted[i] && gb_ascii_lower(text[i]) == wanted[i]) {
         i++;
     }
     return i == length && !wanted[i];
@@ -103,7 +100,7 @@ static bool is_host_text(const char *text, size_t length)
         return false;
     }
     for (size_t i = 0; i < length; i++) {
-        char c = lower(text[i]);
+        char c = gb_ascii_lower(text[i]);
 
         if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') &&
             (c == '\0' || !strchr(".:-_[]", c))) {
@@ -122,7 +119,7 @@ static void skip_program(const char **text, size_t *length)
         return;
     }
     for (size_t i = 0; i < colon; i++) {
-        char c = lower((*text)[i]);
+        char c = gb_ascii_lower((*text)[i]);
 
         if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') && c != '_' &&
             c != '-') {

@@ -4,6 +4,8 @@
  */
 #include "gb_command.h"
 
+#include "gb_ascii.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -161,16 +163,11 @@ size_t gb_command_write(const gb_command_t *command, char *out, size_t room)
     return (size_t)bytes;
 }
 
-static char lower(char letter)
-{
-    return letter >= 'A' && letter <= 'Z' ? (char)(letter - 'A' + 'a') : letter;
-}
-
 /* Does `text` begin with the `bytes` bytes at `part`, in whatever case? */
 static bool same_bytes(const char *text, const char *part, size_t bytes)
 {
     for (size_t i = 0; i < bytes; i++) {
-        if (!text[i] || lower(text[i]) != lower(part[i])) {
+        if (!text[i] || gb_ascii_lower(text[i]) != gb_ascii_lower(part[i])) {
             return false;
         }
     }

@@ -4,6 +4,8 @@
  */
 #include "gb_packet.h"
 
+#include "gb_ascii.h"
+
 #include <string.h>
 
 #define SYNC_BYTES 6
@@ -36,18 +38,6 @@ void gb_packet_write_mac(const unsigned char mac[6], char text[GB_MAC_TEXT_BYTES
     text[GB_MAC_TEXT_BYTES - 1] = '\0';
 }
 
-/* The value of a hex digit, or -1. */
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    if (c >= 'a' && c <= 'f') {
-        return c - 'a' + 10;
-    }
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 bool gb_packet_read_password(const char *text, unsigned char password[6])
 {
     unsigned char bytes[6];
@@ -57,7 +47,7 @@ bool gb_packet_read_password(const char *text, unsigned char password[6])
         return false;
     }
     for (size_t i = 0; i < sizeof bytes; i++) {
-        int high = hex_value(text[3 * i]), low = hex_value(text[3 * i + 1]);
+        int high = gb_ascii_hex(text[3 * i]), low = gb_ascii_hex(text[3 * i + 1]);
 
         if (high < 0 || low < 0 || (i < 5 && text[3 * i + 2] != text[2])) {
             return false;

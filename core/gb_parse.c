@@ -2,10 +2,12 @@
  *
  * gb_parse.c - strict readers of words; see gb_parse.h.
  *
- * Characters are compared as ASCII by hand: <ctype.h> and strtod() look at the locale,
+ * Characters are compared as ASCII by hand: strtod() looks at the locale,
  * and strtol() accepts signs, white space and prefixes that nobody meant to write.
  */
 #include "gb_parse.h"
+
+#include "gb_ascii.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -13,34 +15,14 @@
 #include <string.h>
 #include <sys/socket.h>
 
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
 static bool is_letter(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
-static char to_lower(char c)
-{
-    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
-}
-
-/* The value of a hex digit, or -1. */
-static int hex_value(char c)
-{
-    c = to_lower(c);
-    if (is_digit(c)) {
-        return c - '0';
-    }
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static bool same_word(const char *text, const char *lower)
 {
-    while (*text && to_lower(*text) == *lower) {
+    while (*text && gb_ascii_lower(*text) == *lower) {
         text++;
         lower++;
     }
@@ -53,10 +35,10 @@ static const char *read_digits(const char *text, uint64_t most, uint64_t *value)
 {
     uint64_t sum = 0;
 
-    if (!is_digit(*text)) {
+    if (!gb_ascii_is_digit(*text)) {
         return NULL;
     }
-    for (; is_digit(*text); text++) {
+    for (; gb_ascii_is_digit(*text); text++) {
         uint64_t digit = (uint64_t)(*text - '0');
 
         if (sum > (most - digit) / 10 || digit > most) {
@@ -88,10 +70,10 @@ static const char *read_decimal(const char *text, unsigned places_most, uint64_t
         uint64_t part = scale;
 
         text++;
-        if (!is_digit(*text)) {
+        if (!gb_ascii_is_digit(*text)) {
             return NULL;
         }
-        for (; is_digit(*text); text++) {
+        for (; gb_ascii_is_digit(*text); text++) {
             part /= 10;
             if (part == 0) {
                 return NULL;
@@ -205,7 +187,7 @@ bool gb_parse_mac(const char *text, unsigned char mac[6])
         return false;
     }
     for (size_t i = 0; i < 6; i++) {
-        int high = hex_value(text[3 * i]), low = hex_value(text[3 * i + 1]);
+        int high = gb_ascii_hex(text[3 * i]), low = gb_ascii_hex(text[3 * i + 1]);
 
         if (high < 0 || low < 0) {
             return false;
@@ -245,11 +227,11 @@ bool gb_parse_name(const char *text)
     size_t length = text ? strlen(text) : 0;
 
     if (length == 0 || length > GB_WORD_MOST ||
-        !(is_letter(*text) || is_digit(*text))) {
+        !(is_letter(*text) || gb_ascii_is_digit(*text))) {
         return false;
     }
     for (; *text; text++) {
-        if (!is_letter(*text) && !is_digit(*text) && !strchr("._-", *text)) {
+        if (!is_letter(*text) && !gb_ascii_is_digit(*text) && !strchr("._-", *text)) {
             return false;
         }
     }
@@ -260,14 +242,14 @@ bool gb_parse_name(const char *text)
  * dotted address, or "1.2.3" would silently mean 1.2.0.3. */
 static bool is_numeric_label(const char *label)
 {
-    if (label[0] == '0' && to_lower(label[1]) == 'x') {
+    if (label[0] == '0' && gb_ascii_lower(label[1]) == 'x') {
         label += 2;
-        while (hex_value(*label) >= 0) {
+        while (gb_ascii_hex(*label) >= 0) {
             label++;
         }
         return *label == '\0';
     }
-    while (is_digit(*label)) {
+    while (gb_ascii_is_digit(*label)) {
         label++;
     }
     return *label == '\0';
@@ -289,7 +271,7 @@ static bool is_host_name(const char *host)
             }
             label = host + 1;
         }
-        else if (!is_letter(*host) && !is_digit(*host) && *host != '-' &&
+        else if (!is_letter(*host) && !gb_ascii_is_digit(*host) && *host != '-' &&
                  *host != '_') {
             return false;
         }
@@ -317,7 +299,7 @@ static bool read_host(const char *text, size_t length, bool is_v6,
         return false;
     }
     for (size_t i = 0; i < length; i++) {
-        host[i] = to_lower(text[i]);
+        host[i] = gb_ascii_lower(text[i]);
     }
     host[length] = '\0';
     if (is_v6) {
@@ -455,7 +437,7 @@ static const char *read_scheme(const char *text, const scheme_t **scheme)
         size_t length = strlen(schemes[i].name);
         size_t same = 0;
 
-        while (same < length && to_lower(text[same]) == schemes[i].name[same]) {
+        while (same < length && gb_ascii_lower(text[same]) == schemes[i].name[same]) {
             same++;
         }
         if (same == length && strncmp(text + same, "://", 3) == 0) {
@@ -484,7 +466,8 @@ static const char *read_authority(const char *text, uint16_t default_port,
 /* A character of a path's segment (RFC 3986, 3.3), but for '%'. */
 static bool is_segment_character(char c)
 {
-    return is_letter(c) || is_digit(c) || (c && strchr("-._~!$&'()*+,;=:@", c));
+    return is_letter(c) || gb_ascii_is_digit(c) ||
+           (c && strchr("-._~!$&'()*+,;=:@", c));
 }
 
 /* Is it a path of segments that are neither empty nor "." nor ".."?  One slash at the
@@ -495,7 +478,8 @@ static bool is_plain_path(const char *path)
         const char *segment = ++path;
 
         while (is_segment_character(*path) ||
-               (*path == '%' && hex_value(path[1]) >= 0 && hex_value(path[2]) >= 0)) {
+               (*path == '%' && gb_ascii_hex(path[1]) >= 0 &&
+                gb_ascii_hex(path[2]) >= 0)) {
             path += *path == '%' ? 3 : 1;
         }
         if (path == segment || (path - segment == 1 && segment[0] == '.') ||

@@ -5,6 +5,8 @@
  */
 #include "gb_reply.h"
 
+#include "gb_ascii.h"
+
 #include <string.h>
 
 typedef enum state_e {
@@ -32,23 +34,14 @@ static void fault(gb_reply_t *reply, const char *why)
     reply->why = why;
 }
 
-static bool digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
-static char lower(char c)
-{
-    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
-}
-
 /* "HTTP/1.x NNN", then a space and anything, or nothing. */
 static void status_line(gb_reply_t *reply)
 {
     const char *l = reply->line;
 
-    if (memcmp(l, "HTTP/1.", 7) || !digit(l[7]) || l[8] != ' ' || l[9] < '1' ||
-        !digit(l[9]) || !digit(l[10]) || !digit(l[11]) || (l[12] && l[12] != ' ')) {
+    if (memcmp(l, "HTTP/1.", 7) || !gb_ascii_is_digit(l[7]) || l[8] != ' ' ||
+        l[9] < '1' || !gb_ascii_is_digit(l[9]) || !gb_ascii_is_digit(l[10]) ||
+        !gb_ascii_is_digit(l[11]) || (l[12] && l[12] != ' ')) {
         fault(reply, "answer is not HTTP/1");
         return;
     }
@@ -61,7 +54,7 @@ static void status_line(gb_reply_t *reply)
 static const char *value_of(const char *line, const char *name)
 {
     while (*name) {
-        if (lower(*line++) != *name++) {
+        if (gb_ascii_lower(*line++) != *name++) {
             return NULL;
         }
     }
@@ -107,7 +100,7 @@ static bool chunked(const char *value)
     }
     value += length - (sizeof(word) - 1);
     for (size_t i = 0; i < sizeof(word) - 1; i++) {
-        if (lower(value[i]) != word[i]) {
+        if (gb_ascii_lower(value[i]) != word[i]) {
             return false;
         }
     }
@@ -156,8 +149,10 @@ static void chunk_line(gb_reply_t *reply)
     int digits = 0;
 
     for (const char *c = reply->line;; c++, digits++) {
-        char l = lower(*c);
-        int value = digit(l) ? l - '0' : l >= 'a' && l <= 'f' ? l - 'a' + 10 : -1;
+        char l = gb_ascii_lower(*c);
+        int value = gb_ascii_is_digit(l)   ? l - '0'
+                    : l >= 'a' && l <= 'f' ? l - 'a' + 10
+                                           : -1;
 
         if (value < 0) {
             break;

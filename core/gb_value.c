@@ -8,6 +8,7 @@
  */
 #include "gb_value.h"
 
+#include "gb_ascii.h"
 #include "gb_json.h"
 
 #include <float.h>
@@ -25,18 +26,7 @@ static const char *white(const char *at, const char *end)
 
 static bool is_digit(const char *at, const char *end)
 {
-    return at < end && *at >= '0' && *at <= '9';
-}
-
-static int hex_of(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    if (c >= 'a' && c <= 'f') {
-        return c - 'a' + 10;
-    }
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    return at < end && gb_ascii_is_digit(*at);
 }
 
 /* Four hex digits; -1: they are none. */
@@ -48,7 +38,7 @@ static long hex4(const char *at, const char *end)
         return -1;
     }
     for (int i = 0; i < 4; i++) {
-        int digit = hex_of(at[i]);
+        int digit = gb_ascii_hex(at[i]);
 
         if (digit < 0) {
             return -1;

@@ -9,6 +9,8 @@
  */
 #include "gb_visit.h"
 
+#include "gb_ascii.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -22,11 +24,6 @@ typedef struct part_t {
     char ends;   /* ';' ',' or NUL */
 } part_t;
 
-static char lower(char c)
-{
-    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
-}
-
 /* Is the text this word (lower case), whatever its case? */
 static bool is_word(const char *text, size_t bytes, const char *word)
 {
@@ -34,7 +31,7 @@ static bool is_word(const char *text, size_t bytes, const char *word)
         return false;
     }
     for (size_t i = 0; i < bytes; i++) {
-        if (lower(text[i]) != word[i]) {
+        if (gb_ascii_lower(text[i]) != word[i]) {
             return false;
         }
     }
