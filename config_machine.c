@@ -59,7 +59,7 @@ static const char *show_curve(apr_pool_t *p, const gb_curve_t *curve)
     return text;
 }
 
-static const char *show_mac(apr_pool_t *p, const unsigned char *mac)
+const char *mgb_config_mac(apr_pool_t *p, const unsigned char mac[6])
 {
     return apr_psprintf(p, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2],
                         mac[3], mac[4], mac[5]);
@@ -72,7 +72,7 @@ static const char *show_hint(apr_pool_t *p, const mgb_hints_t *hints, hint_e hin
     case HINT_MACHINE:
         return hints->machine;
     case HINT_MAC:
-        return hints->has_mac ? show_mac(p, hints->mac) : NULL;
+        return hints->has_mac ? mgb_config_mac(p, hints->mac) : NULL;
     case HINT_WAKE:
         return show_ladder(p, hints->wake, hints->wake_count);
     case HINT_SLEEP:

@@ -16,7 +16,7 @@ typedef struct mgb_secrets_t mgb_secrets_t; /* secrets.c */
 /* What the keeper knows of a machine beside the segment. */
 typedef struct mgb_rig_t {
     uint32_t slot;
-    const mgb_hints_t *hints;    /* merged over its members; NULL: no ladders */
+    const mgb_hints_t *hints;    /* of its members; NULL: no ladders */
     const mgb_pool_conf_t *pool; /* of one of its managing balancers */
     gb_rules_t rules;
     bool hard_off;  /* every balancer of it says GreenHardOff on */

@@ -45,12 +45,6 @@ static uint32_t group_identity(joining_t *j, uint32_t group, const char *identit
     return group;
 }
 
-static const char *mac_text(apr_pool_t *p, const unsigned char mac[6])
-{
-    return apr_psprintf(p, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2],
-                        mac[3], mac[4], mac[5]);
-}
-
 /* The identities of a member, the best name first; at least one. */
 static int identities_of(apr_pool_t *p, const mgb_balancer_t *b,
                          const proxy_worker *worker, const mgb_hints_t *hints,
@@ -68,7 +62,7 @@ static int identities_of(apr_pool_t *p, const mgb_balancer_t *b,
         out[n++] = apr_pstrcat(p, "redfish:", hints->redfish, NULL);
     }
     if (hints && hints->has_mac) {
-        out[n++] = apr_pstrcat(p, "mac:", mac_text(p, hints->mac), NULL);
+        out[n++] = apr_pstrcat(p, "mac:", mgb_config_mac(p, hints->mac), NULL);
     }
     if (n == 0) {
         out[n++] = apr_pstrcat(p, "member:", b->key, "|", worker->s->name_ex, NULL);
@@ -88,38 +82,6 @@ static uint32_t group_of(joining_t *j, const mgb_balancer_t *b,
         (void)group_identity(j, group, identities[i]);
     }
     return group;
-}
-
-/* What one member adds to what is known of its machine. */
-static void hints_merge(mgb_hints_t *into, const mgb_hints_t *from)
-{
-    if (!into->wake_count) {
-        memcpy(into->wake, from->wake, sizeof(into->wake));
-        into->wake_count = from->wake_count;
-    }
-    if (!into->sleep_count) {
-        memcpy(into->sleep, from->sleep, sizeof(into->sleep));
-        into->sleep_count = from->sleep_count;
-    }
-    if (!into->machine) {
-        into->machine = from->machine;
-    }
-    if (!into->has_mac && from->has_mac) {
-        into->has_mac = true;
-        memcpy(into->mac, from->mac, sizeof(into->mac));
-        into->wol_host = from->wol_host;
-        into->wol_port = from->wol_port;
-        into->wol_iface = from->wol_iface;
-    }
-    if (!into->ipmi) {
-        into->ipmi = from->ipmi;
-    }
-    if (!into->redfish) {
-        into->redfish = from->redfish;
-    }
-    if (into->curve.assumed && !from->curve.assumed) {
-        into->curve = from->curve;
-    }
 }
 
 /* The part of a machine's name that a person would call it by. */
@@ -338,9 +300,6 @@ static void describe_one(mgb_context_t *ctx, mgb_balancer_t *b, proxy_worker *wo
     if (hints && !group->has_hints) {
         group->has_hints = true;
         group->hints = *hints;
-    }
-    else if (hints) {
-        hints_merge(&group->hints, hints);
     }
 }
 

@@ -186,8 +186,12 @@ const mgb_main_conf_t *mgb_config_main(server_rec *main_server);
 const mgb_pool_conf_t *mgb_config_pool(apr_pool_t *p, server_rec *s, const char *name);
 /* Has any directive or key of ours been used for this balancer? */
 bool mgb_config_pool_named(server_rec *s, const char *name);
-/* Keys of a worker, or NULL when it has none (as one added in balancer-manager). */
+/* Keys of a worker, or NULL when it has none (as one added in balancer-manager).  After
+ * check_config all members of a machine that have keys have the whole of its hints;
+ * capacity is each one's own. */
 const mgb_hints_t *mgb_config_hints(const proxy_worker *worker);
+/* The address of a network card as text, in `p`. */
+const char *mgb_config_mac(apr_pool_t *p, const unsigned char mac[6]);
 
 /* ---------------------------------------------------------------- time: timer.c */
 
@@ -410,7 +414,7 @@ typedef struct mgb_balancer_t {
 typedef struct mgb_group_t {
     uint32_t slot;     /* of the machine in the segment; GB_NO_INDEX: no room */
     bool has_hints;    /* some member of it has a key of ours */
-    mgb_hints_t hints; /* merged; the first member's where they agree anyway */
+    mgb_hints_t hints; /* of its first member that has any */
     uint32_t before; /* machine of its members before this restart; GB_NO_INDEX: new */
     mgb_balancer_t *balancer; /* of its first member */
     proxy_worker *worker;     /* its first member */
