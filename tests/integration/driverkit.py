@@ -17,7 +17,7 @@ from room import Room
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 CORE = ["bmc", "boot", "json", "ladder", "packet", "parse", "redfish", "redfish_read",
-        "secrets", "state", "types", "value"]
+        "secrets", "state", "state_ask", "types", "value"]
 DRIVER_MOST_S = 20  # MGB_DRIVER_MOST_US
 
 
