@@ -159,6 +159,7 @@ static void doors_create(mgb_keeper_t *keeper)
     keeper->doors = apr_pcalloc(keeper->pool, mgb_dog.doors_room * sizeof(mgb_door_t));
     mgb_dog.fleet.doors =
         apr_pcalloc(keeper->pool, mgb_dog.doors_room * sizeof(gb_door_t));
+    mgb_dog.gates = apr_pcalloc(keeper->pool, mgb_dog.doors_room);
     mgb_dog.next_door =
         apr_pcalloc(keeper->pool, mgb_dog.doors_room * sizeof(uint32_t));
     for (int i = 0; i < keeper->ctx->balancers->nelts; i++) {

@@ -300,22 +300,38 @@ void mgb_waiting_sense(mgb_keeper_t *keeper, int64_t now_us)
 
 /* ------------------------------------------------------------------ keeper: serving */
 
-/* Does any door of the balancer take requests? */
+/* Does no door of the balancer take requests, with the gates as this tick has them? */
 static bool is_shut(const mgb_keeper_t *keeper, uint32_t balancer)
 {
     for (uint32_t i = 0; i < keeper->door_count; i++) {
         const mgb_door_t *door = &keeper->doors[i];
-        const mgb_member_t *member = &keeper->shared->members[door->slot];
 
-        if (member->balancer == balancer &&
+        if (keeper->shared->members[door->slot].balancer == balancer &&
             !(door->worker->s->status & MGB_ADMIN_BITS) &&
-            (member->position == GB_NO_INDEX ||
-             gb_pick_gate(MGB_TABLE(keeper->shared, balancer), member->position) ==
-                 GB_GATE_OPEN)) {
+            mgb_dog.gates[i] == GB_GATE_OPEN) {
             return false;
         }
     }
     return true;
+}
+
+void mgb_waiting_shut(mgb_keeper_t *keeper)
+{
+    for (uint32_t i = 0; i < mgb_dog.fleet.pool_count; i++) {
+        uint32_t slot = mgb_dog.pool_slots[i];
+
+        if (is_shut(keeper, slot)) {
+            __atomic_store_n(&keeper->shared->balancers[slot].room.shut, 1,
+                             __ATOMIC_SEQ_CST);
+        }
+    }
+}
+
+/* Nothing will wake, and who is awake cannot be reached either. */
+static bool is_in_vain(const mgb_keeper_t *keeper, const gb_pool_t *pool, uint32_t slot)
+{
+    return pool->hopeless &&
+           gb_pick_find(MGB_TABLE(keeper->shared, slot), NULL, 0) == GB_NO_INDEX;
 }
 
 /* A process that was killed while it served, or before its place said that it waits. */
@@ -358,7 +374,7 @@ void mgb_waiting_publish(mgb_keeper_t *keeper, int64_t now_us)
             repair(keeper, &demands[i], &shared->room, slot);
             mgb_lbmethod_look(keeper->ctx, demands[i].index, keeper->server, true);
             mgb_waiting_serve(keeper->shared, slot);
-            if (shut && pool->hopeless) {
+            if (is_in_vain(keeper, pool, slot)) {
                 mgb_waiting_refuse(keeper->shared, slot);
             }
         }

@@ -207,21 +207,35 @@ static uint8_t gate_of(const mgb_keeper_t *keeper, uint32_t i, uint8_t now)
     return GB_GATE_OPEN;
 }
 
+static void gates_decide(const mgb_keeper_t *keeper)
+{
+    for (uint32_t i = 0; i < keeper->door_count; i++) {
+        const mgb_member_t *member = &keeper->shared->members[keeper->doors[i].slot];
+        gb_pick_table_t *table = MGB_TABLE(keeper->shared, member->balancer);
+
+        mgb_dog.gates[i] =
+            member->position == GB_NO_INDEX
+                ? GB_GATE_OPEN
+                : gate_of(keeper, i, gb_pick_gate(table, member->position));
+    }
+}
+
+/* Requests are told to wait before the last gate closes on them. */
 static void gates_publish(mgb_keeper_t *keeper)
 {
     bool changed = false;
 
+    gates_decide(keeper);
+    mgb_waiting_shut(keeper);
     for (uint32_t i = 0; i < keeper->door_count; i++) {
         const mgb_member_t *member = &keeper->shared->members[keeper->doors[i].slot];
         gb_pick_table_t *table = MGB_TABLE(keeper->shared, member->balancer);
-        uint8_t now, wanted;
+        uint8_t wanted = mgb_dog.gates[i];
 
         if (member->position == GB_NO_INDEX) {
             continue;
         }
-        now = gb_pick_records(table)[member->position].gate;
-        wanted = gate_of(keeper, i, now);
-        if (now != wanted) {
+        if (gb_pick_gate(table, member->position) != wanted) {
             if (wanted == GB_GATE_CLOSED) {
                 mgb_backends_drop(keeper->shared, keeper->doors[i].slot);
             }

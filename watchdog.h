@@ -15,6 +15,7 @@ typedef struct mgb_watchdog_t {
     uint32_t *pool_slots; /* fleet.pools[i] is the balancer of this slot */
     bool *off_pending;    /* [rig]: gate closed, the order waits for its tick */
     uint32_t *first_door; /* [rig]: its first door; GB_NO_INDEX: none */
+    uint8_t *gates;       /* [door]: as this tick wants them */
     uint32_t *next_door;  /* [door]: the next one of the same machine */
     int64_t second_at_us; /* the next whole second's work */
     int64_t checkpoint_at_us;
@@ -61,5 +62,8 @@ void mgb_comeback_capacities(mgb_keeper_t *keeper, int64_t now_us);
 /* waiting.c: before the decisions what waits, after them who is served. */
 void mgb_waiting_sense(mgb_keeper_t *keeper, int64_t now_us);
 void mgb_waiting_publish(mgb_keeper_t *keeper, int64_t now_us);
+
+/* Before gates are closed: balancers none of whose doors will be open let wait. */
+void mgb_waiting_shut(mgb_keeper_t *keeper);
 
 #endif /* MGB_WATCHDOG_H */

@@ -184,3 +184,30 @@ def test_a_crash_without_anybody_to_wake_is_told_at_once(site):
         host.heal("dies")
     room.wait(lambda: all(h.serving() for h in room), 10)
     assert ask(proxy).status == 200  # httpd's own way: all of them are tried
+
+
+def test_the_last_gate_closes_on_nobody(site):
+    """Whoever comes while the last server is told to drain is told what is going on."""
+    room, proxy = site(specs(1), balancer=(SLEEPY % "timeout=20s").replace(
+        "awake=2s", "awake=1h"))
+    stop, answers = threading.Event(), []
+
+    def client():
+        while not stop.is_set():
+            answers.append(ask(proxy, path="/?ms=0"))
+
+    clients = [threading.Thread(target=client) for _ in range(4)]
+    for thread in clients:
+        thread.start()
+    try:
+        for _ in range(3):
+            proxy.wait_state(room["web1"].url, "on", 20)
+            wait(lambda: proxy.ctl("sleep", room["web1"].url).returncode == 0, 10, "it drains")
+            time.sleep(0.3)
+            assert proxy.ctl("wake", room["web1"].url).returncode == 0
+    finally:
+        stop.set()
+        for thread in clients:
+            thread.join()
+    assert {a.status for a in answers} == {200, 503}
+    assert all("Retry-After" in a.headers for a in answers if a.status == 503)
