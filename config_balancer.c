@@ -84,6 +84,19 @@ static void check_pool(mgb_findings_t *found, const mgb_raw_pool_t *pool)
     }
 }
 
+static bool any_sleeps(const proxy_balancer *balancer)
+{
+    for (int i = 0; i < balancer->workers->nelts; i++) {
+        const mgb_hints_t *hints =
+            mgb_config_hints(APR_ARRAY_IDX(balancer->workers, i, proxy_worker *));
+
+        if (hints && hints->sleep_count) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* What does not go together with mod_proxy's own settings of the balancer. */
 static void check_balancer(mgb_findings_t *found, const mgb_raw_pool_t *pool,
                            const proxy_balancer *balancer)
@@ -94,6 +107,16 @@ static void check_balancer(mgb_findings_t *found, const mgb_raw_pool_t *pool,
             GBLOGNO(0123) "%s: GreenSticky move does not go with nofailover=On, which "
                           "refuses the sessions that are to move: say GreenSticky "
                           "wait=DURATION, or nofailover=Off",
+            pool->name);
+    }
+    else if (mgb_config_value(pool, MGB_SET_MODE) == GB_MODE_ON &&
+             balancer->s->sticky_force && *balancer->s->sticky &&
+             any_sleeps(balancer)) {
+        mgb_config_warn(
+            found, pool->set_at[MGB_SET_MODE],
+            GBLOGNO(0134) "%s: with nofailover=On whoever comes back with a session "
+                          "of a server that sleeps gets 503 until the load wakes it: "
+                          "nofailover=Off lets another server begin a new session",
             pool->name);
     }
     if (mgb_config_value(pool, MGB_SET_QUEUE) != MGB_QUEUE_OFF &&

@@ -445,6 +445,10 @@ WARNINGS = [
         "BalancerMember http://10.0.0.3 wake=pdu boot=3m"),
      "GB0133: balancer://app: GreenHold timeout=2m is shorter than boot=180000ms of "
      "BalancerMember http://10.0.0.2"),
+    ("sessions-that-may-not-move", "GreenPowerDriver pdu /bin/true\n" + balancer(
+        "BalancerMember http://10.0.0.2 sleep=pdu wake=pdu route=a", "@GreenBalance on",
+        "ProxySet stickysession=S nofailover=On"),
+     "GB0134: balancer://app: with nofailover=On"),
 ]
 
 
