@@ -235,6 +235,7 @@ def main():
     if options.seconds < 60:
         parser.error("--seconds: at least 60, or no server has time to boot")
     signal.signal(signal.SIGTERM, interrupted)
+    signal.signal(signal.SIGINT, interrupted)  # ignored where a shell began it with &
     directory = tempfile.mkdtemp(prefix="greenbalance-demo-")
     os.chmod(directory, 0o755)
     try:

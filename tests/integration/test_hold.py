@@ -92,12 +92,17 @@ def test_200_at_once_with_everything_asleep(site):
     all_asleep(proxy)
     before = orders_on(room)
     answers = at_once(200, lambda i: ask(proxy))
+    proxy.ctl("pause")  # or they would sleep before they are asked
     assert [a.status for a in answers] == [200] * 200
     given = {name: n - before[name] for name, n in orders_on(room).items()}
     assert max(given.values()) == 1, given
+    most = []
     for host in room:
-        if host.powered():
-            assert host.stats()["max_in_flight"] <= 16, host.stats()
+        try:
+            most.append(host.stats()["max_in_flight"])
+        except OSError:
+            continue  # was not woken, or sleeps again
+    assert most and max(most) <= 16, most
     assert proxy.balancer_status()["load"]["held"] == 0
     assert proxy.balancer_status()["load"]["in_flight"] == 0
 
