@@ -15,6 +15,7 @@
 #include <string.h>
 
 #define REDIRECTS_MOST 3u
+#define DETOURS_MOST   2u /* a service's root, then its systems, where one was named */
 #define POLLS_MOST     40u
 #define POLL_LEAST_US  (250 * GB_US_PER_MS)
 #define POLL_MOST_US   (4 * GB_US_PER_S)
@@ -243,17 +244,29 @@ static gb_redfish_next_e already(gb_redfish_run_t *run)
                                                         : "was off already");
 }
 
+/* redfish= was the collection, or a service at another path; a service could lead us
+ * round in a circle with these. */
+static gb_redfish_next_e take_detour(gb_redfish_run_t *run, gb_redfish_place_t *place,
+                                     gb_value_t object, bool is_collection)
+{
+    if (run->detours++ >= DETOURS_MOST) {
+        return done(run, GB_LADDER_REFUSED, "its links lead to no system");
+    }
+    return is_collection ? take_systems(run, place, object)
+                         : take_root(run, place, object);
+}
+
 static gb_redfish_next_e take_system(gb_redfish_run_t *run, gb_redfish_place_t *place,
                                      const gb_redfish_answer_t *answer,
                                      gb_value_t system)
 {
+    bool is_collection =
+        gb_value_kind(gb_value_member(system, "Members")) == GB_VALUE_ARRAY;
     char path[GB_REDFISH_PATH_BYTES];
 
-    if (gb_value_kind(gb_value_member(system, "Members")) == GB_VALUE_ARRAY) {
-        return take_systems(run, place, system); /* redfish= was the collection */
-    }
-    if (gb_value_kind(gb_value_member(system, "Systems")) == GB_VALUE_OBJECT) {
-        return take_root(run, place, system); /* or a service at another path */
+    if (is_collection ||
+        gb_value_kind(gb_value_member(system, "Systems")) == GB_VALUE_OBJECT) {
+        return take_detour(run, place, system, is_collection);
     }
     if (!gb_redfish_power(system, run->state, &run->powered)) {
         return done(run, GB_LADDER_LOST, "it does not say its PowerState");

@@ -95,7 +95,8 @@ typedef struct gb_redfish_run_t {
     bool matched;     /* a tag was asked for, or did not match, once */
     uint32_t refused; /* status of an order that the machine's state shall explain */
     uint32_t polls, redirects;
-    char reset[20]; /* the reset type that was ordered */
+    uint32_t detours; /* resources that were another kind than they should be */
+    char reset[20];   /* the reset type that was ordered */
     char target[GB_REDFISH_PATH_BYTES];
     char state[16];
     char said[GB_REDFISH_TEXT_BYTES];

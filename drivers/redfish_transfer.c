@@ -100,7 +100,11 @@ static const char *why_not(const mgb_redfish_transfer_t *transfer, CURLcode code
         *fault = GB_REDFISH_WRONG;
         return "its answer is larger than 256 KiB";
     }
-    if (transfer->no_memory || transfer->unwatched || code == CURLE_OUT_OF_MEMORY) {
+    if (code == CURLE_OUT_OF_MEMORY && !transfer->no_memory) {
+        /* Also libcurl's word, before 8.6, for a header line of over 100 KB. */
+        return "its answer has a line that is too long, or no memory is left here";
+    }
+    if (transfer->no_memory || transfer->unwatched) {
         return "no memory or no descriptor is left here";
     }
     switch (code) {

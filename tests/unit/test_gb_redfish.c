@@ -171,6 +171,28 @@ START_TEST(service_with_more_systems_names_them)
 }
 END_TEST
 
+/* A resource that is its own collection's only member was asked for 4,000 times a
+ * second until the operation's time was over. */
+START_TEST(circle_of_links_comes_to_an_end)
+{
+    static const char *const circles[] = {
+        "{\"Members\": [{\"@odata.id\": \"" SYSTEM "\"}]}",
+        "{\"Systems\": {\"@odata.id\": \"" SYSTEM "\"}, \"Members\": 1}",
+        "{\"Systems\": {\"@odata.id\": \"" SYSTEM "\"},"
+        " \"Members\": [{\"@odata.id\": \"" SYSTEM "\"}]}"};
+
+    for (size_t i = 0; i < sizeof circles / sizeof circles[0]; i++) {
+        uint32_t asked = 0;
+
+        begin_system(GB_REDFISH_STATUS);
+        while (take(200, circles[i]) == GB_REDFISH_ASK) {
+            ck_assert_uint_lt(++asked, 8);
+        }
+        ck_assert_int_eq(run.result, GB_LADDER_REFUSED);
+    }
+}
+END_TEST
+
 START_TEST(system_that_moved_is_looked_for_again)
 {
     begin("https://bmc", GB_REDFISH_STATUS);
@@ -610,6 +632,7 @@ static void add_operations(TCase *all)
     tcase_add_loop_test(all, status_that_is_unclear_is_lost, 0, COUNT(unclear));
     tcase_add_test(all, service_with_one_system_is_followed);
     tcase_add_test(all, service_with_more_systems_names_them);
+    tcase_add_test(all, circle_of_links_comes_to_an_end);
     tcase_add_test(all, system_that_moved_is_looked_for_again);
     tcase_add_loop_test(all, reset_type_is_chosen, 0, COUNT(choices));
     tcase_add_test(all, order_that_is_fulfilled_is_not_given);
