@@ -205,7 +205,7 @@ apr_time_t mgb_wall_us(void);
 /* ---------------------------------------------------------------- shared segment */
 
 #define MGB_MAGIC     0x47424c31u /* "GBL1" */
-#define MGB_LAYOUT    6u          /* change it with every change of the layout */
+#define MGB_LAYOUT    7u          /* change it with every change of the layout */
 #define MGB_EVENTS    512
 #define MGB_KEY_BYTES 512
 
@@ -303,6 +303,7 @@ typedef struct mgb_machine_t {
 typedef struct mgb_balancer_shared_t {
     _Alignas(64) gb_room_t room; /* its waiting room; each request looks at it */
     int64_t late_us;             /* GreenQueue late-last; 0: oldest first */
+    int64_t patience_us;         /* who has waited for so long will be late.  Keeper */
     mgb_waits_t waits;
     gb_pool_t pool; /* mode, settings in force, policy memory, reason */
     uint32_t used;  /* mgb_slot_e */

@@ -45,7 +45,8 @@ static void serve_some(mgb_shared_t *sh, uint32_t balancer)
     mgb_balancer_shared_t *shared = &sh->balancers[balancer];
     gb_pick_table_t *table = MGB_TABLE(sh, balancer);
     gb_seek_t seek = {.balancer = balancer,
-                      .late_us = __atomic_load_n(&shared->late_us, __ATOMIC_RELAXED)};
+                      .late_us =
+                          __atomic_load_n(&shared->patience_us, __ATOMIC_RELAXED)};
     uint32_t strange[STRANGE_MOST], stranges = 0; /* known to nobody who waits */
     uint32_t place, word;
 
@@ -355,6 +356,16 @@ static void repair(mgb_keeper_t *keeper, demand_t *demand, gb_room_t *room,
     }
 }
 
+/* A request that is served when it is just not late yet comes late all the same: its
+ * service takes time, too. */
+static void patience_set(mgb_balancer_shared_t *shared)
+{
+    int64_t patience_us =
+        shared->late_us ? gb_queue_patience_us(shared->late_us, shared->p99_us) : 0;
+
+    __atomic_store_n(&shared->patience_us, patience_us, __ATOMIC_RELAXED);
+}
+
 void mgb_waiting_publish(mgb_keeper_t *keeper, int64_t now_us)
 {
     for (uint32_t i = 0; i < mgb_dog.fleet.pool_count; i++) {
@@ -363,6 +374,8 @@ void mgb_waiting_publish(mgb_keeper_t *keeper, int64_t now_us)
         const gb_pool_t *pool = &mgb_dog.fleet.pools[i];
         uint32_t shut = is_shut(keeper, slot);
         bool opens = shared->room.shut && !shut;
+
+        patience_set(shared);
 
         if (shared->room.shut != shut) {
             if (opens) {

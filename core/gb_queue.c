@@ -135,6 +135,14 @@ uint32_t gb_queue_next(const gb_queue_t *queue, const gb_place_t *places,
     return found;
 }
 
+int64_t gb_queue_patience_us(int64_t late_us, int64_t service_us)
+{
+    int64_t least_us = late_us / 2;
+    int64_t left_us = late_us - late_us / 20 - (service_us > 0 ? service_us : 0);
+
+    return left_us > least_us ? left_us : least_us;
+}
+
 bool gb_queue_settle(gb_place_t *place, gb_room_t *room, uint32_t word,
                      uint32_t position)
 {

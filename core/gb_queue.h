@@ -14,7 +14,8 @@
  * made by whoever serves.  A word that says WAITING carries the low bits of the ticket,
  * so that a grant never reaches the next one on the same place.
  *
- * Order of serving, `late` = 500 ms, at the instant 10.0 s:
+ * Order of serving, `late` = 500 ms, at the instant 10.0 s (with late-last those that
+ * are late first go by how long they may wait, see gb_queue_patience_us()):
  *
  *   arrived    fifo    late-last
  *   8.0 s      1st     3rd (late already: comes after all that are not)
@@ -100,6 +101,12 @@ uint32_t gb_queue_join(gb_queue_t *queue, gb_place_t *places, gb_room_t *room,
  * less, and only when there is none the oldest of all. */
 uint32_t gb_queue_next(const gb_queue_t *queue, const gb_place_t *places,
                        const gb_seek_t *seek, uint32_t *word);
+
+/* How long a request may wait if its response is to come within `late_us`: what is left
+ * by the slowest of the service times, 99 of 100 of which are below `service_us`, and
+ * by a twentieth for what httpd takes; never less than half. late 500 ms: service 50
+ * ms: 425 ms;  300 ms: 250 ms;  none known (0): 475 ms */
+int64_t gb_queue_patience_us(int64_t late_us, int64_t service_us);
 
 /* Tells the waiter that waits with `word`: room was counted for it at `position`
  * (GB_NO_INDEX: it is refused).  False: it no longer waits, and nothing has changed.

@@ -211,3 +211,23 @@ def test_the_last_gate_closes_on_nobody(site):
             thread.join()
     assert {a.status for a in answers} == {200, 503}
     assert all("Retry-After" in a.headers for a in answers if a.status == 503)
+
+
+def test_late_last_keeps_most_in_time_for_as_long_as_it_lasts(site):
+    """Clients that come again at once, three times as many as can be served in time."""
+    room, proxy = site(specs(2, capacity=1, service_ms=50, kind="plain"),
+                       balancer=SLEEPY % "max=100 timeout=3s" +
+                       "GreenQueue late-last late=800ms\n", mpm_conf=WIDE)
+    proxy.allow("GB0133")
+    end, answers = time.monotonic() + 7, []
+
+    def client(_):
+        while time.monotonic() < end:
+            answers.append(ask(proxy))
+
+    at_once(90, client)
+    settled(proxy)
+    served = [a for a in answers if a.status == 200]
+    in_time = [a for a in served if a.took_s <= 0.8]
+    assert len(in_time) > 0.6 * len(served), (len(in_time), len(served))
+    assert all(h.stats()["max_in_flight"] == 1 for h in room)

@@ -133,6 +133,16 @@ START_TEST(those_of_an_older_configuration_are_passed_over)
 }
 END_TEST
 
+START_TEST(patience_leaves_time_for_the_service)
+{
+    ck_assert_int_eq(gb_queue_patience_us(500000, 50000), 425000);
+    ck_assert_int_eq(gb_queue_patience_us(500000, 0), 475000);
+    ck_assert_int_eq(gb_queue_patience_us(500000, -1), 475000);
+    ck_assert_int_eq(gb_queue_patience_us(500000, 300000), 250000);
+    ck_assert_int_eq(gb_queue_patience_us(1000, INT64_MAX), 500);
+}
+END_TEST
+
 START_TEST(no_more_than_the_most_wait)
 {
     const gb_waiter_t waiter = {0, 0, 1, 1};
@@ -449,6 +459,7 @@ Suite *gb_queue_suite(void)
     tcase_add_test(order, same_instant_goes_by_ticket);
     tcase_add_test(order, late_ones_come_after_all_others);
     tcase_add_test(order, balancers_do_not_mix);
+    tcase_add_test(room, patience_leaves_time_for_the_service);
     tcase_add_test(room, no_more_than_the_most_wait);
     tcase_add_test(room, those_of_an_older_configuration_are_passed_over);
     tcase_add_test(room, full_room_turns_away_and_counts_nothing);
