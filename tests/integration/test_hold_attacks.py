@@ -16,7 +16,7 @@ from test_attacks import manage
 from test_first_start import set_bit
 from test_hold import NARROW, SLEEPY, WIDE, all_asleep, ask, at_once, held, specs
 
-TWO_CHILDREN = ("StartServers 2\nServerLimit 4\nThreadsPerChild 32\nMaxRequestWorkers 64\n"
+TWO_CHILDREN = ("StartServers 2\nServerLimit 4\nThreadsPerChild 64\nMaxRequestWorkers 128\n"
                 "MinSpareThreads 1\nMaxSpareThreads 128\n")
 
 
@@ -120,8 +120,8 @@ def test_new_member_serves_new_requests_while_old_ones_wait(site):
     proxy.allow("GB04", "GB07")
     proxy.start()
     all_asleep(proxy)
-    with concurrent.futures.ThreadPoolExecutor(30) as pool:
-        waiters = waiting(proxy, pool, 30)
+    with concurrent.futures.ThreadPoolExecutor(20) as pool:
+        waiters = waiting(proxy, pool, 20)
         proxy.members = members
         proxy.graceful()
         wait(lambda: len(proxy.states()) == 2, 10, "it is known")
