@@ -422,7 +422,7 @@ static int nobody_awake(const wait_t *w)
     if (visit == MGB_VISIT_REFUSE) {
         return answer(w, visit, &waits->pages); /* the page, which asks once more */
     }
-    return pool->hopeless ? answer(w, MGB_VISIT_REFUSE, &waits->turned_away) : DECLINED;
+    return pool->hopeless ? answer(w, MGB_VISIT_REFUSE, &waits->refused) : DECLINED;
 }
 
 /* ------------------------------------------------------------------ the hook */

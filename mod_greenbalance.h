@@ -268,8 +268,9 @@ typedef struct mgb_beat_t {
 
 /* How waiting ended, of one balancer; children, atomically. */
 typedef struct mgb_waits_t {
-    uint64_t served, refused, timed_out, aborted; /* of those that had a place */
-    uint64_t pages;                               /* answered by the waiting page */
+    /* Of those that had a place; refused: also at once, since nothing will wake. */
+    uint64_t served, refused, timed_out, aborted;
+    uint64_t pages;       /* answered by the waiting page */
     uint64_t turned_away; /* 503 at once: no place, no threads */
     uint64_t ignored;     /* 503 at once: must not wake anything */
     uint64_t waited_sum_us;
