@@ -128,10 +128,6 @@ static void settle_one(mgb_context_t *ctx, mgb_balancer_t *b, uint32_t can)
     const mgb_hold_conf_t *conf = &b->conf->hold;
 
     b->hold_max = conf->max < can ? conf->max : can;
-    if (b->index != GB_NO_INDEX && b->conf->mode != GB_MODE_ON) {
-        /* Of a keeper that there may be no more; else it says so anew. */
-        ctx->shared->balancers[b->index].room.shut = 0;
-    }
     if (b->index != GB_NO_INDEX) {
         ctx->shared->balancers[b->index].late_us =
             conf->queue == MGB_QUEUE_LATE_LAST ? conf->late_us : 0;
@@ -177,8 +173,6 @@ void mgb_hold_settle(mgb_context_t *ctx)
 
 static void hold_child_init(apr_pool_t *p, server_rec *s)
 {
-    (void)p;
-    (void)s;
     memset(&here, 0, sizeof here);
     if (is_threaded()) {
         here.threads_most = (uint32_t)mpm_number(AP_MPMQ_MAX_THREADS) / 2;
