@@ -135,10 +135,7 @@ static int64_t pace_us(const meter_t *meter, int64_t now_us)
         now_us - meter->phase_at_us < SETTLES_US) {
         every_us = MOVING_EVERY_US;
     }
-    for (uint32_t i = 0; i < meter->lost && every_us < LOST_EVERY_US; i++) {
-        every_us *= 2;
-    }
-    return every_us < LOST_EVERY_US ? every_us : LOST_EVERY_US;
+    return gb_doubled_us(every_us, meter->lost, LOST_EVERY_US);
 }
 
 static void refused(meter_t *meter, const char *detail, int64_t now_us)
