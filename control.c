@@ -118,6 +118,9 @@ static const char *remark(apr_pool_t *p, const mgb_member_report_t *m)
     const char *note = mgb_report_note(p, m);
     const char *error = *m->last_error ? m->last_error : m->probe_error;
 
+    if (*m->last_error && *m->probe_error) {
+        error = apr_pstrcat(p, m->last_error, ": ", m->probe_error, NULL);
+    }
     return *note && *error ? apr_pstrcat(p, note, "; ", error, NULL)
            : *note         ? note
                            : error;

@@ -82,7 +82,12 @@ static bool act(gb_fleet_t *fleet, uint32_t m, gb_event_e event, int64_t now_us,
     action->from = before.state;
     action->to = machine->state;
     action->event = event;
-    gb_fleet_say(action->reason, why ? why : event_reason(event));
+    if (!why) {
+        why = event == GB_EV_PROVED_OFF && machine->state == GB_ST_WAKING
+                  ? "it is proved off, and its capacity is wanted again"
+                  : event_reason(event);
+    }
+    gb_fleet_say(action->reason, why);
     return acts != GB_ACT_NONE || before.state != machine->state;
 }
 

@@ -52,7 +52,7 @@ static const char usage_text[] =
     "  pause             give no power order until resume; requests go on\n"
     "  resume            give power orders again\n"
     "  events            what happened lately, newest last\n"
-    "  model             the fleet as greensim reads it, JSON\n"
+    "  model             the fleet (curves, capacities, boot times), JSON\n"
     "MEMBER is a URL, a host or host:port, or a machine's name.\n"
     "  --balancer NAME   which one, where a member is in several\n"
     "  --socket PATH     the keeper's socket; also GREENCTL_SOCKET in the "
