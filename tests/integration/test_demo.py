@@ -27,7 +27,7 @@ def traces(folder):
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_demo_cleans_up(base, how):
-    demo = subprocess.Popen(["/usr/bin/python3", "-B", DAY, "--seconds", "60"],
+    demo = subprocess.Popen(["/usr/bin/python3", "-B", DAY, "--seconds", "120"],
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                             env=dict(os.environ, TMPDIR=str(base)), start_new_session=True)
     try:
