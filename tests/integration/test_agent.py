@@ -165,7 +165,7 @@ def test_agent_puts_its_server_to_sleep(site, base):
 def test_veto_keeps_it_on(site, base):
     room, proxy, url = place(site, BEATS.replace("GreenDrain timeout=10s",
                                                  "GreenDrain timeout=1s"))
-    proxy.allow("GB1206", "GB0402")
+    proxy.allow("GB1206", "GB0402", "GB0702")  # an order just before the veto is refused
     assert proxy.ctl("wake", room["web1"].url).returncode == 0  # only web2 may go
     vetoes = base / "veto.d"
     vetoes.mkdir()

@@ -149,7 +149,7 @@ def test_other_schemes_are_connected_to(harness, servers):
 def test_self_signed_certificate(harness, servers, certificate):
     server = servers(OK, tls=tls_context(certificate))
     harness.rig(state="on")
-    options = {"interval": 1000, "timeout": 1000, "rise": 1, "fall": 1}
+    options = {"interval": 1000, "timeout": 10000, "rise": 1, "fall": 1}
     lax = harness.door("https://" + server.address, **options)
     strict = harness.door("https://localhost:%d" % server.port, verify=1, **options)
     harness.start()
