@@ -28,6 +28,7 @@
 #include "futex.h"
 #include "hold_page.h"
 #include "core/gb_parse.h"
+#include "core/gb_visit.h"
 
 #include "ap_mpm.h"
 #include "http_connection.h"
@@ -357,6 +358,16 @@ static int answer(const wait_t *w, mgb_visit_e visit, uint64_t *counter)
 
     __atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
     return mgb_page_answer(w->r, &w->b->conf->hold, visit, &outlook);
+}
+
+void mgb_hold_unserved(mgb_context_t *ctx, const mgb_balancer_t *b, request_rec *r)
+{
+    mgb_outlook_t outlook = outlook_of(&ctx->shared->balancers[b->index]);
+
+    if (b->conf->mode == GB_MODE_ON) {
+        apr_table_setn(r->err_headers_out, "Retry-After",
+                       apr_psprintf(r->pool, "%u", gb_visit_seconds(outlook.retry_us)));
+    }
 }
 
 static int64_t timeout_of(const wait_t *w)

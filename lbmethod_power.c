@@ -325,7 +325,14 @@ static proxy_worker *find_power(proxy_balancer *balancer, request_rec *r)
         sweep(ctx, table, known, r->server);
         worker = elect(ctx, table, balancer, r, known->strangers != 0);
     }
-    return worker ? worker : find_stock(ctx, balancer, r, false);
+    worker = worker ? worker : find_stock(ctx, balancer, r, false);
+    if (!worker) {
+        mgb_hold_unserved(ctx, b, r);
+    }
+    else if (!apr_is_empty_table(r->err_headers_out)) {
+        apr_table_unset(r->err_headers_out, "Retry-After"); /* of a try before */
+    }
+    return worker;
 }
 
 /* Sticky routes bypass the finder; what they load is counted by the scheme handler.

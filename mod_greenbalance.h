@@ -521,6 +521,10 @@ uint32_t mgb_hold_places_room(void);
 /* Brings GreenHold max= down to what the MPM can carry, and says so.  Parent,
  * post_config. */
 void mgb_hold_settle(mgb_context_t *ctx);
+
+/* The finder has found nobody for a request that did not wait, so that httpd answers
+ * 503: it says when to come again.  Child, any thread; memory of r->pool. */
+void mgb_hold_unserved(mgb_context_t *ctx, const mgb_balancer_t *b, request_rec *r);
 /* session.c: does the request belong to a sticky session whose server takes it, though
  * it be full or drain?  `url` as mod_proxy has it.  Children. */
 bool mgb_session_is_served(request_rec *r, mgb_context_t *ctx,

@@ -187,9 +187,11 @@ def test_a_crash_without_anybody_to_wake_is_told_at_once(site):
 
 
 def test_the_last_gate_closes_on_nobody(site):
-    """Whoever comes while the last server is told to drain is told what is going on."""
+    """Whoever comes while the last server is told to drain is told what is going on: also
+    who was on the way to it, on a busy machine."""
     room, proxy = site(specs(1), balancer=(SLEEPY % "timeout=20s").replace(
         "awake=2s", "awake=1h"))
+    proxy.allow("AH01170")
     stop, answers = threading.Event(), []
 
     def client():
