@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * gb_supply.h - what every policy is told and what it answers: demand, supply, choice.
+ */
+#ifndef GB_SUPPLY_H
+#define GB_SUPPLY_H
+
+#include "gb_erlang.h"
+
+/* What the first k servers of the order have together. */
+typedef struct gb_upto_t {
+    double capacity;   /* requests in flight up to which they are filled */
+    double slots;      /* requests that they serve at the same time at full speed */
+    double idle_watts; /* drawn idle, less what they draw switched off */
+} gb_upto_t;
+
+/* Who can serve.  Everything is finite and not negative; servers >= 1. */
+typedef struct gb_supply_t {
+    uint32_t servers;      /* that could be on */
+    const gb_upto_t *upto; /* [servers + 1], [0] all zero, ascending */
+    const gb_tail_t *tail; /* of slots, service_s, and late_s - service_s of waiting */
+    double service_s;      /* mean time that a request takes in a slot, > 0 */
+    double late_s;         /* a response that takes longer is late, > service_s */
+    double rate_per_slot;  /* requests/s that a slot carries within the goal, less than
+                              1 / service_s */
+    double setup_s;        /* from the order to the first request: learned 95 % quantile */
+    double setup_watts;    /* drawn meanwhile by a server, less what it draws off */
+    bool late_last;        /* the waiting room serves those first who are in time */
+    uint32_t on;           /* how many serve */
+    uint32_t coming;       /* how many are in set-up */
+    double capacity_on;    /* of those that serve */
+} gb_supply_t;
+
+/* What is asked for. */
+typedef struct gb_demand_t {
+    int64_t now_us;    /* monotonic */
+    int64_t day_s;     /* second of the (local) day, 0..86399 */
+    double arrived;    /* requests that came since the last call, also those that wait */
+    double late;       /* requests that were late since the last call */
+    double in_system;  /* in service or waiting, now */
+    double backlog;    /* of these: wait for a slot, now */
+} gb_demand_t;
+
+/* What is wanted: on + coming is at least `up`; no more than on - keep are let go. */
+typedef struct gb_choice_t {
+    uint32_t up;   /* 1..servers */
+    uint32_t keep; /* up..servers */
+} gb_choice_t;
+
+#endif /* GB_SUPPLY_H */
