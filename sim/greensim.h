@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * greensim.h - the parts of greensim: what goes in, what a policy is asked, what comes
+ * out.
+ *
+ *   options -> trace (csv, generator, log) + fleet -> world
+ *   world + chooser -> fluid or discrete run -> result;  world -> optimum, bound ->
+ * result results -> table, JSON, report
+ *
+ * One thread.  Functions that can fail for a reason that is the user's return false and
+ * say why in a gs_error_t: what is wrong, and what is allowed.  Memory comes from
+ * gs_alloc(), which ends the program when there is none.
+ */
+#ifndef GREENSIM_H
+#define GREENSIM_H
+
+#include "../core/gb_decide.h"
+#include "../core/gb_energy.h"
+#include "../core/gb_erlang.h"
+#include "../core/gb_fluid.h"
+
+#define GS_NAME_BYTES   128
+#define GS_SERVERS_MOST 1000
+#define GS_SECONDS_MOST (400u * 86400u) /* of a trace */
+#define GS_RATE_MOST    1e6             /* requests/s, of a trace */
+#define GS_POINTS       2000            /* of a result's plot, at most */
+
+typedef struct gs_error_t {
+    char text[640];
+} gs_error_t;
+
+/* Writes the text, printf-like, and returns false. */
+bool gs_fail(gs_error_t *error, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* Zeroed memory for count items; the caller's, for free(). */
+void *gs_alloc(size_t count, size_t bytes);
+
+/* ---------------------------------------------------------------- random numbers */
+
+/* xoshiro256++ (Blackman, Vigna 2019), its state filled by splitmix64 from the seed and
+ * a stream number, so that the same seed gives the same numbers on every machine. */
+typedef struct gs_random_t {
+    uint64_t s[4];
+} gs_random_t;
+
+void gs_random_seed(gs_random_t *random, uint64_t seed, uint64_t stream);
+uint64_t gs_random_next(gs_random_t *random);
+double gs_random_unit(gs_random_t *random);   /* 0 <= u < 1 */
+double gs_random_normal(gs_random_t *random); /* mean 0, deviation 1 */
+uint32_t gs_random_poisson(gs_random_t *random, double mean);
+
+/* ---------------------------------------------------------------- what is asked for */
+
+/* The core's policies have the core's numbers (gb_policy_e). */
+typedef enum gs_policy_e {
+    GS_CORE_FIRST = 0,
+    GS_ALWAYS_ON = GB_POLICY_COUNT,
+    GS_REACTIVE,       /* every 20 s as many as the rate of these 20 s needs */
+    GS_MOVING_AVERAGE, /* the same on the mean of ten minutes */
+    GS_STRAIGHT_LINE,  /* the same on a line through them, carried one set-up ahead */
+    GS_OPT_REACTIVE,   /* reactive, and a set-up takes no time: AutoScale's "Opt" */
+    GS_ORACLE,         /* knows the load up to one set-up and 20 s ahead */
+    GS_HINDSIGHT,      /* AutoScale, tuned on this very trace */
+    GS_OPTIMUM,        /* dynamic or linear program */
+    GS_BOUND,          /* no policy with that share of late requests can need less */
+    GS_POLICY_COUNT
+} gs_policy_e;
+
+const char *gs_policy_name(gs_policy_e policy);
+gs_policy_e gs_policy_find(const char *name); /* GS_POLICY_COUNT: there is none */
+
+typedef enum gs_shape_e {
+    GS_SHAPE_NONE = 0,
+    GS_SHAPE_DAY,
+    GS_SHAPE_WEEK,
+    GS_SHAPE_FLASH,
+    GS_SHAPE_BURSTS,
+    GS_SHAPE_WALK
+} gs_shape_e;
+
+/* All options, parsed and checked; numbers that were not given are negative, counts 0,
+ * texts NULL, unless a default is named here.  The texts are argv's. */
+typedef struct gs_options_t {
+    /* the load */
+    const char *trace_file;
+    gs_shape_e shape;
+    char **logs; /* --access-log: log_count names */
+    uint32_t log_count;
+    const char *log_format; /* NULL: found out from the first lines */
+    double length_s;    /* --length: of a generated trace, negative: the shape's own */
+    double smooth_s;    /* 0: not smoothed */
+    double scale_peak;  /* --scale peak=N, in servers; negative: as it is */
+    double start_day_s; /* --start HH:MM, of the day at which a trace begins; 0 */
+    uint64_t seed;      /* 1 */
+    /* the fleet */
+    const char *model_file;
+    uint32_t servers;
+    const char *server; /* a published server's name */
+    bool has_curve;
+    double curve[11]; /* --curve, when has_curve */
+    uint32_t capacity, cores;
+    double service_s, rate, late_after_s;
+    double setup_s, setup_p95_s, setup_watts, off_watts;
+    double shutdown_s;      /* discrete; 0 */
+    double boot_fail_share; /* discrete; 0 */
+    uint32_t min_on, spare; /* 1, 0 */
+    /* what runs */
+    bool wanted[GS_POLICY_COUNT];
+    bool discrete;
+    bool late_last;
+    double late_share;     /* of the bound: 0.01 */
+    gb_policy_conf_t conf; /* settings of the core's policies; `policy` is not used */
+    /* what comes out */
+    bool as_json, quiet;
+    const char *report_file;
+} gs_options_t;
+
+/* Reads the command line.  -1: go on; else the exit status with which the program ends,
+ * after help or a message on standard error. */
+int gs_options_read(int argc, char **argv, gs_options_t *options);
+
+/* ---------------------------------------------------------------- the load */
+
+typedef struct gs_trace_t {
+    char name[GS_NAME_BYTES];
+    uint32_t seconds;
+    float *rate; /* [seconds] requests/s that are expected; of a log: those that came */
+    uint32_t *arrived;   /* [seconds] requests that come; Poisson, or the log's */
+    double requests;     /* sum of arrived */
+    int64_t start_day_s; /* second of the local day at which it begins, 0..86399 */
+    bool is_counted; /* arrived are real requests: not drawn, not to be drawn anew */
+} gs_trace_t;
+
+/* Each fills in a trace, up to `rate` (is_counted: `arrived` as well).  `path` may be
+ * "-", standard input. */
+bool gs_trace_read(gs_trace_t *trace, const char *path, gs_error_t *error);
+bool gs_trace_parse(gs_trace_t *trace, const char *path, const char *text, size_t bytes,
+                    gs_error_t *error);
+bool gs_generate(gs_trace_t *trace, const gs_options_t *options, double peak_rate,
+                 gs_error_t *error);
+bool gs_log_read(gs_trace_t *trace, const gs_options_t *options, gs_error_t *error);
+
+/* --smooth: moving mean over a window, in seconds. */
+void gs_trace_smooth(gs_trace_t *trace, double window_s);
+/* --scale: the 99.9th percentile of the minutes becomes `peak_rate`, and nothing is
+ * above `most_rate`. */
+void gs_trace_scale(gs_trace_t *trace, double peak_rate, double most_rate);
+/* Draws `arrived` from `rate`, unless they are real ones and the rate is still theirs.
+ */
+void gs_trace_draw(gs_trace_t *trace, uint64_t seed);
+void gs_trace_free(gs_trace_t *trace);
+
+/* ---------------------------------------------------------------- the fleet */
+
+typedef struct gs_server_t {
+    char name[GS_NAME_BYTES];
+    gb_curve_t curve;   /* with off_watts */
+    uint32_t capacity;  /* requests in flight up to which the balancer fills it */
+    uint32_t cores;     /* requests that it serves at the same time at full speed */
+    double service_s;   /* mean time that a request takes in a core */
+    double rate;        /* requests/s that it carries within the goal */
+    double setup_s;     /* median of the time from order to first request */
+    double setup_p95_s; /* >= setup_s; the same: it always takes as long */
+    double setup_watts; /* drawn meanwhile */
+    double shutdown_s;  /* drawn idle meanwhile */
+} gs_server_t;
+
+/* Servers in the order in which they are filled: fewest watts for a request first.  Two
+ * servers are of one type when all but the name is the same. */
+typedef struct gs_fleet_t {
+    uint32_t count;
+    gs_server_t *servers;
+    uint32_t types;    /* of different servers */
+    uint32_t *type_of; /* [count] 0..types-1 */
+    double late_s;     /* a response that takes longer is late */
+    double rate;       /* of all, within the goal */
+    double boot_fail_share;
+} gs_fleet_t;
+
+bool gs_fleet_make(gs_fleet_t *fleet, const gs_options_t *options, gs_error_t *error);
+void gs_fleet_free(gs_fleet_t *fleet);
+/* A set-up's length: log-normal with the server's median and 95 % quantile. */
+double gs_setup_draw(const gs_server_t *server, gs_random_t *random);
+
+/* Servers of which power curves are published; NULL after the last. */
+typedef struct gs_published_t {
+    const char *name, *what, *source;
+    double watts[11], off_watts, setup_watts;
+} gs_published_t;
+const gs_published_t *gs_published(uint32_t index);
+
+/* Everything that does not change from run to run. */
+typedef struct gs_world_t {
+    const gs_options_t *options;
+    gs_trace_t trace;
+    gs_fleet_t fleet;
+    gb_plant_t plant; /* of the fleet, for the core; what it points to is below */
+    gb_tail_t tail;
+    gb_upto_t *upto;
+    gb_curve_t *curves;
+    double setup_s; /* longest p95 set-up: how far clairvoyants look ahead */
+} gs_world_t;
+
+bool gs_world_make(gs_world_t *world, const gs_options_t *options, gs_error_t *error);
+void gs_world_free(gs_world_t *world);
+
+/* ---------------------------------------------------------------- who decides */
+
+/* An online policy, whichever: the core's, a simple one, a clairvoyant one.  Both modes
+ * ask it, once a second of simulated time (demand.now_us; the trace's first second ends
+ * at 1 s). */
+typedef struct gs_chooser_t gs_chooser_t;
+
+/* `conf` may be NULL: the options'.  `world` has to outlive it. */
+gs_chooser_t *gs_chooser_open(const gs_world_t *world, gs_policy_e policy,
+                              const gb_policy_conf_t *conf);
+/* How many are on when the run begins. */
+uint32_t gs_chooser_first(const gs_chooser_t *chooser);
+/* False: it spreads requests over all that are on and does not fill one by one. */
+bool gs_chooser_packs(const gs_chooser_t *chooser);
+/* True: with it a set-up takes no time and no watts (opt-reactive). */
+bool gs_chooser_is_instant(const gs_chooser_t *chooser);
+gb_choice_t gs_chooser_choose(gs_chooser_t *chooser, const gb_supply_t *supply,
+                              const gb_demand_t *demand);
+void gs_chooser_close(gs_chooser_t *chooser);
+
+/* ---------------------------------------------------------------- what comes out */
+
+typedef struct gs_point_t { /* means over step_s seconds */
+    float rate, on, coming, watts, late_share;
+} gs_point_t;
+
+typedef struct gs_result_t {
+    gs_policy_e policy;
+    char note[200]; /* parameters that were found, or how it was computed; may be "" */
+    bool is_run;    /* false: optimum or bound, of which only energy is known and, of
+                       the optimum, servers and starts */
+    double joules;
+    double over_optimum; /* filled in when all are there; 0: no optimum is known */
+    double requests, late;
+    double p99_ms; /* negative: not known */
+    double cycles_per_server_day;
+    double peak_on, mean_on; /* without those in set-up */
+    uint32_t points;
+    double step_s;
+    gs_point_t *series; /* [points], free() */
+} gs_result_t;
+
+/* A result's plot while it is made: gs_series_add() once for each second. */
+typedef struct gs_series_t {
+    uint32_t step_s, filled;
+    gs_point_t sum;
+    double late, requests;
+    gs_result_t *result;
+} gs_series_t;
+void gs_series_begin(gs_series_t *series, gs_result_t *result, uint32_t seconds);
+void gs_series_add(gs_series_t *series, double arrived, double on, double coming,
+                   double watts, double late);
+void gs_series_end(gs_series_t *series);
+void gs_result_free(gs_result_t *result);
+
+/* Response times, weighted; for the 99th percentile. */
+#define GS_WAITS_BUCKETS 512
+typedef struct gs_waits_t {
+    double weight[GS_WAITS_BUCKETS]; /* 1 ms .. 10 days, 5 % apart at most */
+    double total;
+} gs_waits_t;
+void gs_waits_add(gs_waits_t *waits, double response_s, double weight);
+double gs_waits_quantile_s(const gs_waits_t *waits,
+                           double share); /* -1: nothing there */
+
+/* Runs; the result is zeroed first.  gs_discrete_run() fails with a reason. */
+void gs_fluid_run(const gs_world_t *world, gs_chooser_t *chooser, gs_result_t *result);
+bool gs_discrete_run(const gs_world_t *world, gs_chooser_t *chooser,
+                     gs_result_t *result, gs_error_t *error);
+
+/* Shows on standard error how far it is, when that is a terminal and it takes long.
+ * NULL: takes the line away. */
+void gs_progress(const char *what, double share);
+
+/* ---------------------------------------------------------------- the output */
+
+void gs_table_write(const gs_world_t *world, const gs_result_t *results,
+                    uint32_t count);
+void gs_json_write(const gs_world_t *world, const gs_result_t *results, uint32_t count);
+/* One HTML file with all that it needs. */
+bool gs_report_write(const char *path, const gs_world_t *world,
+                     const gs_result_t *results, uint32_t count, gs_error_t *error);
+
+#endif /* GREENSIM_H */
