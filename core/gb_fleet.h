@@ -10,11 +10,23 @@
 #define GB_FLEET_H
 
 #include "gb_state.h"
-#include "gb_policy.h"
+#include "gb_decide.h"
+#include "gb_energy.h"
 
 /* A command was refused and nothing was changed; `reason` says why and what to do.
  * Beside the GB_ACT_* of gb_types.h, which a machine's state gives. */
 #define GB_ACT_REFUSED (1u << 6)
+
+/* When a machine's turn comes: what it is compared by, beside watts and rank.  The
+ * tick's own; kept from tick to tick, worked out anew when it may have changed. */
+typedef struct gb_turn_t {
+    int64_t weighed_at_us; /* 0: not yet */
+    int64_t entered_at_us; /* the machine's, then */
+    uint32_t boots;        /* boot times that it had learned, then */
+    uint32_t cycles_left;  /* of today */
+    uint64_t sleeps;       /* in all */
+    int64_t boot_us;       /* 95 % quantile */
+} gb_turn_t;
 
 /* A member is a door to a machine, in one balancer.  Doors in the order of balancer and
  * rank are the cheapest to hand in; any order is right. */
@@ -24,6 +36,11 @@ typedef struct gb_door_t {
     uint32_t capacity;  /* concurrent requests within its latency goal */
     uint32_t in_flight; /* exact, summed over processes */
     uint32_t rank;      /* place in the balancer's order: 0 is filled first */
+    uint32_t lbset;     /* those of a lower one are woken first and sleep last */
+    /* Of its machine, by gb_fleet_door_watts(); all 0: as good as any other. */
+    double watts_per_capacity; /* at full load */
+    double idle_watts;         /* drawn idle, less what it draws switched off */
+    double setup_watts;        /* drawn while it boots, less the same */
     bool counted; /* usable as the administrator set it: no D, S, N, not standby */
     bool silent;  /* the latest probe reached nobody */
     gb_verdict_e verdict; /* of this door: a BAD one gives no capacity; NONE: as its
@@ -33,6 +50,8 @@ typedef struct gb_door_t {
     uint64_t gives; /* if so: its machine's capacity in its balancer */
     uint32_t next;  /* 1 + another door of its machine; 0: none */
     uint32_t order; /* [place]: the door at that place in the order */
+    uint32_t line;  /* [place]: one of those to wake, or to let sleep, in their turn */
+    gb_turn_t turn;
 } gb_door_t;
 
 /* What was sensed of a machine since the last tick. */
@@ -74,6 +93,22 @@ typedef struct gb_tally_t {
     uint64_t in_flight;      /* over all doors, counted or not */
 } gb_tally_t;
 
+/* What a policy was last asked, and what it said; for `choice` see gb_supply.h. */
+typedef struct gb_asked_t {
+    int64_t at_us; /* 0: not yet */
+    gb_choice_t choice;
+    uint32_t servers; /* that could be on */
+    uint32_t on, coming;
+    double up_capacity, keep_capacity; /* of the first `up` and the first `keep` */
+    double rate;                       /* requests/s that came, mean of half a minute */
+    double service_s, late_s;          /* as the policy was told */
+    double rate_per_server; /* that one of mean size carries within the goal */
+    /* the tick's own: */
+    double arrived, late;  /* since at_us */
+    int64_t busy_at_us;    /* when there was work last */
+    uint32_t tail_servers; /* that the table was made for */
+} gb_asked_t;
+
 #define GB_PANIC_SLOTS 10 /* seconds within which half of the servers fail */
 
 /* A balancer's settings and what the policy remembers of it. */
@@ -84,9 +119,23 @@ typedef struct gb_pool_t {
     uint32_t wakes_at_once; /* GreenWake atonce= */
     gb_rules_t rules;
     gb_threshold_t threshold;
-    uint32_t waiting;     /* in: requests that wait for a server, or will come again */
-    int64_t service_us;   /* in: mean time that a server needs for one; 0: unknown */
-    gb_policy_t memory;   /* what the policy remembers between ticks */
+    uint32_t waiting;   /* in: requests that wait for a server, or will come again */
+    int64_t service_us; /* in: mean time that a server needs for one; 0: unknown */
+    gb_policy_t memory; /* what `threshold` remembers between ticks */
+    /* For every other policy.  The pointers are the caller's, set before each tick, and
+     * of no use in a copy that another process reads: only the tick follows them. */
+    gb_policy_conf_t policy; /* with `threshold` the settings are those above */
+    gb_decider_t *decider;   /* what the policy remembers; NULL: `threshold` decides */
+    gb_tail_t *tail;         /* late shares; zeroed at first, but for rows and room */
+    gb_upto_t *upto;         /* [decide_room + 1] */
+    double *slots_upto;      /* [decide_room + 1] */
+    uint32_t decide_room;    /* servers, as tail->room; the doors that do not fit are
+                                left out */
+    double arrived, late;    /* in: requests since the previous tick: all that came, and
+                                those that were late */
+    int64_t day_s;           /* in: second of the local day */
+    int64_t late_us;         /* in: a response that takes longer is late; 0: 500 ms */
+    bool late_last;       /* in: its waiting room serves those first who are in time */
     int64_t ticked_at_us; /* the latest tick */
     int64_t ahead_us;     /* boot time that the policy looks ahead */
     int64_t fell_second;  /* number of the second that fell[second % SLOTS] is about */
@@ -106,6 +155,7 @@ typedef struct gb_pool_t {
                             */
     gb_need_t need;
     gb_tally_t tally;
+    gb_asked_t asked; /* by a policy other than `threshold` */
 } gb_pool_t;
 
 typedef struct gb_action_t {
@@ -128,6 +178,12 @@ typedef struct gb_fleet_t {
     uint32_t pool_count;
     bool paused; /* greenctl pause: no power order, everything else goes on */
 } gb_fleet_t;
+
+/* Fills in what a door says of watts, from its machine's curve; the capacity is set. */
+void gb_fleet_door_watts(gb_door_t *door, const gb_curve_t *curve);
+
+/* Is it any policy but `threshold` that decides? */
+bool gb_fleet_pool_asks(const gb_pool_t *pool);
 
 /* One tick.  Writes at most `room` actions and returns how many; what did not fit
  * comes at a later tick (levels, not edges, are sensed).  Every transition is among

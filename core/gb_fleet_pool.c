@@ -15,6 +15,11 @@
 #define HOLD_LEAST_US GB_US_PER_S
 #define NEXT_IN_LINE  8 /* boot times of so many are looked at */
 
+bool gb_fleet_pool_asks(const gb_pool_t *pool)
+{
+    return pool->decider && pool->policy.policy != GB_POLICY_THRESHOLD;
+}
+
 /* -------------------------------------------------------------- the need */
 
 /* The boot time to look ahead: the longest p95 of those who would be woken next. */

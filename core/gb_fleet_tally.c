@@ -9,6 +9,16 @@
 
 /* -------------------------------------------------------------- doors */
 
+void gb_fleet_door_watts(gb_door_t *door, const gb_curve_t *curve)
+{
+    double idle = curve->watts[0] - curve->off_watts;
+    double full = curve->watts[10] - curve->off_watts;
+
+    door->watts_per_capacity = gb_curve_watts_per_request(curve, door->capacity);
+    door->idle_watts = idle > 0 ? idle : 0;
+    door->setup_watts = full > 0 ? full : 0;
+}
+
 uint32_t gb_fleet_pool_of(const gb_fleet_t *fleet, uint32_t d)
 {
     return fleet->doors[d].machine < fleet->machine_count &&
