@@ -122,6 +122,18 @@ int gs_options_read(int argc, char **argv, gs_options_t *options);
 
 /* ---------------------------------------------------------------- the load */
 
+/* What an access log told beside its requests. */
+typedef struct gs_log_facts_t {
+    uint64_t lines, unfit; /* of which so many did not fit and were left out */
+    int64_t first_at_s;    /* Unix time of the trace's first second; 0: no log */
+    int32_t zone_s;        /* local time there is so much later than UTC */
+    int64_t gap_s;         /* longest time without a request */
+    uint64_t timed;        /* requests of which the time of service is known */
+    double service_s;      /* their mean ... */
+    double service_p50_s, service_p95_s, service_p99_s; /* ... and quantiles */
+    double service_unit_s; /* 1e-6, 1e-3 or 1: how fine it was written */
+} gs_log_facts_t;
+
 typedef struct gs_trace_t {
     char name[GS_NAME_BYTES];
     uint32_t seconds;
@@ -129,7 +141,8 @@ typedef struct gs_trace_t {
     uint32_t *arrived;   /* [seconds] requests that come; Poisson, or the log's */
     double requests;     /* sum of arrived */
     int64_t start_day_s; /* second of the local day at which it begins, 0..86399 */
-    bool is_counted; /* arrived are real requests: not drawn, not to be drawn anew */
+    bool is_counted;    /* arrived are real requests: not drawn, not to be drawn anew */
+    gs_log_facts_t log; /* of an access log; else zeroed */
 } gs_trace_t;
 
 /* Each fills in a trace, up to `rate` (is_counted: `arrived` as well).  `path` may be
