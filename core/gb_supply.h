@@ -23,22 +23,22 @@ typedef struct gb_supply_t {
     double late_s;         /* a response that takes longer is late, > service_s */
     double rate_per_slot;  /* requests/s that a slot carries within the goal, less than
                               1 / service_s */
-    double setup_s;        /* from the order to the first request: learned 95 % quantile */
-    double setup_watts;    /* drawn meanwhile by a server, less what it draws off */
-    bool late_last;        /* the waiting room serves those first who are in time */
-    uint32_t on;           /* how many serve */
-    uint32_t coming;       /* how many are in set-up */
-    double capacity_on;    /* of those that serve */
+    double setup_s;     /* from the order to the first request: learned 95 % quantile */
+    double setup_watts; /* drawn meanwhile by a server, less what it draws off */
+    bool late_last;     /* the waiting room serves those first who are in time */
+    uint32_t on;        /* how many serve */
+    uint32_t coming;    /* how many are in set-up */
+    double capacity_on; /* of those that serve */
 } gb_supply_t;
 
 /* What is asked for. */
 typedef struct gb_demand_t {
-    int64_t now_us;    /* monotonic */
-    int64_t day_s;     /* second of the (local) day, 0..86399 */
-    double arrived;    /* requests that came since the last call, also those that wait */
-    double late;       /* requests that were late since the last call */
-    double in_system;  /* in service or waiting, now */
-    double backlog;    /* of these: wait for a slot, now */
+    int64_t now_us;   /* monotonic */
+    int64_t day_s;    /* second of the (local) day, 0..86399 */
+    double arrived;   /* requests that came since the last call, also those that wait */
+    double late;      /* requests that were late since the last call */
+    double in_system; /* in service or waiting, now */
+    double backlog;   /* of these: wait for a slot, now */
 } gb_demand_t;
 
 /* What is wanted: on + coming is at least `up`; no more than on - keep are let go. */
@@ -46,5 +46,15 @@ typedef struct gb_choice_t {
     uint32_t up;   /* 1..servers */
     uint32_t keep; /* up..servers */
 } gb_choice_t;
+
+/* `value` brought into low..high; what is not a number is `low`.  Pure. */
+double gb_within(double value, double low, double high);
+
+/* The fewest servers of the order, 1..servers, that are filled by so many requests in
+ * flight; that carry a rate (requests/s) within the goal when each is used up to
+ * `share` (above 0) of what it carries.  All of them when they do not suffice.  Pure;
+ * cost: logarithmic. */
+uint32_t gb_supply_for_load(const gb_supply_t *supply, double in_flight);
+uint32_t gb_supply_for_rate(const gb_supply_t *supply, double rate_per_s, double share);
 
 #endif /* GB_SUPPLY_H */
