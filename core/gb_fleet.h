@@ -17,15 +17,18 @@
  * Beside the GB_ACT_* of gb_types.h, which a machine's state gives. */
 #define GB_ACT_REFUSED (1u << 6)
 
-/* When a machine's turn comes: what it is compared by, beside watts and rank.  The
- * tick's own; kept from tick to tick, worked out anew when it may have changed. */
+/* What machines are compared by, beside watts and rank, when one is to be woken or to
+ * be let to sleep.  The tick's own; kept from tick to tick and worked out anew when it
+ * may have changed. */
 typedef struct gb_turn_t {
     int64_t weighed_at_us; /* 0: not yet */
     int64_t entered_at_us; /* the machine's, then */
     uint32_t boots;        /* boot times that it had learned, then */
     uint32_t cycles_left;  /* of today */
     uint64_t sleeps;       /* in all */
-    int64_t boot_us;       /* 95 % quantile */
+    int64_t boot_us;       /* the usual one: their median */
+    uint32_t slowness;     /* 0: as quick as the quickest of the line, nearly */
+    bool dwells;           /* it has not been awake for long enough */
 } gb_turn_t;
 
 /* A member is a door to a machine, in one balancer.  Doors in the order of balancer and
@@ -51,6 +54,7 @@ typedef struct gb_door_t {
     uint32_t next;  /* 1 + another door of its machine; 0: none */
     uint32_t order; /* [place]: the door at that place in the order */
     uint32_t line;  /* [place]: one of those to wake, or to let sleep, in their turn */
+    uint32_t part;  /* of the supply that a policy sees */
     gb_turn_t turn;
 } gb_door_t;
 
@@ -93,20 +97,25 @@ typedef struct gb_tally_t {
     uint64_t in_flight;      /* over all doors, counted or not */
 } gb_tally_t;
 
-/* What a policy was last asked, and what it said; for `choice` see gb_supply.h. */
+/* What a policy other than `threshold` was last asked, and what it said. */
 typedef struct gb_asked_t {
-    int64_t at_us; /* 0: not yet */
-    gb_choice_t choice;
-    uint32_t servers; /* that could be on */
-    uint32_t on, coming;
+    int64_t at_us;       /* 0: not yet */
+    uint32_t policy;     /* gb_policy_e */
+    gb_choice_t choice;  /* gb_supply.h */
+    bool idle;           /* min=0, and nothing to do for long: one server is none */
+    uint32_t servers;    /* that could be on */
+    uint32_t on, coming; /* of these */
     double up_capacity, keep_capacity; /* of the first `up` and the first `keep` */
+    double in_system;                  /* in flight, or waiting */
     double rate;                       /* requests/s that came, mean of half a minute */
     double service_s, late_s;          /* as the policy was told */
-    double rate_per_server; /* that one of mean size carries within the goal */
+    double rate_per_slot; /* that a slot of a mean server carries within the goal */
+    double rate_per_server;
     /* the tick's own: */
-    double arrived, late;  /* since at_us */
-    int64_t busy_at_us;    /* when there was work last */
-    uint32_t tail_servers; /* that the table was made for */
+    double arrived, late;    /* since at_us */
+    double smooth_s;         /* service time, mean of some minutes; 0: unknown */
+    double slots_per_server; /* that rate_per_slot was worked out for */
+    int64_t busy_at_us;      /* when there was work last */
 } gb_asked_t;
 
 #define GB_PANIC_SLOTS 10 /* seconds within which half of the servers fail */

@@ -1,82 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * gb_fleet_pool.c - how many servers a balancer needs awake, whom to wake and whom to
- * let to sleep.
+ * gb_fleet_pool.c - whom a balancer wakes and whom it lets to sleep, for the capacity
+ * that it needs (gb_fleet_need.c), in the order of their turns (gb_fleet_turn.c).
  *
- * Servers go by their place in the order: the first that sleeps is woken first, the
- * last that is awake goes to sleep first.  What was let to sleep under a load is not
- * missed under the same load (gb_policy.h), so a constant load ends in one adjustment.
+ * What was let to sleep under a load is not missed under the same load (gb_policy.h),
+ * so a constant load ends in one adjustment.
  */
 #include "gb_fleet_private.h"
 
-#include <inttypes.h>
 #include <stdio.h>
-
-#define HOLD_LEAST_US GB_US_PER_S
-#define NEXT_IN_LINE  8 /* boot times of so many are looked at */
-
-bool gb_fleet_pool_asks(const gb_pool_t *pool)
-{
-    return pool->decider && pool->policy.policy != GB_POLICY_THRESHOLD;
-}
-
-/* -------------------------------------------------------------- the need */
-
-/* The boot time to look ahead: the longest p95 of those who would be woken next. */
-static int64_t boot_ahead(const gb_fleet_t *fleet, const gb_span_t *span)
-{
-    int64_t ahead_us = 0;
-    uint32_t seen = 0;
-    uint32_t last = GB_NO_INDEX;
-    uint32_t i;
-
-    for (i = span->from; i < span->to && seen < NEXT_IN_LINE; i++) {
-        const gb_door_t *door = gb_fleet_door_at(fleet, i);
-        const gb_machine_t *machine = &fleet->machines[door->machine];
-
-        if (!door->leads || !(machine->flags & GB_MF_CAN_WAKE)) {
-            continue;
-        }
-        last = door->machine;
-        if (!gb_state_takes_sticky(machine)) {
-            int64_t took_us = gb_boot_quantile(&machine->boot, 950);
-
-            ahead_us = took_us > ahead_us ? took_us : ahead_us;
-            seen++;
-        }
-    }
-    if (seen == 0 && last != GB_NO_INDEX) {
-        return gb_boot_quantile(&fleet->machines[last].boot, 950);
-    }
-    return seen ? ahead_us : fleet->pools[span->pool].ahead_us;
-}
-
-/* How long the load has to stay low: the shortest stay awake. */
-static int64_t hold_us(const gb_pool_t *pool)
-{
-    return pool->rules.awake_dwell_us > HOLD_LEAST_US ? pool->rules.awake_dwell_us
-                                                      : HOLD_LEAST_US;
-}
-
-static void need_update(gb_tick_t *t, const gb_span_t *span)
-{
-    gb_pool_t *pool = &t->fleet->pools[span->pool];
-    uint64_t in_flight = pool->tally.in_flight;
-
-    pool->ahead_us = boot_ahead(t->fleet, span);
-    pool->need =
-        gb_policy_threshold(&pool->memory, &pool->threshold,
-                            in_flight > UINT32_MAX ? UINT32_MAX : (uint32_t)in_flight,
-                            pool->ahead_us, hold_us(pool), t->now_us);
-    gb_policy_add(&pool->need, &pool->threshold,
-                  gb_policy_waiting(pool->waiting, pool->service_us, pool->ahead_us));
-    pool->need.up_capacity =
-        gb_policy_sum(pool->need.up_capacity, pool->tally.spare_capacity);
-    pool->need.down_capacity =
-        gb_policy_sum(pool->need.down_capacity, pool->tally.spare_capacity);
-    pool->need.stay_capacity =
-        gb_policy_sum(pool->need.stay_capacity, pool->tally.spare_capacity);
-}
 
 /* -------------------------------------------------------------- the outlook */
 
@@ -146,27 +78,6 @@ static void outlook(gb_tick_t *t, const gb_span_t *span)
     if (pool->ready_at_us == GB_NEVER_US) {
         pool->late_at_us = retry_at_us;
     }
-}
-
-/* Why that many servers, with figures; `tail` and `name` say what is done about it. */
-static void explain(gb_pool_t *pool, const char *tail, const char *name)
-{
-    const gb_need_t *need = &pool->need;
-    uint32_t wake = pool->threshold.wake_permille;
-    char spare[32] = "", waiting[32] = "";
-
-    if (pool->spare != 0) {
-        snprintf(spare, sizeof spare, " with %u spare", pool->spare);
-    }
-    if (pool->waiting != 0) {
-        snprintf(waiting, sizeof waiting, " and %u waiting", pool->waiting);
-    }
-    snprintf(pool->reason, sizeof pool->reason,
-             "load %" PRIu64 " (ahead %" PRIu64 ")%s needs %" PRIu64
-             " of capacity at %u %%%s; %" PRIu64 " awake%s%s",
-             (need->load_milli + 500) / 1000, (need->ahead_milli + 500) / 1000, waiting,
-             need->up_capacity, (wake + 5) / 10, spare, pool->tally.capacity_awake,
-             tail, name);
 }
 
 static const char *name_of(const gb_fleet_t *fleet, uint32_t m, char *number,
@@ -276,31 +187,54 @@ static bool is_short(const gb_pool_t *pool)
     return there < pool->min_awake || (there == 0 && pool->waiting != 0);
 }
 
+/* All that may be woken now, in their turns; nobody when none is needed. */
+static gb_line_t line_to_wake(gb_tick_t *t, const gb_span_t *span, wakeable_e kind)
+{
+    const gb_pool_t *pool = &t->fleet->pools[span->pool];
+    bool urgent = pool->panic || is_short(pool);
+    gb_line_t line;
+    uint32_t i;
+
+    gb_fleet_turn_begin(&line, span, false, urgent || pool->waiting != 0);
+    for (i = span->from; i < span->to; i++) {
+        gb_door_t *door = gb_fleet_door_at(t->fleet, i);
+
+        if (!lacks_servers(pool) || wakes_left(pool) == 0 || t->used == t->room) {
+            break;
+        }
+        if (door->leads &&
+            is_wakeable(t->fleet, door->machine, kind, urgent, t->now_us)) {
+            gb_fleet_turn_add(t, &line, door);
+        }
+    }
+    return line;
+}
+
 /* Returns whether any was told to wake; the pool's reason then names the last one. */
 static bool wake_more(gb_tick_t *t, const gb_span_t *span, wakeable_e kind)
 {
     gb_fleet_t *fleet = t->fleet;
     gb_pool_t *pool = &fleet->pools[span->pool];
+    gb_line_t line = line_to_wake(t, span, kind);
+    gb_door_t *door;
     char number[32];
     bool any = false;
-    uint32_t i;
 
-    for (i = span->from; i < span->to; i++) {
-        const gb_door_t *door = gb_fleet_door_at(fleet, i);
+    while (lacks_servers(pool) && wakes_left(pool) != 0 && t->used < t->room &&
+           (door = gb_fleet_turn_next(t, &line)) != NULL) {
+        /* After the first one nothing may be urgent any more. */
         bool urgent = pool->panic || is_short(pool);
 
-        if (!lacks_servers(pool) || wakes_left(pool) == 0 || t->used == t->room) {
-            break;
+        if (!is_wakeable(fleet, door->machine, kind, urgent, t->now_us)) {
+            continue;
         }
-        if (door->leads && is_wakeable(fleet, door->machine, kind, urgent, t->now_us)) {
-            if (!pool->panic) {
-                explain(pool, ": waking ",
-                        name_of(fleet, door->machine, number, sizeof number));
-            }
-            gb_fleet_apply(t, door->machine, GB_EV_WAKE_WANTED, pool->reason);
-            now_coming(fleet, pool, door);
-            any = true;
+        if (!pool->panic) {
+            gb_fleet_need_explain(pool, ": waking ",
+                                  name_of(fleet, door->machine, number, sizeof number));
         }
+        gb_fleet_apply(t, door->machine, GB_EV_WAKE_WANTED, pool->reason);
+        now_coming(fleet, pool, door);
+        any = true;
     }
     return any;
 }
@@ -437,7 +371,7 @@ static void explain_rest(const gb_fleet_t *fleet, gb_pool_t *pool)
         tail = "; waking already: ";
         snprintf(count, sizeof count, "%u", tally->coming);
     }
-    explain(pool, tail, count);
+    gb_fleet_need_explain(pool, tail, count);
 }
 
 static void tell_capacity(gb_pool_t *pool)
@@ -454,11 +388,11 @@ void gb_fleet_pool_decide(gb_tick_t *t, const gb_span_t *span)
     bool woken = false;
 
     gb_fleet_tally_pool(t, span);
-    need_update(t, span);
+    gb_fleet_need_update(t, span);
     gb_fleet_tally_panic(t, span);
     if (pool->mode == GB_MODE_ON) {
         if (!pool->panic) {
-            explain(pool, ": taking back what drains", "");
+            gb_fleet_need_explain(pool, ": taking back what drains", "");
         }
         take_back(t, span, false);
         take_back(t, span, true);
@@ -486,18 +420,14 @@ static void explain_sleep(const gb_fleet_t *fleet, uint32_t m, gb_pool_t *pool,
                           bool operators)
 {
     char number[32];
+    const char *name = name_of(fleet, m, number, sizeof number);
 
     if (operators) {
         snprintf(pool->reason, sizeof pool->reason, "the operator wants %s asleep",
-                 name_of(fleet, m, number, sizeof number));
+                 name);
         return;
     }
-    snprintf(pool->reason, sizeof pool->reason,
-             "load at most %" PRIu64 " in the past %" PRId64 " s needs %" PRIu64
-             " of capacity at %u %%; %" PRIu64 " awake: letting %s sleep",
-             (pool->need.held_milli + 500) / 1000, hold_us(pool) / GB_US_PER_S,
-             pool->need.down_capacity, (pool->threshold.sleep_permille + 5) / 10,
-             pool->tally.capacity_awake, name_of(fleet, m, number, sizeof number));
+    gb_fleet_need_explain_sleep(pool, name);
 }
 
 /* Lets a machine go to sleep if every balancer with a door to it agrees. */
@@ -535,17 +465,6 @@ static void let_sleep(gb_tick_t *t, uint32_t m, gb_pool_t *pool)
     }
 }
 
-/* Will it be free to sleep as soon as it has been awake for long enough?  Then those
- * before it in the order, which do more for their watts, wait for it. */
-static bool dwells(const gb_fleet_t *fleet, uint32_t m, int64_t now_us)
-{
-    const gb_machine_t *machine = &fleet->machines[m];
-
-    return machine->state == GB_ST_ON && machine->wish == GB_WISH_AUTO &&
-           now_us - machine->entered_at_us < fleet->rules[m].awake_dwell_us &&
-           gb_state_cycles_today(machine, now_us) < fleet->rules[m].cycles_per_day;
-}
-
 static bool lets_sleep(const gb_tick_t *t, const gb_pool_t *pool)
 {
     return pool->mode == GB_MODE_ON && !pool->panic && !t->fleet->paused &&
@@ -569,32 +488,56 @@ void gb_fleet_pool_sleep_kept_off(gb_tick_t *t, const gb_span_t *span)
     }
 }
 
-void gb_fleet_pool_sleep(gb_tick_t *t, const gb_span_t *span)
+/* Those that the pool could do without, in their turns. */
+static gb_line_t line_to_sleep(gb_tick_t *t, const gb_span_t *span)
 {
-    gb_fleet_t *fleet = t->fleet;
-    gb_pool_t *pool = &fleet->pools[span->pool];
-    bool wait = false;
+    const gb_fleet_t *fleet = t->fleet;
+    const gb_pool_t *pool = &fleet->pools[span->pool];
+    gb_line_t line;
     uint32_t i;
 
-    for (i = span->to; i > span->from && !wait && lets_sleep(t, pool); i--) {
-        const gb_door_t *door = gb_fleet_door_at(fleet, i - 1);
+    gb_fleet_turn_begin(&line, span, true, false);
+    for (i = span->from; i < span->to; i++) {
+        gb_door_t *door = gb_fleet_door_at(fleet, i);
         const gb_machine_t *machine = &fleet->machines[door->machine];
-        gb_sense_t *sense = &fleet->senses[door->machine];
+        const gb_sense_t *sense = &fleet->senses[door->machine];
 
         if (pool->tally.awake <= pool->min_awake ||
             pool->tally.capacity_awake < pool->need.down_capacity) {
             break;
         }
-        if (!door->leads || sense->objects || !is_sleepable(machine) ||
-            machine->wish == GB_WISH_KEEP_OFF) {
-            continue;
+        if (door->leads && !sense->objects && !(sense->bits & NOTE_VETO) &&
+            is_sleepable(machine) && machine->wish != GB_WISH_KEEP_OFF &&
+            gb_fleet_pool_spares(pool, door, false)) {
+            gb_fleet_turn_add(t, &line, door);
         }
+    }
+    return line;
+}
+
+void gb_fleet_pool_sleep(gb_tick_t *t, const gb_span_t *span)
+{
+    gb_fleet_t *fleet = t->fleet;
+    gb_pool_t *pool = &fleet->pools[span->pool];
+    bool wait = false;
+    gb_line_t line;
+    gb_door_t *door;
+
+    tell_capacity(pool);
+    if (!lets_sleep(t, pool)) {
+        return;
+    }
+    line = line_to_sleep(t, span);
+    while (!wait && lets_sleep(t, pool) &&
+           (door = gb_fleet_turn_next(t, &line)) != NULL) {
+        gb_sense_t *sense = &fleet->senses[door->machine];
+
         if (!(sense->bits & NOTE_CHECKED)) {
             sense->bits |= NOTE_CHECKED;
             let_sleep(t, door->machine, pool);
         }
         /* Also when another balancer has looked at it in this tick. */
-        wait = dwells(fleet, door->machine, t->now_us);
+        wait = gb_fleet_turn_waits(t, door);
     }
     tell_capacity(pool);
 }

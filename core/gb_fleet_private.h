@@ -62,6 +62,52 @@ void gb_fleet_tally_pool(gb_tick_t *t, const gb_span_t *span);
 /* Begins or ends the pool's panic, after it was tallied. */
 void gb_fleet_tally_panic(gb_tick_t *t, const gb_span_t *span);
 
+/* gb_fleet_need.c */
+
+/* How long the load has to stay low: the shortest stay awake. */
+int64_t gb_fleet_need_hold_us(const gb_pool_t *pool);
+
+/* What the pool needs now, by its policy; after it was tallied. */
+void gb_fleet_need_update(gb_tick_t *t, const gb_span_t *span);
+
+/* Why that many, with figures, as the pool's reason; `tail` and `name` say what is done
+ * about it. */
+void gb_fleet_need_explain(gb_pool_t *pool, const char *tail, const char *name);
+
+/* Why the server of that name may sleep, likewise. */
+void gb_fleet_need_explain_sleep(gb_pool_t *pool, const char *name);
+
+/* gb_fleet_ask.c */
+
+/* Adds what came in this tick to what its policy will be told, and asks it when it is
+ * time.  Leaves the answer in pool->asked. */
+void gb_fleet_ask(gb_tick_t *t, const gb_span_t *span);
+
+/* gb_fleet_turn.c */
+
+/* Machines of a pool in the order in which their turn comes; a heap in its doors. */
+typedef struct gb_line_t {
+    uint32_t from, count;
+    bool sleeps;   /* to be let to sleep; else to be woken */
+    bool hurries;  /* somebody waits: the quickest first, then the thrifty ones */
+    bool is_ready; /* no more are added: it is in order */
+} gb_line_t;
+
+void gb_fleet_turn_begin(gb_line_t *line, const gb_span_t *span, bool sleeps,
+                         bool hurries);
+
+/* Adds the machine behind a leading door of the pool; for sleep only one that has
+ * cycles left today. */
+void gb_fleet_turn_add(gb_tick_t *t, gb_line_t *line, gb_door_t *door);
+
+/* Takes the next one out of the line; NULL: nobody is left.  Cost: linear the first
+ * time, logarithmic after that. */
+gb_door_t *gb_fleet_turn_next(gb_tick_t *t, gb_line_t *line);
+
+/* Is its turn over before it has come, since it has to stay awake for longer?  Then
+ * those after it, which do more for their watts, wait for it. */
+bool gb_fleet_turn_waits(const gb_tick_t *t, const gb_door_t *door);
+
 /* gb_fleet_pool.c */
 
 /* The pool's need; takes back and wakes what is wanted. */
