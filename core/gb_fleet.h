@@ -102,6 +102,7 @@ typedef struct gb_asked_t {
     int64_t at_us;       /* 0: not yet */
     uint32_t policy;     /* gb_policy_e */
     gb_choice_t choice;  /* gb_supply.h */
+    gb_choice_t given;   /* as it was when it was asked */
     bool idle;           /* min=0, and nothing to do for long: one server is none */
     uint32_t servers;    /* that could be on */
     uint32_t on, coming; /* of these */
@@ -140,10 +141,13 @@ typedef struct gb_pool_t {
     double *slots_upto;      /* [decide_room + 1] */
     uint32_t decide_room;    /* servers, as tail->room; the doors that do not fit are
                                 left out */
-    double arrived, late;    /* in: requests since the previous tick: all that came, and
-                                those that were late */
-    int64_t day_s;           /* in: second of the local day */
-    int64_t late_us;         /* in: a response that takes longer is late; 0: 500 ms */
+    const gb_choice_t
+        *given;           /* in: decided elsewhere (a simulator's own policy): stands
+                             for any policy's answer; NULL: the policy decides */
+    double arrived, late; /* in: requests since the previous tick: all that came, and
+                             those that were late */
+    int64_t day_s;        /* in: second of the local day */
+    int64_t late_us;      /* in: a response that takes longer is late; 0: 500 ms */
     bool late_last;       /* in: its waiting room serves those first who are in time */
     int64_t ticked_at_us; /* the latest tick */
     int64_t ahead_us;     /* boot time that the policy looks ahead */

@@ -41,9 +41,9 @@ typedef enum part_e {
 
 bool gb_fleet_pool_asks(const gb_pool_t *pool)
 {
-    return pool->policy.policy != GB_POLICY_THRESHOLD && pool->decider && pool->upto &&
-           pool->slots_upto && pool->decide_room != 0 && pool->tail &&
-           pool->tail->rows && pool->tail->room != 0;
+    return (pool->given || pool->policy.policy != GB_POLICY_THRESHOLD) &&
+           pool->decider && pool->upto && pool->slots_upto && pool->decide_room != 0 &&
+           pool->tail && pool->tail->rows && pool->tail->room != 0;
 }
 
 /* -------------------------------------------------------------- the supply */
@@ -366,6 +366,13 @@ static bool take_in(gb_pool_t *pool, int64_t now_us)
     return works;
 }
 
+/* Is it told something else than when it was told last? */
+static bool is_given_anew(const gb_pool_t *pool)
+{
+    return pool->given && (pool->given->up != pool->asked.given.up ||
+                           pool->given->keep != pool->asked.given.keep);
+}
+
 void gb_fleet_ask(gb_tick_t *t, const gb_span_t *span)
 {
     gb_pool_t *pool = &t->fleet->pools[span->pool];
@@ -378,12 +385,18 @@ void gb_fleet_ask(gb_tick_t *t, const gb_span_t *span)
     check(pool, t->now_us);
     idle = is_idle(pool, take_in(pool, t->now_us), t->now_us);
     if (asked->at_us != 0 && t->now_us - asked->at_us < ASK_EVERY_US &&
-        asked->idle == idle) {
+        asked->idle == idle && !is_given_anew(pool)) {
         return;
     }
     asked->idle = idle;
     memset(&supply, 0, sizeof supply);
     supply_servers(t->fleet, span, &supply);
+    if (pool->given) {
+        demand = demand_of(pool, &supply, t->now_us);
+        note(pool, &supply, &demand, *pool->given);
+        asked->given = *pool->given;
+        return;
+    }
     supply_times(pool, &supply, t->now_us);
     supply_tail(pool, &supply, &view);
     demand = demand_of(pool, &supply, t->now_us);

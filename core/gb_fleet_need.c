@@ -126,6 +126,10 @@ static void say_asked(const gb_pool_t *pool, char words[WORDS_BYTES])
 {
     const gb_asked_t *asked = &pool->asked;
 
+    if (pool->given) {
+        snprintf(words, WORDS_BYTES, "decided elsewhere:");
+        return;
+    }
     switch ((gb_policy_e)asked->policy) {
     case GB_POLICY_AUTOSCALE:
         snprintf(words, WORDS_BYTES, "autoscale: %.0f in the system", asked->in_system);
