@@ -5,11 +5,14 @@
  * administrators and configurations that come between.
  *
  * The checker knows machines, doors and actions only; it counts for itself and uses
- * nothing of what the tick notes.  GB_SEED=N repeats a run, GB_STEPS=N sets its length.
+ * nothing of what the tick notes.  Each policy runs so long, and all of them mixed,
+ * with inputs and memories that are garbage now and then.  GB_SEED=N repeats a run,
+ * GB_STEPS=N sets its length.
  */
 #include "core/gb_fleet.h"
 
 #include <check.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +27,8 @@
 #define ROOM            64
 #define OFFS_KEPT       512
 #define WORLD_STEPS     2500
-#define STEPS_USUAL     1200000
+#define STEPS_USUAL     1000000
+#define MIXED           GB_POLICY_COUNT /* each balancer another policy */
 #define AWAKE_BITS      (1u << GB_ST_ON | 1u << GB_ST_UNKNOWN)
 #define SERVING_BITS    (AWAKE_BITS | 1u << GB_ST_DRAINING)
 #define IN(state, bits) ((1u << (state)) & (bits))
@@ -60,6 +64,12 @@ static gb_machine_t before[MACHINES];
 static int64_t now_us, last_tick_us;
 static uint32_t used, room, step;
 static bool wild; /* faults, people and odd ticks; else everything obeys */
+static int policy_of_world;
+static gb_decider_t deciders[POOLS];
+static gb_tail_t tails[POOLS];
+static gb_tail_row_t tail_rows[POOLS][DOORS + 1];
+static gb_upto_t uptos[POOLS][DOORS + 1];
+static double slots[POOLS][DOORS + 1];
 
 static uint64_t dice;
 
@@ -182,6 +192,28 @@ static void host_make(uint32_t m)
     machine->flags |= host->has_bmc ? GB_MF_HAS_BMC : 0;
 }
 
+/* What a policy needs; sometimes with less room than there are servers. */
+static void policy_make(uint32_t p)
+{
+    gb_pool_t *pool = &pools[p];
+    int policy =
+        policy_of_world == MIXED ? (int)roll(GB_POLICY_COUNT) : policy_of_world;
+
+    gb_policy_defaults(&pool->policy, (gb_policy_e)policy);
+    memset(&tails[p], 0, sizeof tails[p]);
+    memset(&deciders[p], 0, sizeof deciders[p]);
+    tails[p].rows = tail_rows[p];
+    tails[p].room = pool->decide_room = once_in(4) ? 1 + roll(MACHINES) : DOORS;
+    pool->tail = &tails[p];
+    pool->decider = &deciders[p];
+    pool->upto = uptos[p];
+    pool->slots_upto = slots[p];
+    pool->service_us = (int64_t)roll(2000) * MS;
+    pool->late_us = roll(2) ? 0 : (int64_t)roll(5000) * MS;
+    pool->late_last = roll(2);
+    pool->day_s = roll(86400);
+}
+
 static void pool_make(uint32_t p)
 {
     gb_pool_t *pool = &pools[p];
@@ -197,6 +229,7 @@ static void pool_make(uint32_t p)
     falls[p] = 0;
     was_panic[p] = false;
     load_of[p] = 0;
+    policy_make(p);
 }
 
 static void door_make(uint32_t m, uint32_t p, uint32_t capacity)
@@ -208,6 +241,12 @@ static void door_make(uint32_t m, uint32_t p, uint32_t capacity)
     door->balancer = p;
     door->capacity = capacity;
     door->rank = roll(100);
+    door->lbset = wild && roll(3) == 0 ? roll(3) : 0;
+    if (wild && roll(2)) {
+        door->watts_per_capacity = roll(4);
+        door->idle_watts = roll(200);
+        door->setup_watts = roll(300);
+    }
     door->counted = true;
 }
 
@@ -392,6 +431,54 @@ static void doors_run(void)
     }
 }
 
+/* Bytes that mean nothing. */
+static void scribble(void *at, size_t bytes)
+{
+    uint8_t *byte = at;
+
+    for (size_t i = 0; i < bytes; i++) {
+        byte[i] = (uint8_t)roll(256);
+    }
+}
+
+static double odd_figure(void)
+{
+    static const double odd[] = {NAN, INFINITY, -INFINITY, -1, 1e300, 1e-300, 0, 1e9};
+
+    return odd[roll(sizeof odd / sizeof odd[0])];
+}
+
+/* What came since the latest tick, and sometimes what cannot be. */
+static void demand_run(uint32_t p)
+{
+    gb_pool_t *pool = &pools[p];
+
+    pool->arrived = load_of[p] * roll(100) / 50.0;
+    pool->late = roll(4) ? 0 : pool->arrived / (1 + roll(9));
+    pool->waiting = once_in(8) ? roll(2000) : 0;
+    pool->day_s = once_in(1000) ? (int64_t)dice : (pool->day_s + 1) % 86400;
+    if (once_in(500)) {
+        pool->arrived = odd_figure();
+        pool->late = odd_figure();
+    }
+    if (once_in(500)) {
+        pool->service_us = roll(2) ? (int64_t)dice : (int64_t)roll(3000) * MS;
+        pool->late_us = roll(2) ? -(int64_t)(dice >> 1) : (int64_t)roll(3000) * MS;
+    }
+    if (once_in(5000)) {
+        scribble(&deciders[p], sizeof deciders[p]);
+        deciders[p].policy = roll(2) ? 1 + (uint32_t)pool->policy.policy : roll(9);
+    }
+    if (once_in(5000)) {
+        scribble(&pool->asked, sizeof pool->asked);
+        pool->asked.policy = (uint32_t)pool->policy.policy;
+        pool->asked.idle = roll(2);
+    }
+    if (once_in(2000) && policy_of_world == MIXED) {
+        pool->policy.policy = (gb_policy_e)roll(GB_POLICY_COUNT);
+    }
+}
+
 /* ------------------------------------------------------------ counting for ourselves
  */
 
@@ -454,6 +541,17 @@ static uint64_t capacity_in(uint32_t p, uint32_t states)
         sum += IN(machines[m].state, states) ? capacity_of(m, p) : 0;
     }
     return sum;
+}
+
+/* The least capacity of the servers that are to be spare. */
+static uint64_t spare_of(uint32_t p)
+{
+    uint32_t count = 0;
+
+    for (uint32_t m = 0; m < fleet.machine_count; m++) {
+        count += counts(m, p);
+    }
+    return count ? capacity_in(p, UINT32_MAX) * pools[p].spare / count : 0;
 }
 
 static uint32_t work_of(uint32_t m)
@@ -556,8 +654,10 @@ static void check_let_sleep(uint32_t m, bool operators, bool commanded)
             uint64_t stays = capacity_in(p, AWAKE_BITS);
 
             CHECK(pool->mode == GB_MODE_ON, "a balancer that is not on");
-            CHECK(stays * pool->threshold.wake_permille >= pool->need.load_milli,
+            CHECK(pool->policy.policy != GB_POLICY_THRESHOLD ||
+                      stays * pool->threshold.wake_permille >= pool->need.load_milli,
                   "too little stays for the load");
+            CHECK(stays >= spare_of(p), "spare");
             CHECK(stays >= pool->need.up_capacity, "it would be woken again");
         }
     }
@@ -658,6 +758,35 @@ static void check_panic(uint32_t p)
     }
 }
 
+/* What a policy was told and said. */
+static void check_asked(uint32_t p)
+{
+    const gb_pool_t *pool = &pools[p];
+    const gb_asked_t *asked = &pool->asked;
+    double all = 0;
+
+    if (pool->policy.policy == GB_POLICY_THRESHOLD) {
+        return;
+    }
+    for (uint32_t d = 0; d < fleet.door_count; d++) {
+        all += doors[d].balancer == p ? doors[d].capacity : 0;
+    }
+    CHECK(asked->servers >= 1, "an empty supply");
+    CHECK(asked->on + asked->coming <= asked->servers, "more than there are");
+    CHECK(asked->choice.up >= 1 && asked->choice.up <= asked->choice.keep &&
+              asked->choice.keep <= asked->servers,
+          "a choice out of bounds");
+    CHECK(asked->up_capacity >= 0 && asked->up_capacity <= asked->keep_capacity &&
+              asked->keep_capacity <= all + 1,
+          "a capacity that nobody has");
+    CHECK(isfinite(asked->rate) && asked->rate >= 0, "rate");
+    CHECK(asked->service_s > 0 && asked->late_s > asked->service_s &&
+              isfinite(asked->late_s),
+          "times");
+    CHECK(asked->rate_per_server > 0 && isfinite(asked->rate_per_server),
+          "rate of a server");
+}
+
 /* What holds after every tick; `ample`: there was room for every action. */
 static void check_pool(uint32_t p, bool ample)
 {
@@ -676,6 +805,7 @@ static void check_pool(uint32_t p, bool ample)
     }
     check_wakes(p);
     check_panic(p);
+    check_asked(p);
 }
 
 static void check_machine(uint32_t m, bool ample)
@@ -846,6 +976,9 @@ static void world_step(void)
         sense(i);
     }
     doors_run();
+    for (i = 0; i < fleet.pool_count; i++) {
+        demand_run(i);
+    }
     tick_and_check();
     step++;
 }
@@ -861,6 +994,8 @@ START_TEST(invariants_hold_over_random_fleets)
     uint32_t i;
 
     dice = seed_dice("invariants_hold_over_random_fleets");
+    policy_of_world = _i;
+    steps = _i == MIXED ? steps / 4 : steps;
     wild = true;
     for (step = 0; done < steps; done++, step++) {
         if (done % WORLD_STEPS == 0) {
@@ -902,6 +1037,7 @@ START_TEST(what_is_needed_wakes_and_the_rest_sleeps)
     uint32_t world, p;
 
     dice = seed_dice("what_is_needed_wakes_and_the_rest_sleeps");
+    policy_of_world = GB_POLICY_THRESHOLD;
     wild = false;
     for (world = 0; world < 60; world++) {
         now_us = 1000 * SEC;
@@ -938,6 +1074,7 @@ START_TEST(a_constant_load_ends_in_one_adjustment)
     uint32_t world, i;
 
     dice = seed_dice("a_constant_load_ends_in_one_adjustment");
+    policy_of_world = GB_POLICY_THRESHOLD;
     wild = false;
     for (world = 0; world < 80; world++) {
         uint32_t sleeps[MACHINES] = {0}, wakes[MACHINES] = {0};
@@ -973,7 +1110,7 @@ Suite *gb_fleet_random_suite(void)
     Suite *suite = suite_create("gb_fleet_random");
     TCase *tcase = tcase_create("random");
 
-    tcase_add_test(tcase, invariants_hold_over_random_fleets);
+    tcase_add_loop_test(tcase, invariants_hold_over_random_fleets, 0, MIXED + 1);
     tcase_add_test(tcase, what_is_needed_wakes_and_the_rest_sleeps);
     tcase_add_test(tcase, a_constant_load_ends_in_one_adjustment);
     tcase_set_timeout(tcase, 600);
