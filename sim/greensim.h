@@ -57,8 +57,8 @@ typedef enum gs_policy_e {
     GS_CORE_FIRST = 0,
     GS_ALWAYS_ON = GB_POLICY_COUNT,
     GS_REACTIVE,       /* every 20 s as many as the rate of these 20 s needs */
-    GS_MOVING_AVERAGE, /* the same on the mean of ten minutes */
-    GS_STRAIGHT_LINE,  /* the same on a line through them, carried one set-up ahead */
+    GS_MOVING_AVERAGE, /* the same on the mean of a minute */
+    GS_STRAIGHT_LINE,  /* the same on a line through it, carried one set-up ahead */
     GS_OPT_REACTIVE,   /* reactive, and a set-up takes no time: AutoScale's "Opt" */
     GS_ORACLE,         /* knows the load up to one set-up and 20 s ahead */
     GS_HINDSIGHT,      /* AutoScale, tuned on this very trace */
@@ -102,8 +102,8 @@ typedef struct gs_options_t {
     uint32_t capacity, cores;
     double service_s, rate, late_after_s;
     double setup_s, setup_p95_s, setup_watts, off_watts;
-    double shutdown_s;      /* discrete; 0 */
-    double boot_fail_share; /* discrete; 0 */
+    double shutdown_s;      /* discrete mode only; 0 */
+    double boot_fail_share; /* discrete mode only; 0 */
     uint32_t min_on, spare; /* 1, 0 */
     /* what runs */
     bool wanted[GS_POLICY_COUNT];
@@ -145,23 +145,31 @@ typedef struct gs_trace_t {
     gs_log_facts_t log; /* of an access log; else zeroed */
 } gs_trace_t;
 
-/* Each fills in a trace, up to `rate` (is_counted: `arrived` as well).  `path` may be
- * "-", standard input. */
-bool gs_trace_read(gs_trace_t *trace, const char *path, gs_error_t *error);
+/* A whole file (or "-": standard input) of at most `most` bytes, with a NUL after it;
+ * the caller's, for free().  NULL: it cannot be read, and why. */
+char *gs_file_read(const char *path, size_t most, size_t *bytes, gs_error_t *error);
+
+/* Each fills in a trace, up to `rate` (is_counted: `arrived` as well).  The csv is
+ * smoothed by whole bins (0: it is not). */
+bool gs_trace_read(gs_trace_t *trace, const char *path, double smooth_s,
+                   gs_error_t *error);
 bool gs_trace_parse(gs_trace_t *trace, const char *path, const char *text, size_t bytes,
-                    gs_error_t *error);
-bool gs_generate(gs_trace_t *trace, const gs_options_t *options, double peak_rate,
-                 gs_error_t *error);
+                    double smooth_s, gs_error_t *error);
+/* A shape with a peak of 1; 0 seconds: as long as it is by nature. */
+void gs_generate(gs_trace_t *trace, gs_shape_e shape, uint32_t seconds, uint64_t seed);
+const char *gs_shape_name(gs_shape_e shape);
 bool gs_log_read(gs_trace_t *trace, const gs_options_t *options, gs_error_t *error);
 
 /* --smooth: moving mean over a window, in seconds. */
 void gs_trace_smooth(gs_trace_t *trace, double window_s);
-/* --scale: the 99.9th percentile of the minutes becomes `peak_rate`, and nothing is
- * above `most_rate`. */
-void gs_trace_scale(gs_trace_t *trace, double peak_rate, double most_rate);
-/* Draws `arrived` from `rate`, unless they are real ones and the rate is still theirs.
- */
+/* The 99.9th percentile of the minutes' rates. */
+double gs_trace_peak(const gs_trace_t *trace);
+/* --scale: everything times a factor, but nothing above `most_rate`. */
+void gs_trace_scale(gs_trace_t *trace, double factor, double most_rate);
+/* Draws `arrived` from `rate`, unless it is counted; sums up the requests. */
 void gs_trace_draw(gs_trace_t *trace, uint64_t seed);
+/* Requests/s of the first minute. */
+double gs_first_rate(const gs_trace_t *trace);
 void gs_trace_free(gs_trace_t *trace);
 
 /* ---------------------------------------------------------------- the fleet */
@@ -180,7 +188,7 @@ typedef struct gs_server_t {
 } gs_server_t;
 
 /* Servers in the order in which they are filled: fewest watts for a request first.  Two
- * servers are of one type when all but the name is the same. */
+ * servers are of one type when curve, capacity and cores are the same. */
 typedef struct gs_fleet_t {
     uint32_t count;
     gs_server_t *servers;
@@ -191,7 +199,15 @@ typedef struct gs_fleet_t {
     double boot_fail_share;
 } gs_fleet_t;
 
-bool gs_fleet_make(gs_fleet_t *fleet, const gs_options_t *options, gs_error_t *error);
+/* The fleet that `greenctl model` prints: the caller's, for free(). */
+bool gs_model_parse(const char *path, const char *text, size_t bytes,
+                    gs_server_t **servers, uint32_t *count, gs_error_t *error);
+bool gs_model_read(const char *path, gs_server_t **servers, uint32_t *count,
+                   gs_error_t *error);
+
+/* `service_s`: of a request, where no option says it; negative: not known either. */
+bool gs_fleet_make(gs_fleet_t *fleet, const gs_options_t *options, double service_s,
+                   gs_error_t *error);
 void gs_fleet_free(gs_fleet_t *fleet);
 /* A set-up's length: log-normal with the server's median and 95 % quantile. */
 double gs_setup_draw(const gs_server_t *server, gs_random_t *random);
@@ -218,6 +234,9 @@ typedef struct gs_world_t {
 bool gs_world_make(gs_world_t *world, const gs_options_t *options, gs_error_t *error);
 void gs_world_free(gs_world_t *world);
 
+/* A server that idles so long has drawn as much as a set-up. */
+double gs_break_even_s(const gs_world_t *world);
+
 /* ---------------------------------------------------------------- who decides */
 
 /* An online policy, whichever: the core's, a simple one, a clairvoyant one.  Both modes
@@ -228,6 +247,9 @@ typedef struct gs_chooser_t gs_chooser_t;
 /* `conf` may be NULL: the options'.  `world` has to outlive it. */
 gs_chooser_t *gs_chooser_open(const gs_world_t *world, gs_policy_e policy,
                               const gb_policy_conf_t *conf);
+gs_policy_e gs_chooser_policy(const gs_chooser_t *chooser);
+/* Hindsight: a server counts as if it carried so much more or less. */
+void gs_chooser_tune(gs_chooser_t *chooser, double rate_factor);
 /* How many are on when the run begins. */
 uint32_t gs_chooser_first(const gs_chooser_t *chooser);
 /* False: it spreads requests over all that are on and does not fill one by one. */
@@ -280,13 +302,60 @@ typedef struct gs_waits_t {
     double total;
 } gs_waits_t;
 void gs_waits_add(gs_waits_t *waits, double response_s, double weight);
-double gs_waits_quantile_s(const gs_waits_t *waits,
-                           double share); /* -1: nothing there */
+/* -1: nothing there. */
+double gs_waits_quantile_s(const gs_waits_t *waits, double share);
+
+/* Requests that shared k servers without a line: how long they took follows from
+ * Erlang's C, once for all that came at much the same load. */
+typedef struct gs_mix_t {
+    const gs_world_t *world;
+    double *cells; /* weight, and weight x rate, by k and load */
+} gs_mix_t;
+void gs_mix_begin(gs_mix_t *mix, const gs_world_t *world);
+void gs_mix_add(gs_mix_t *mix, uint32_t k, double rate, double weight);
+void gs_mix_end(gs_mix_t *mix, gs_waits_t *waits); /* adds to waits, frees */
+
+/* The first line of what a run fills in. */
+void gs_result_begin(gs_result_t *result, gs_policy_e policy);
 
 /* Runs; the result is zeroed first.  gs_discrete_run() fails with a reason. */
 void gs_fluid_run(const gs_world_t *world, gs_chooser_t *chooser, gs_result_t *result);
 bool gs_discrete_run(const gs_world_t *world, gs_chooser_t *chooser,
                      gs_result_t *result, gs_error_t *error);
+
+/* Mean rates of slots; the last one may be shorter. */
+typedef struct gs_slots_t {
+    uint32_t step_s, count, seconds;
+    double *rate; /* [count], free() */
+} gs_slots_t;
+/* As long as is asked for, unless there would be more than `cells_most` cells. */
+void gs_slots_make(gs_slots_t *slots, const gs_trace_t *trace, uint32_t step_s,
+                   size_t cells_each, size_t cells_most);
+double gs_slot_s(const gs_slots_t *slots, uint32_t i);
+
+/* With so many on, at least, at most GB_TAIL_GOAL are late, and min and spare are kept.
+ */
+uint32_t gs_least_on(const gs_world_t *world, double rate);
+
+/* The least energy with at most GB_TAIL_GOAL late in every slot; and a lower bound for
+ * whoever has at most a share late over all.  Servers that are alike: by dynamic
+ * programs, step_s 0 being 10 s.  Others: linear programs, fails when GLPK does. */
+void gs_optimum_run(const gs_world_t *world, uint32_t step_s, gs_result_t *result);
+void gs_bound_run(const gs_world_t *world, double late_most, uint32_t step_s,
+                  gs_result_t *result);
+bool gs_mixed_run(const gs_world_t *world, gs_policy_e which, double late_most,
+                  uint32_t step_s, gs_result_t *result, gs_error_t *error);
+
+/* Joules of a request above idling, at the load where they are fewest. */
+double gs_joules_per_request(const double watts[11], double rate, double full_rate);
+
+/* AutoScale with the rate and the t_wait that were cheapest on this trace of those with
+ * at most `late_most` late; found in the fluid, run in the mode that is asked for. */
+bool gs_hindsight_run(const gs_world_t *world, double late_most, gs_result_t *result,
+                      gs_error_t *error);
+/* In the mode that is asked for. */
+bool gs_run(const gs_world_t *world, gs_chooser_t *chooser, gs_result_t *result,
+            gs_error_t *error);
 
 /* Shows on standard error how far it is, when that is a terminal and it takes long.
  * NULL: takes the line away. */

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * output.c - the table and the JSON.
+ */
+#include "greensim.h"
+#include "../core/gb_json.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define JOULES_PER_KWH 3.6e6
+#define JSON_FIRST     65536
+
+static double late_percent(const gs_result_t *result)
+{
+    return result->requests > 0 ? 100 * result->late / result->requests : 0;
+}
+
+/* ---------------------------------------------------------------- the table */
+
+static void cell(bool is_known, int width, int decimals, double value)
+{
+    if (is_known) {
+        printf(" %*.*f", width, decimals, value);
+    }
+    else {
+        printf(" %*s", width, "-");
+    }
+}
+
+static void write_row(const gs_result_t *result, int decimals)
+{
+    bool has_way = result->policy != GS_BOUND && result->mean_on > 0;
+
+    printf("%-14s", gs_policy_name(result->policy));
+    cell(true, 10, decimals, result->joules / JOULES_PER_KWH);
+    cell(result->over_optimum > 0, 9, 3, result->over_optimum);
+    cell(true, 8, 3, late_percent(result));
+    cell(result->p99_ms >= 0, 9, 0, result->p99_ms);
+    cell(has_way, 10, 2, result->cycles_per_server_day);
+    cell(has_way, 8, 2, result->mean_on);
+    cell(has_way, 8, 0, result->peak_on);
+    putchar('\n');
+}
+
+static void write_span(double seconds)
+{
+    if (seconds >= 2 * 86400) {
+        printf("%.4g days", seconds / 86400);
+    }
+    else if (seconds >= 2 * 3600) {
+        printf("%.4g hours", seconds / 3600);
+    }
+    else {
+        printf("%.4g minutes", seconds / 60);
+    }
+}
+
+static void write_heading(const gs_world_t *world)
+{
+    const gs_options_t *options = world->options;
+    const gs_fleet_t *fleet = &world->fleet;
+    const gs_server_t *server = &fleet->servers[0];
+
+    printf("%s: %.0f requests in ", world->trace.name, world->trace.requests);
+    write_span(world->trace.seconds);
+    printf(", %.1f/s, peak %.1f/s\n", world->trace.requests / world->trace.seconds,
+           gs_trace_peak(&world->trace));
+    printf("%u servers%s, %.1f requests/s each within the goal (late after %g ms), "
+           "%.4g-%.4g W, set-up %g s\n",
+           fleet->count, fleet->types > 1 ? " of different types, on average" : "",
+           fleet->rate / fleet->count, 1000 * fleet->late_s, server->curve.watts[0],
+           server->curve.watts[10], world->setup_s);
+    printf(
+        "%s, %s queue, seed %llu\n\n", options->discrete ? "discrete events" : "fluid",
+        options->late_last ? "late-last" : "fifo", (unsigned long long)options->seed);
+}
+
+void gs_table_write(const gs_world_t *world, const gs_result_t *results, uint32_t count)
+{
+    write_heading(world);
+    printf("%-14s %10s %9s %8s %9s %10s %8s %8s\n", "policy", "kWh", "x optimum",
+           "% late", "p99 ms", "cycles/day", "mean on", "peak on");
+    for (uint32_t i = 0; i < count; i++) {
+        write_row(&results[i], results[0].joules < 1e9 ? 3 : 1);
+    }
+    putchar('\n');
+    for (uint32_t i = 0; i < count; i++) {
+        if (results[i].note[0]) {
+            printf("%s: %s\n", gs_policy_name(results[i].policy), results[i].note);
+        }
+    }
+    puts("cycles/day: of one server, on average");
+}
+
+/* ---------------------------------------------------------------- JSON */
+
+static void number_or_null(gb_json_t *json, const char *key, bool is_known,
+                           double value, uint32_t decimals)
+{
+    gb_json_key(json, key);
+    if (is_known) {
+        gb_json_number(json, value, decimals);
+    }
+    else {
+        gb_json_null(json);
+    }
+}
+
+static void write_result(gb_json_t *json, const gs_result_t *result)
+{
+    bool has_way = result->policy != GS_BOUND && result->mean_on > 0;
+
+    gb_json_open_object(json);
+    gb_json_key(json, "policy");
+    gb_json_string(json, gs_policy_name(result->policy));
+    number_or_null(json, "joules", true, result->joules, 1);
+    number_or_null(json, "over_optimum", result->over_optimum > 0, result->over_optimum,
+                   5);
+    number_or_null(json, "late_percent", true, late_percent(result), 5);
+    number_or_null(json, "p99_ms", result->p99_ms >= 0, result->p99_ms, 1);
+    number_or_null(json, "cycles_per_server_day", has_way,
+                   result->cycles_per_server_day, 4);
+    number_or_null(json, "peak_on", has_way, result->peak_on, 0);
+    number_or_null(json, "mean_on", has_way, result->mean_on, 4);
+    gb_json_key(json, "note");
+    gb_json_string(json, result->note);
+    gb_json_close_object(json);
+}
+
+static void write_settings(gb_json_t *json, const gs_world_t *world)
+{
+    const gs_options_t *options = world->options;
+    const gs_fleet_t *fleet = &world->fleet;
+
+    gb_json_key(json, "options");
+    gb_json_open_object(json);
+    gb_json_key(json, "mode");
+    gb_json_string(json, options->discrete ? "discrete" : "fluid");
+    gb_json_key(json, "queue");
+    gb_json_string(json, options->late_last ? "late-last" : "fifo");
+    number_or_null(json, "servers", true, fleet->count, 0);
+    number_or_null(json, "rate", true, fleet->rate / fleet->count, 6);
+    number_or_null(json, "cores", true, fleet->servers[0].cores, 0);
+    number_or_null(json, "capacity", true, fleet->servers[0].capacity, 0);
+    number_or_null(json, "service_s", true, fleet->servers[0].service_s, 6);
+    number_or_null(json, "late_after_s", true, fleet->late_s, 6);
+    number_or_null(json, "setup_s", true, world->plant.setup_s, 6);
+    number_or_null(json, "setup_p95_s", true, world->setup_s, 6);
+    number_or_null(json, "setup_watts", true, fleet->servers[0].setup_watts, 3);
+    number_or_null(json, "off_watts", true, fleet->servers[0].curve.off_watts, 3);
+    number_or_null(json, "bound_late_percent", true, 100 * options->late_share, 6);
+    number_or_null(json, "budget_percent", true, 100 * options->conf.budget, 6);
+    number_or_null(json, "smooth_s", true, options->smooth_s, 3);
+    number_or_null(json, "scale_peak", options->scale_peak > 0, options->scale_peak, 6);
+    gb_json_close_object(json);
+}
+
+static void write_document(gb_json_t *json, const gs_world_t *world,
+                           const gs_result_t *results, uint32_t count)
+{
+    gb_json_open_object(json);
+    gb_json_key(json, "trace");
+    gb_json_string(json, world->trace.name);
+    number_or_null(json, "seconds", true, world->trace.seconds, 0);
+    number_or_null(json, "requests", true, world->trace.requests, 0);
+    gb_json_key(json, "seed");
+    gb_json_unsigned(json, world->options->seed);
+    write_settings(json, world);
+    gb_json_key(json, "policies");
+    gb_json_open_array(json);
+    for (uint32_t i = 0; i < count; i++) {
+        write_result(json, &results[i]);
+    }
+    gb_json_close_array(json);
+    gb_json_close_object(json);
+}
+
+void gs_json_write(const gs_world_t *world, const gs_result_t *results, uint32_t count)
+{
+    char *text = gs_alloc(JSON_FIRST, 1);
+    gb_json_t json;
+
+    gb_json_start(&json, text, JSON_FIRST);
+    write_document(&json, world, results, count);
+    gb_json_finish(&json);
+    puts(text);
+    free(text);
+}
