@@ -335,6 +335,22 @@ void gb_fluid_order(gb_fluid_t *fluid, const gb_plant_t *plant, gb_choice_t choi
     }
 }
 
+/* The mean number that wait for a slot although there is no line to speak of: Erlang's
+ * C * load / (slots - load).  At most one a slot: more take longer to gather than a
+ * rate stays the same. */
+static double erlang_line(const gb_fluid_t *fluid, const gb_plant_t *plant)
+{
+    const gb_supply_t *supply = &plant->supply;
+    double slots = supply->upto[fluid->on].slots;
+    double load = fluid->smooth * supply->service_s;
+
+    if (fluid->backlog > 0.0 || load >= slots) {
+        return 0.0;
+    }
+    return fmin(slots, gb_erlang_late(slots, fluid->smooth, supply->service_s, 0.0) *
+                           load / (slots - load));
+}
+
 gb_demand_t gb_fluid_demand(const gb_fluid_t *fluid, const gb_plant_t *plant,
                             int64_t day_s)
 {
@@ -343,8 +359,8 @@ gb_demand_t gb_fluid_demand(const gb_fluid_t *fluid, const gb_plant_t *plant,
         .day_s = day_s,
         .arrived = fluid->arrived_now,
         .late = fluid->late_now,
-        .in_system =
-            fluid->served_now / STEP_S * plant->supply.service_s + fluid->backlog,
+        .in_system = fluid->served_now / STEP_S * plant->supply.service_s +
+                     fluid->backlog + erlang_line(fluid, plant),
         .backlog = fluid->backlog,
     };
 

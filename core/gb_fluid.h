@@ -79,7 +79,8 @@ void gb_fluid_order(gb_fluid_t *fluid, const gb_plant_t *plant, gb_choice_t choi
 
 /* The demand and supply that a policy sees after the latest step; `day_s` as in
  * gb_demand_t.  In the system is what is being served (rate x service time, Little
- * 1961) and what waits in line. */
+ * 1961), what waits in line, and below saturation the mean number that wait for a slot
+ * (Erlang's C): a server of 8 slots that is used at 90 % has 13 requests, not 7. */
 gb_demand_t gb_fluid_demand(const gb_fluid_t *fluid, const gb_plant_t *plant,
                             int64_t day_s);
 gb_supply_t gb_fluid_supply(const gb_fluid_t *fluid, const gb_plant_t *plant);

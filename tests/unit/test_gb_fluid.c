@@ -478,7 +478,10 @@ START_TEST(a_policy_sees_littles_law_and_the_line)
     ck_assert_int_eq(demand.now_us, 5 * GB_US_PER_S);
     ck_assert_int_eq(demand.day_s, 4711);
     ck_assert_double_eq_tol(demand.arrived, 100, NEAR);
-    ck_assert_double_eq_tol(demand.in_system, 12, NEAR);
+    /* 12 of 16 slots are used, and 3 C wait for one */
+    ck_assert_double_eq_tol(demand.in_system, 12 + 3 * gb_erlang_late(16, 100, 0.12, 0),
+                            NEAR);
+    ck_assert_double_gt(demand.in_system, 12.1);
     ck_assert_double_eq_tol(demand.backlog, 0, NEAR);
     steps(2 * SLOTS_S + 50, 3);
     demand = gb_fluid_demand(&fluid, &plant, 0);
@@ -491,6 +494,23 @@ START_TEST(a_policy_sees_littles_law_and_the_line)
     ck_assert_uint_eq(supply.coming, 3);
     ck_assert_double_eq_tol(supply.capacity_on, 20, NEAR);
     ck_assert_uint_eq(supply.servers, 20);
+}
+END_TEST
+
+/* M/M/8 at 90 %: Erlang's C is 0.7017, so that 0.7017 * 9 = 6.3 wait. */
+START_TEST(a_policy_sees_who_waits_below_saturation)
+{
+    gb_demand_t demand;
+
+    gb_fluid_init(&fluid, &plant, 1, 60);
+    steps(60, 5);
+    demand = gb_fluid_demand(&fluid, &plant, 0);
+    ck_assert_double_eq_tol(demand.in_system, 7.2 + 6.3, 0.1);
+    ck_assert_double_eq_tol(demand.backlog, 0, NEAR);
+    gb_fluid_init(&fluid, &plant, 1, 66.6);
+    steps(66.6, 5);
+    demand = gb_fluid_demand(&fluid, &plant, 0);
+    ck_assert_double_le(demand.in_system, 16 + NEAR); /* at most one a slot */
 }
 END_TEST
 
@@ -650,6 +670,7 @@ Suite *gb_fluid_suite(void)
     tcase_add_test(tcase, with_the_late_last_erlang_counts_while_the_line_goes);
     tcase_add_test(tcase, served_is_what_came_less_what_waits);
     tcase_add_test(tcase, a_policy_sees_littles_law_and_the_line);
+    tcase_add_test(tcase, a_policy_sees_who_waits_below_saturation);
     tcase_add_test(tcase, policies_keep_floor_and_spare);
     tcase_add_test(tcase, garbage_in_memory_does_no_harm);
     tcase_add_test(tcase, arrivals_that_are_no_number_are_none);
