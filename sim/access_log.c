@@ -394,8 +394,7 @@ static bool finish(reader_t *reader, gs_trace_t *trace)
     if (!gs_log_tally_trace(&reader->tally, trace, reader->error)) {
         gs_error_t why = *reader->error;
 
-        return gs_fail(reader->error, "%.200s: %.300s", trace->name,
-                       why.text);
+        return gs_fail(reader->error, "%.200s: %.300s", trace->name, why.text);
     }
     trace->log.lines = reader->lines;
     trace->log.unfit = reader->unfit;

@@ -272,9 +272,9 @@ typedef struct gs_result_t {
     bool is_run;    /* false: optimum or bound, of which only energy is known and, of
                        the optimum, servers and starts */
     double joules;
-    double over_optimum; /* filled in when all are there; 0: no optimum is known */
-    double requests, late;
-    double p99_ms; /* negative: not known */
+    double over_optimum;   /* filled in when all are there; 0: no optimum is known */
+    double requests, late; /* late: negative when not known */
+    double p99_ms;         /* negative: not known */
     double cycles_per_server_day;
     double peak_on, mean_on; /* without those in set-up */
     uint32_t points;

@@ -19,9 +19,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FINE_S       10u
-#define COLUMNS_MOST 12000u /* x, u and y of all types and slots: some ten seconds */
-#define DAY_S        86400.0
+#define FINE_S          10u
+#define COLUMNS_MOST    12000u /* x, u and y of all types and slots: some ten seconds */
+#define SIMPLEX_MOST_MS 120000
+#define DAY_S           86400.0
 
 typedef struct type_t {
     double count, cores, full_rate; /* full_rate: one server's at most */
@@ -39,6 +40,7 @@ typedef struct linear_t {
     gs_slots_t slots;
     double *need; /* [slots] cores, mean of the slot's finer ones */
     glp_prob *problem;
+    double *solution; /* [columns + 1] */
     int rows;
     int *index; /* of the row that is made: [entries + 1] */
     double *value;
@@ -258,23 +260,50 @@ static void make_problem(linear_t *lp, double late_most)
     }
 }
 
+static void keep_solution(linear_t *lp, double get(glp_prob *, int))
+{
+    int count = glp_get_num_cols(lp->problem);
+
+    lp->solution = gs_alloc((size_t)count + 1, sizeof *lp->solution);
+    for (int i = 1; i <= count; i++) {
+        lp->solution[i] = get(lp->problem, i);
+    }
+}
+
 /* The interior point method goes through a band like this one in some dozens of steps,
- * where the simplex method takes thousands. */
+ * where the simplex method takes thousands; but now and then it does not converge. */
 static bool solve(linear_t *lp, double *joules, gs_error_t *error)
 {
-    glp_iptcp how;
+    glp_iptcp interior;
+    glp_smcp simplex;
 
-    glp_init_iptcp(&how);
-    how.msg_lev = GLP_MSG_OFF;
-    how.ord_alg = GLP_ORD_AMD;
-    if (glp_interior(lp->problem, &how) == 0 &&
+    glp_init_iptcp(&interior);
+    interior.msg_lev = GLP_MSG_OFF;
+    interior.ord_alg = GLP_ORD_AMD;
+    if (glp_interior(lp->problem, &interior) == 0 &&
         glp_ipt_status(lp->problem) == GLP_OPT) {
         *joules = glp_ipt_obj_val(lp->problem);
+        keep_solution(lp, glp_ipt_col_prim);
+        return true;
+    }
+    glp_init_smcp(&simplex);
+    simplex.msg_lev = GLP_MSG_OFF;
+    simplex.presolve = GLP_ON;
+    simplex.tm_lim = SIMPLEX_MOST_MS;
+    if (glp_simplex(lp->problem, &simplex) == 0 &&
+        glp_get_status(lp->problem) == GLP_OPT) {
+        *joules = glp_get_obj_val(lp->problem);
+        keep_solution(lp, glp_get_col_prim);
         return true;
     }
     return gs_fail(error,
                    "optimum of servers of different types: the linear program has no "
                    "solution; do all servers together carry the load?");
+}
+
+static double solved(const linear_t *lp, uint32_t t, uint32_t i, uint32_t which)
+{
+    return lp->solution[column(lp, t, i, which)];
 }
 
 /* ---------------------------------------------------------------- the result */
@@ -284,7 +313,7 @@ static double on_in(const linear_t *lp, uint32_t t)
     double on = 0;
 
     for (uint32_t i = 0; i < lp->type_count; i++) {
-        on += glp_ipt_col_prim(lp->problem, column(lp, t, i, 0));
+        on += solved(lp, t, i, 0);
     }
     return on;
 }
@@ -296,10 +325,9 @@ static double watts_in(const linear_t *lp, uint32_t t)
     for (uint32_t i = 0; i < lp->type_count; i++) {
         const type_t *type = &lp->types[i];
 
-        watts +=
-            type->idle_watts * glp_ipt_col_prim(lp->problem, column(lp, t, i, 0)) +
-            type->watt_seconds * glp_ipt_col_prim(lp->problem, column(lp, t, i, 2)) +
-            type->off_watts * type->count;
+        watts += type->idle_watts * solved(lp, t, i, 0) +
+                 type->watt_seconds * solved(lp, t, i, 2) +
+                 type->off_watts * type->count;
     }
     return watts;
 }
@@ -317,9 +345,7 @@ static void describe(const linear_t *lp, gs_result_t *result)
             gs_series_add(&series, lp->slots.rate[t], on, 0, watts, 0);
         }
         for (uint32_t i = 0; t > 0 && i < lp->type_count; i++) {
-            starts += fmax(glp_ipt_col_prim(lp->problem, column(lp, t, i, 0)) -
-                               glp_ipt_col_prim(lp->problem, column(lp, t - 1, i, 0)),
-                           0);
+            starts += fmax(solved(lp, t, i, 0) - solved(lp, t - 1, i, 0), 0);
         }
         result->mean_on += on * gs_slot_s(&lp->slots, t) / seconds;
         result->peak_on = fmax(result->peak_on, on);
@@ -336,6 +362,7 @@ static void linear_close(linear_t *lp)
     free(lp->need);
     free(lp->index);
     free(lp->value);
+    free(lp->solution);
 }
 
 bool gs_mixed_run(const gs_world_t *world, gs_policy_e which, double late_most,
@@ -356,7 +383,7 @@ bool gs_mixed_run(const gs_world_t *world, gs_policy_e which, double late_most,
         }
         result->joules = joules;
         result->requests = world->trace.requests;
-        result->late = lp.has_price ? late_most * world->trace.requests : 0;
+        result->late = lp.has_price ? late_most * world->trace.requests : -1;
         snprintf(result->note, sizeof result->note,
                  "linear program (%u types, slots of %u s): no plan is below it",
                  lp.type_count, lp.slots.step_s);

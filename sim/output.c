@@ -36,7 +36,7 @@ static void write_row(const gs_result_t *result, int decimals)
     printf("%-14s", gs_policy_name(result->policy));
     cell(true, 10, decimals, result->joules / JOULES_PER_KWH);
     cell(result->over_optimum > 0, 9, 3, result->over_optimum);
-    cell(true, 8, 3, late_percent(result));
+    cell(result->late >= 0, 8, 3, late_percent(result));
     cell(result->p99_ms >= 0, 9, 0, result->p99_ms);
     cell(has_way, 10, 2, result->cycles_per_server_day);
     cell(has_way, 8, 2, result->mean_on);
@@ -118,7 +118,7 @@ static void write_result(gb_json_t *json, const gs_result_t *result)
     number_or_null(json, "joules", true, result->joules, 1);
     number_or_null(json, "over_optimum", result->over_optimum > 0, result->over_optimum,
                    5);
-    number_or_null(json, "late_percent", true, late_percent(result), 5);
+    number_or_null(json, "late_percent", result->late >= 0, late_percent(result), 5);
     number_or_null(json, "p99_ms", result->p99_ms >= 0, result->p99_ms, 1);
     number_or_null(json, "cycles_per_server_day", has_way,
                    result->cycles_per_server_day, 4);

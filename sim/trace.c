@@ -72,11 +72,14 @@ static bool read_number(const char *text, size_t bytes, double *number)
     while (bytes && is_blank(text[bytes - 1])) {
         bytes--;
     }
-    if (!bytes || bytes > LINE_MOST || strspn(text, "0123456789.eE+-") < bytes) {
+    if (!bytes || bytes > LINE_MOST) {
         return false;
     }
     memcpy(copy, text, bytes);
     copy[bytes] = '\0';
+    if (strspn(copy, "0123456789.eE+-") < bytes) {
+        return false;
+    }
     errno = 0;
     *number = strtod(copy, &end);
     return *end == '\0' && end != copy && isfinite(*number) && *number >= 0;

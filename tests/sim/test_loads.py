@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Traces from files, shapes, fleets from models."""
+import json
+
+import pytest
+
+from simkit import refused, report, steady
+
+SERVER = {"name": "http://a", "machine": None, "capacity": 8,
+          "watts": [140 + 6 * i for i in range(11)], "off_watts": 3,
+          "boot_s": {"p50": 60, "p95": 90, "count": 9}, "watts_source": "curve"}
+
+
+@pytest.mark.parametrize("text, words", [
+    ("", ["no numbers"]),
+    ("seconds,requests_per_second\n", ["no numbers"]),
+    ("0,1\n", ["two lines"]),
+    ("0,1\n1,x\n", ["stdin:2", "REQUESTS_PER_SECOND"]),
+    ("0,1\n1,-1\n", ["stdin:2"]),
+    ("0,1\n0,1\n", ["stdin:2", "ascend"]),
+    ("0,1\n1,1,1\n", ["stdin:2"]),
+    ("0,1\n1,1e30\n", ["stdin:2", "at most"]),
+    ("0,1\n99999999,1\n", ["stdin:2", "days"]),
+    ("0,0\n10,0\n", ["no requests"]),
+    ("\0\0\0", ["stdin:1"]),
+    ("0,1\n" + "1" * 500 + ",1\n", ["stdin:2", "too long"]),
+])
+def test_a_bad_trace_is_refused_with_its_line(text, words):
+    said = refused("--trace", "-", text=text, status=1)
+    for word in words:
+        assert word in said
+
+
+def test_a_missing_file_is_named(tmp_path):
+    assert "nothing.csv" in refused("--trace", tmp_path / "nothing.csv", status=1)
+    assert "cannot be read" in refused("--trace", tmp_path, status=1)
+
+
+def test_scale_brings_the_peak_to_servers():
+    text = "".join("%d,%g\n" % (300 * i, 1 + i % 10) for i in range(200))
+    got = report("--trace", "-", "--scale", "peak=14", "--rate", "60", "--policy", "lcp",
+                 text=text)
+    assert 13 <= got["by"]["optimum"]["peak_on"] <= 15
+    flat = report("--trace", "-", "--scale", "peak=30", "--rate", "60", "--policy", "lcp",
+                  text=text)
+    assert flat["by"]["optimum"]["peak_on"] < 20  # 0.9 of all is the roof
+
+
+def test_smoothing_takes_peaks_away():
+    text = "".join("%d,%g\n" % (60 * i, 600 if i % 20 == 10 else 60) for i in range(200))
+    args = ("--trace", "-", "--rate", "60", "--policy", "lcp")
+    rough = report(*args, text=text)
+    smooth = report(*args, "--smooth", "20m", text=text)
+    assert rough["by"]["optimum"]["peak_on"] > smooth["by"]["optimum"]["peak_on"]
+    assert smooth["requests"] == pytest.approx(rough["requests"], rel=0.05)
+
+
+@pytest.mark.parametrize("shape, seconds, mean", [
+    ("day", 86400, 0.55), ("week", 7 * 86400, 0.55 * 6 / 7), ("bursts", 86400, None),
+    ("flash", 86400, None), ("walk", 86400, None)])
+def test_shapes_are_as_long_and_as_high_as_they_say(shape, seconds, mean):
+    got = report("--shape", shape, "--scale", "peak=14", "--rate", "60", "--policy",
+                 "reactive")
+    assert got["seconds"] == seconds
+    per_peak = got["requests"] / seconds / (14 * 60)
+    assert 0.05 < per_peak < 0.7
+    if mean:
+        assert per_peak == pytest.approx(mean, rel=0.02)
+
+
+def test_bursts_are_as_rare_as_their_lengths_say():
+    """On 165 s of 645 s on average at 100 %, else at 5 %."""
+    got = report("--shape", "bursts", "--length", "7d", "--scale", "peak=14", "--rate", "60",
+                 "--policy", "reactive")
+    expected = (165 + 0.05 * 480) / 645
+    assert got["requests"] / got["seconds"] / 840 == pytest.approx(expected, rel=0.15)
+
+
+def test_a_model_is_read(tmp_path):
+    model = tmp_path / "fleet.json"
+    model.write_text(json.dumps({"servers": [SERVER] * 5}))
+    got = report("--shape", "day", "--length", "2h", "--model", model, "--policy", "lcp")
+    assert got["options"]["servers"] == 5
+    assert got["options"]["setup_p95_s"] == 90
+    assert got["options"]["off_watts"] == 3
+
+
+def test_servers_of_different_types_get_a_linear_program(tmp_path):
+    model = tmp_path / "fleet.json"
+    large = dict(SERVER, capacity=16, watts=[52 + 40 * i for i in range(11)])
+    model.write_text(json.dumps({"servers": [SERVER] * 3 + [large] * 3}))
+    got = report("--shape", "day", "--length", "6h", "--model", model, "--policy", "all")
+    by = got["by"]
+    assert "linear program" in by["optimum"]["note"]
+    assert by["bound"]["joules"] <= by["optimum"]["joules"]
+    for name in ("oracle", "always-on", "lcp"):
+        assert by[name]["joules"] > by["optimum"]["joules"]
+
+
+@pytest.mark.parametrize("text, words", [
+    ("", ["no JSON"]),
+    ("[]", ["0 servers"]),
+    ('{"servers": []}', ["0 servers"]),
+    ('{"servers": [{}]}', ["servers[0]", "name"]),
+    (json.dumps({"servers": [SERVER, dict(SERVER, capacity=0)]}), ["servers[1]", "capacity"]),
+    (json.dumps({"servers": [dict(SERVER, watts=[1, 2])]}), ["watts", "11"]),
+    (json.dumps({"servers": [dict(SERVER, boot_s={"p50": 9, "p95": 8})]}), ["boot_s"]),
+    (json.dumps({"servers": [dict(SERVER, off_watts=-1)]}), ["off_watts"]),
+    (json.dumps({"servers": [SERVER] * 1001}), ["1001 servers", "1000"]),
+], ids=range(9))
+def test_a_bad_model_is_refused_with_its_place(tmp_path, text, words):
+    model = tmp_path / "fleet.json"
+    model.write_text(text)
+    said = refused("--shape", "day", "--length", "1h", "--model", model, status=1)
+    for word in words:
+        assert word in said
+
+
+def test_the_oracle_and_the_optimum_are_in_order():
+    by = report("--shape", "walk", "--length", "12h", "--seed", "4")["by"]
+    assert by["bound"]["joules"] <= by["optimum"]["joules"] <= by["oracle"]["joules"]
+    assert by["oracle"]["joules"] < by["always-on"]["joules"]
+    assert by["optimum"]["late_percent"] <= 1
+    assert "t_wait" in by["hindsight"]["note"]
+
+
+def test_policies_by_name_only():
+    by = report("--trace", "-", "--servers", "10", "--rate", "60", "--policy",
+                "reactive,moving-average,straight-line,opt-reactive",
+                text=steady(210, 7200))["by"]
+    for name in ("reactive", "moving-average", "opt-reactive"):
+        assert 3.5 < by[name]["mean_on"] < 4.6
+    assert by["opt-reactive"]["joules"] <= by["reactive"]["joules"]

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""greensim's options: what is taken, and what is said of what is not."""
+import pytest
+
+from simkit import good, refused, report, run, steady
+
+HOUR = ("--shape", "day", "--length", "1h")
+
+
+@pytest.mark.parametrize("args, words", [
+    ((), ["no load is given", "--trace"]),
+    (("--shape", "day", "--trace", "x"), ["only one of", "--shape"]),
+    (("--shape", "night"), ["--shape night", "bursts"]),
+    (("--shape", "day", "--shape", "week"), ["--shape", "twice"]),
+    (("--shape",), ["requires an argument"]),
+    (("--nothing",), ["unrecognized", "--nothing"]),
+    (("file.csv",), ["file.csv", "no option takes it"]),
+    ((*HOUR, "--", "file.csv"), ["file.csv", "no option takes it"]),
+    ((*HOUR, "--servers", "0"), ["--servers 0", "1 to 1000"]),
+    ((*HOUR, "--servers", "1001"), ["--servers 1001", "1 to 1000"]),
+    ((*HOUR, "--servers", "5x"), ["--servers 5x"]),
+    ((*HOUR, "--cores", "-1"), ["--cores -1"]),
+    ((*HOUR, "--curve", "1,2,3"), ["--curve 1,2,3", "11 watts"]),
+    ((*HOUR, "--curve", "100:200", "--server", "autoscale2012"), ["--curve", "--server"]),
+    ((*HOUR, "--rate", "0"), ["--rate 0", "more than 0"]),
+    ((*HOUR, "--rate", "nan"), ["--rate nan"]),
+    ((*HOUR, "--service-time", "0"), ["--service-time 0", "0.001s"]),
+    ((*HOUR, "--setup", "2 minutes"), ["--setup 2 minutes", "260s"]),
+    ((*HOUR, "--setup", "99999999999999999999s"), ["--setup"]),
+    ((*HOUR, "--late", "1"), ["--late 1", "0.5%"]),
+    ((*HOUR, "--late", "101%"), ["--late 101%"]),
+    ((*HOUR, "--budget", "0%"), ["--budget 0%"]),
+    ((*HOUR, "--seed", "-1"), ["--seed -1"]),
+    ((*HOUR, "--seed", "18446744073709551616"), ["--seed"]),
+    ((*HOUR, "--scale", "14"), ["--scale 14", "peak=N"]),
+    ((*HOUR, "--scale", "peak=0"), ["--scale peak=0"]),
+    ((*HOUR, "--start", "24:00"), ["--start 24:00", "HH:MM"]),
+    ((*HOUR, "--start", "9:30"), ["--start 9:30"]),
+    ((*HOUR, "--mode", "solid"), ["--mode solid", "fluid or discrete"]),
+    ((*HOUR, "--queue", "lifo"), ["--queue lifo", "late-last"]),
+    ((*HOUR, "--policy", "best"), ["--policy best", "autoscale", "news", "hindsight"]),
+    ((*HOUR, "--policy", "news,"), ["--policy"]),
+    ((*HOUR, "--policy", "lcp", "--budget", "1%"), ["--budget", "news"]),
+    ((*HOUR, "--policy", "lcp", "--kpa-target", "50%"), ["--kpa-target", "kpa"]),
+    ((*HOUR, "--policy", "lcp", "--threshold", "wake=80%,sleep=50%"), ["--threshold"]),
+    ((*HOUR, "--policy", "lcp", "--autoscale-wait", "5m"), ["--autoscale-wait"]),
+    ((*HOUR, "--threshold", "wake=50%,sleep=80%"), ["--threshold", "sleep below wake"]),
+    ((*HOUR, "--shutdown", "30s"), ["--shutdown", "--mode discrete"]),
+    ((*HOUR, "--boot-fails", "5%"), ["--boot-fails", "--mode discrete"]),
+    ((*HOUR, "--model", "m.json", "--servers", "3"), ["--servers", "--model"]),
+    (("--trace", "x", "--length", "1h"), ["--length", "--shape"]),
+    (("--trace", "x", "--log-format", "%h"), ["--log-format", "--access-log"]),
+])
+def test_wrong_usage_says_what_is_allowed(args, words):
+    said = refused(*args)
+    for word in words:
+        assert word in said
+
+
+@pytest.mark.parametrize("args, words", [
+    (("--server", "pdp11"), ["--server pdp11", "--server help"]),
+    (("--rate", "67"), ["--rate 67", "66.6"]),
+    (("--late-after", "100ms"), ["--late-after", "--service-time"]),
+    (("--setup", "200s", "--setup-p95", "100s"), ["--setup-p95", "--setup"]),
+    (("--servers", "3", "--min", "3", "--spare", "1"), ["--min 3", "3 servers"]),
+])
+def test_what_does_not_fit_together_is_said(args, words):
+    said = refused(*HOUR, *args, status=1)
+    for word in words:
+        assert word in said
+
+
+def test_help_names_every_option():
+    text = good("--help")
+    for option in ("trace access-log shape log-format length smooth scale start seed model "
+                   "servers server curve capacity cores service-time late-after rate setup "
+                   "setup-p95 setup-watts off-watts shutdown boot-fails min spare policy mode "
+                   "queue late budget autoscale-wait kpa-target threshold threshold-hold json "
+                   "report quiet help version").split():
+        assert "--" + option in text
+    assert good("--version").startswith("greensim 0.")
+
+
+def test_published_servers_are_listed_with_their_source():
+    text = good("--server", "help")
+    for name in ("autoscale2012", "r740-2017", "rx1330m5-2022"):
+        assert name in text
+    assert "SPECpower_ssj2008, published" in text
+
+
+def test_table_has_the_limit_beside_every_policy():
+    text = good(*HOUR, "--policy", "lcp")
+    rows = [line.split()[0] for line in text.splitlines() if line.strip()]
+    for name in ("optimum", "bound", "oracle", "always-on", "lcp"):
+        assert name in rows
+    assert "kpa" not in rows
+
+
+def test_all_is_what_runs_when_nothing_is_said():
+    assert list(report(*HOUR)["by"]) == list(report(*HOUR, "--policy", "all")["by"])
+
+
+def test_json_has_the_keys_that_were_promised():
+    document = report(*HOUR, "--policy", "all", "--seed", "3")
+    assert document["trace"] == "day"
+    assert document["seed"] == 3
+    assert document["requests"] > 0
+    assert document["options"]["mode"] == "fluid"
+    names = list(document["by"])
+    for name in ("optimum bound oracle always-on threshold autoscale lcp kpa news hindsight "
+                 "reactive").split():
+        assert name in names
+    for policy in document["policies"]:
+        for key in ("policy joules over_optimum late_percent p99_ms cycles_per_server_day "
+                    "peak_on mean_on").split():
+            assert key in policy
+    assert document["by"]["optimum"]["over_optimum"] == 1
+    assert document["by"]["bound"]["over_optimum"] <= 1
+    assert document["by"]["bound"]["mean_on"] is None
+    assert document["by"]["always-on"]["mean_on"] == 20
+
+
+def test_a_seed_gives_the_same_again_and_another_something_else():
+    args = ("--shape", "walk", "--length", "3h", "--policy", "lcp", "--json")
+    assert good(*args, "--seed", "5") == good(*args, "--seed", "5")
+    assert good(*args, "--seed", "5") != good(*args, "--seed", "6")
+
+
+def test_always_on_draws_what_its_curve_says():
+    """10 servers that share 300 requests/s are at 300 / 666.7 of their load."""
+    got = report("--trace", "-", "--servers", "10", "--server", "autoscale2012",
+                 "--policy", "lcp", text=steady(300, 7200))
+    watts = got["by"]["always-on"]["joules"] / 7200
+    assert watts == pytest.approx(10 * (140 + 60 * 300 / (8 / 0.12 * 10)), rel=0.01)
+
+
+def test_off_watts_and_setup_watts_count():
+    args = ("--trace", "-", "--servers", "10", "--policy", "lcp", "--rate", "60")
+    text = steady(100, 3600)
+    none = report(*args, "--off-watts", "0", text=text)["by"]["optimum"]
+    some = report(*args, "--off-watts", "10", text=text)["by"]["optimum"]
+    assert none["mean_on"] == some["mean_on"] == 2
+    assert some["joules"] - none["joules"] == pytest.approx(8 * 10 * 3600, rel=1e-6)
+
+
+def test_min_and_spare_are_kept():
+    args = ("--trace", "-", "--servers", "10", "--rate", "60", "--policy", "all")
+    text = steady(30, 7200)
+    by = report(*args, "--min", "4", text=text)["by"]
+    assert by["optimum"]["mean_on"] == 4
+    assert all(p["mean_on"] >= 4 for p in by.values() if p["mean_on"] is not None)
+    by = report(*args, "--spare", "2", text=text)["by"]
+    assert by["optimum"]["mean_on"] == 3
+
+
+def test_rate_follows_from_cores_and_goal():
+    def rate(*args):
+        return report(*HOUR, *args, "--policy", "lcp")["options"]["rate"]
+    usual = rate()
+    assert 50 < usual < 8 / 0.12
+    assert rate("--cores", "16") > 2 * usual  # larger pools carry more
+    assert rate("--late-after", "2s") > usual
+    assert rate("--service-time", "60ms", "--late-after", "250ms") == \
+        pytest.approx(2 * usual, rel=1e-3)
+
+
+def test_overload_is_warned_of():
+    done = run("--trace", "-", "--servers", "2", "--policy", "lcp", text=steady(500, 3600))
+    assert done.returncode == 0
+    assert "--scale" in done.stderr
+
+
+def test_a_full_disk_is_noticed():
+    with open("/dev/full", "w") as full:
+        import subprocess
+        from simkit import GREENSIM
+        done = subprocess.run([GREENSIM, *HOUR, "--policy", "lcp"], stdout=full,
+                              stderr=subprocess.PIPE, text=True, timeout=300)
+    assert done.returncode == 1
+    assert "standard output" in done.stderr
