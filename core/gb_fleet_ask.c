@@ -172,6 +172,11 @@ static void supply_servers(gb_fleet_t *fleet, const gb_span_t *span,
     supply->upto = pool->upto;
     sum_up(pool->upto, supply->servers);
     supply->capacity_on = pool->upto[supply->on].capacity;
+    /* Spare ones come on top of the answer: were they told, a policy that keeps what is
+     * there, or half of it, would be given as many again each time. */
+    if (supply->on != 0) {
+        supply->on -= lesser(pool->spare, supply->on - 1);
+    }
 }
 
 /* -------------------------------------------------------------- times */
