@@ -3,11 +3,12 @@
  * config.c - the table of directives, and those of the main server.
  *
  * Beside this file, config_pool.c has what stands in <Proxy "balancer://...">,
- * config_resolve.c what holds for a balancer in the end, config_member.c the keys of
- * BalancerMember, config_machine.c what they say of machines, and config_check.c and
- * config_balancer.c the checks.  A setter reads strictly and stores; what concerns
- * several directives is checked when all is read.  All of it runs in the
- * parent, single-threaded; the accessors only read after check_config.
+ * config_schedule.c its schedules, config_resolve.c what holds for a balancer in the
+ * end, config_member.c the keys of BalancerMember, config_machine.c what they say of
+ * machines, and config_check.c and config_balancer.c the checks.  A setter reads
+ * strictly and stores; what concerns several directives is checked when all is read.
+ * All of it runs in the parent, single-threaded; the accessors only read after
+ * check_config.
  */
 #include "config_private.h"
 
@@ -138,7 +139,11 @@ const command_rec mgb_commands[] = {
     AP_INIT_TAKE1("GreenBalance", mgb_config_set_mode, NULL, IN_BALANCER,
                   "on, off, or observe: measure and decide, but order nothing"),
     AP_INIT_TAKE_ARGV("GreenPolicy", mgb_config_set_policy, NULL, IN_BALANCER,
-                      "threshold: the policy that decides how many servers are awake"),
+                      "threshold, autoscale, lcp, kpa or news, and KEY=VALUE: the "
+                      "policy that decides how many servers are awake"),
+    AP_INIT_TAKE_ARGV("GreenSchedule", mgb_config_set_schedule, NULL, IN_BALANCER,
+                      "\"DAYS HH:MM-HH:MM\" min=N [tz=ZONE]: servers that are awake at "
+                      "these hours"),
     KEYS("GreenThreshold", "wake=PERCENT sleep=PERCENT of the awake servers' capacity"),
     KEYS("GreenAwake",
          "min=N spare=N: servers that are always awake, and kept beyond need"),
@@ -245,6 +250,7 @@ const mgb_main_conf_t *mgb_config_main(server_rec *main_server)
         (void)gb_parse_count(conf->text[MGB_MAIN_MEMBERS], 1, GB_MEMBERS_MAX,
                              &resolved->members_room);
     }
+    resolved->zone = mgb_config_local_zone(p);
     resolved->exec_drivers = apr_hash_make(p);
     for (apr_hash_index_t *hi = apr_hash_first(p, conf->drivers); hi;
          hi = apr_hash_next(hi)) {

@@ -97,6 +97,25 @@ static bool any_sleeps(const proxy_balancer *balancer)
     return false;
 }
 
+/* A floor that cannot be held is no error: members may be added while httpd runs. */
+static void check_schedules(mgb_findings_t *found, const mgb_raw_pool_t *pool,
+                            const proxy_balancer *balancer)
+{
+    for (int i = 0; pool->schedules && i < pool->schedules->nelts; i++) {
+        const mgb_raw_schedule_t *raw =
+            &APR_ARRAY_IDX(pool->schedules, i, mgb_raw_schedule_t);
+
+        if (raw->schedule.min_awake > (uint32_t)balancer->workers->nelts) {
+            mgb_config_warn(found, raw->where,
+                            GBLOGNO(0135) "%s: GreenSchedule min=%u is more than the "
+                                          "%d members that there are: all of them will "
+                                          "be awake",
+                            pool->name, raw->schedule.min_awake,
+                            balancer->workers->nelts);
+        }
+    }
+}
+
 /* What does not go together with mod_proxy's own settings of the balancer. */
 static void check_balancer(mgb_findings_t *found, const mgb_raw_pool_t *pool,
                            const proxy_balancer *balancer)
@@ -128,6 +147,7 @@ static void check_balancer(mgb_findings_t *found, const mgb_raw_pool_t *pool,
                           "lbmethod=bypower\", or say GreenQueue off",
             pool->name, balancer->s->lbpname);
     }
+    check_schedules(found, pool, balancer);
 }
 
 /* A section may be about balancers of several servers, and a virtual host has the main

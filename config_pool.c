@@ -36,7 +36,10 @@ static const struct setting_t {
     int64_t least, most, otherwise;
 } settings[MGB_SET_COUNT] = {
     [MGB_SET_MODE] = {"GreenBalance", "", KIND_WORD, 0, 0, GB_MODE_OFF},
-    [MGB_SET_POLICY] = {"GreenPolicy", "", KIND_WORD, 0, 0, 0},
+    [MGB_SET_POLICY] = {"GreenPolicy", "", KIND_WORD, 0, 0, MGB_POLICY_DEFAULT},
+    [MGB_SET_POLICY_BUDGET] = {"GreenPolicy", "budget", KIND_PERCENT, 1, 200, 5},
+    [MGB_SET_POLICY_WAIT] = {"GreenPolicy", "wait", KIND_DURATION, 1 * SEC, DAY, 0},
+    [MGB_SET_POLICY_TARGET] = {"GreenPolicy", "target", KIND_PERCENT, 100, 1000, 700},
     [MGB_SET_THRESHOLD_WAKE] = {"GreenThreshold", "wake", KIND_PERCENT, 10, 1000, 800},
     [MGB_SET_THRESHOLD_SLEEP] = {"GreenThreshold", "sleep", KIND_PERCENT, 10, 1000,
                                  500},
@@ -114,6 +117,13 @@ static const char *show_duration(apr_pool_t *p, int64_t us)
     return us ? apr_psprintf(p, "%" APR_INT64_T_FMT "ms", us / MS) : "0";
 }
 
+static const char *show_percent(apr_pool_t *p, int64_t permille)
+{
+    return permille % 10
+               ? apr_psprintf(p, "%d.%d%%", (int)(permille / 10), (int)(permille % 10))
+               : apr_psprintf(p, "%d%%", (int)(permille / 10));
+}
+
 /* What a setting allows, for error messages. */
 static const char *show_allowed(apr_pool_t *p, const struct setting_t *setting)
 {
@@ -127,7 +137,9 @@ static const char *show_allowed(apr_pool_t *p, const struct setting_t *setting)
                             "a number from %" APR_INT64_T_FMT " to %" APR_INT64_T_FMT,
                             setting->least, setting->most);
     case KIND_PERCENT:
-        return "a percentage from 1% to 100%";
+        return apr_psprintf(p, "a percentage from %s to %s",
+                            show_percent(p, setting->least),
+                            show_percent(p, setting->most));
     case KIND_PER_DAY:
         return apr_psprintf(
             p, "N/day with N from %" APR_INT64_T_FMT " to %" APR_INT64_T_FMT,
@@ -240,9 +252,7 @@ static const ap_directive_t *enclosing_section(const ap_directive_t *line)
     return section && strcasecmp(section->directive, "<Proxy") == 0 ? section : NULL;
 }
 
-/* The settings of the balancer whose section a directive stands in; made when it is the
- * first. */
-static const char *enclosing_pool(cmd_parms *cmd, mgb_raw_pool_t **pool)
+const char *mgb_config_enclosing_pool(cmd_parms *cmd, mgb_raw_pool_t **pool)
 {
     mgb_server_conf_t *conf = mgb_config_of(cmd->server);
     const ap_directive_t *section = enclosing_section(cmd->directive);
@@ -283,7 +293,7 @@ const char *mgb_config_set_mode(cmd_parms *cmd, void *dummy, const char *arg)
     } modes[] = {
         {"off", GB_MODE_OFF}, {"on", GB_MODE_ON}, {"observe", GB_MODE_OBSERVE}};
     mgb_raw_pool_t *pool;
-    const char *error = enclosing_pool(cmd, &pool);
+    const char *error = mgb_config_enclosing_pool(cmd, &pool);
 
     if (error) {
         return error;
@@ -295,34 +305,6 @@ const char *mgb_config_set_mode(cmd_parms *cmd, void *dummy, const char *arg)
         }
     }
     return apr_psprintf(cmd->pool, "GreenBalance %s: must be on, off or observe", arg);
-}
-
-const char *mgb_config_set_policy(cmd_parms *cmd, void *dummy, int argc,
-                                  char *const argv[])
-{
-    mgb_raw_pool_t *pool;
-    const char *error = enclosing_pool(cmd, &pool);
-
-    if (error) {
-        return error;
-    }
-    if (argc < 1) {
-        return "GreenPolicy needs the name of a policy: threshold";
-    }
-    if (strcasecmp(argv[0], "threshold") != 0) {
-        return apr_psprintf(cmd->pool,
-                            "GreenPolicy %s: only threshold exists in this version",
-                            argv[0]);
-    }
-    if (argc > 1) {
-        return apr_psprintf(
-            cmd->pool,
-            "GreenPolicy threshold %s: this policy has no parameters here; "
-            "its percentages are set by GreenThreshold",
-            argv[1]);
-    }
-    store(pool, MGB_SET_POLICY, cmd, 0, NULL);
-    return NULL;
 }
 
 /* "wake=, sleep=": the keys of a directive. */
@@ -370,11 +352,93 @@ static const char *set_key(cmd_parms *cmd, mgb_raw_pool_t *pool, const char *arg
     return NULL;
 }
 
+/* Which policy a key of GreenPolicy belongs to; each has one at most. */
+static const struct {
+    gb_policy_e policy;
+    mgb_setting_e setting;
+} policy_keys[] = {{GB_POLICY_NEWS, MGB_SET_POLICY_BUDGET},
+                   {GB_POLICY_AUTOSCALE, MGB_SET_POLICY_WAIT},
+                   {GB_POLICY_KPA, MGB_SET_POLICY_TARGET}};
+
+static bool is_key(const char *arg, const char *key)
+{
+    size_t length = strlen(key);
+
+    return strncasecmp(arg, key, length) == 0 && arg[length] == '=';
+}
+
+/* What may follow the name of a policy, and whose key it is that was written. */
+static const char *wrong_policy_key(cmd_parms *cmd, gb_policy_e policy, const char *arg)
+{
+    const char *name = gb_policy_name(policy), *allowed = "it takes no key here";
+    const char *owner = "";
+
+    for (size_t i = 0; i < sizeof policy_keys / sizeof policy_keys[0]; i++) {
+        const struct setting_t *setting = &settings[policy_keys[i].setting];
+
+        if (policy_keys[i].policy == policy) {
+            allowed = apr_psprintf(cmd->pool, "allowed is %s=, %s", setting->key,
+                                   show_allowed(cmd->pool, setting));
+        }
+        else if (is_key(arg, setting->key)) {
+            owner = apr_psprintf(cmd->pool, "%s= belongs to %s; ", setting->key,
+                                 gb_policy_name(policy_keys[i].policy));
+        }
+    }
+    if (policy == GB_POLICY_THRESHOLD) {
+        allowed = "its percentages are set by GreenThreshold";
+    }
+    return apr_psprintf(cmd->pool, "GreenPolicy %s %s: %s%s: %s", name, arg, owner,
+                        name, allowed);
+}
+
+static const char *set_policy_key(cmd_parms *cmd, mgb_raw_pool_t *pool,
+                                  gb_policy_e policy, const char *arg, uint64_t *seen)
+{
+    for (size_t i = 0; i < sizeof policy_keys / sizeof policy_keys[0]; i++) {
+        if (policy_keys[i].policy == policy &&
+            is_key(arg, settings[policy_keys[i].setting].key)) {
+            return set_key(cmd, pool, arg, seen);
+        }
+    }
+    return wrong_policy_key(cmd, policy, arg);
+}
+
+const char *mgb_config_set_policy(cmd_parms *cmd, void *dummy, int argc,
+                                  char *const argv[])
+{
+    mgb_raw_pool_t *pool = NULL;
+    const char *error = mgb_config_enclosing_pool(cmd, &pool), *names = "";
+    gb_policy_e policy = GB_POLICY_COUNT;
+    uint64_t seen = 0;
+
+    if (!pool) {
+        return error;
+    }
+    for (int i = 0; i < GB_POLICY_COUNT; i++) {
+        const char *name = gb_policy_name((gb_policy_e)i);
+
+        names = apr_pstrcat(cmd->pool, names, i == 0 ? "" : ", ", name, NULL);
+        if (argc > 0 && strcasecmp(argv[0], name) == 0) {
+            policy = (gb_policy_e)i;
+        }
+    }
+    if (policy == GB_POLICY_COUNT) {
+        return apr_psprintf(cmd->pool, "GreenPolicy%s%s: must be one of %s",
+                            argc < 1 ? "" : " ", argc < 1 ? "" : argv[0], names);
+    }
+    store(pool, MGB_SET_POLICY, cmd, policy, NULL);
+    for (int i = 1; !error && i < argc; i++) {
+        error = set_policy_key(cmd, pool, policy, argv[i], &seen);
+    }
+    return error;
+}
+
 const char *mgb_config_set_keys(cmd_parms *cmd, void *dummy, int argc,
                                 char *const argv[])
 {
     mgb_raw_pool_t *pool = NULL;
-    const char *error = enclosing_pool(cmd, &pool);
+    const char *error = mgb_config_enclosing_pool(cmd, &pool);
     uint64_t seen = 0;
 
     if (!pool) {
@@ -395,7 +459,7 @@ _Static_assert(MGB_SET_COUNT <= 64, "mgb_config_set_keys has a bit for each sett
 const char *mgb_config_set_value(cmd_parms *cmd, void *dummy, const char *arg)
 {
     mgb_raw_pool_t *pool = NULL;
-    const char *error = enclosing_pool(cmd, &pool);
+    const char *error = mgb_config_enclosing_pool(cmd, &pool);
     int64_t value = 0;
     size_t i = 0;
 
@@ -421,7 +485,7 @@ const char *mgb_config_set_queue(cmd_parms *cmd, void *dummy, int argc,
                                          [MGB_QUEUE_FIFO] = "fifo",
                                          [MGB_QUEUE_LATE_LAST] = "late-last"};
     mgb_raw_pool_t *pool = NULL;
-    const char *error = enclosing_pool(cmd, &pool);
+    const char *error = mgb_config_enclosing_pool(cmd, &pool);
     uint64_t seen = 0;
     size_t order = 0;
 
@@ -448,7 +512,7 @@ const char *mgb_config_set_queue(cmd_parms *cmd, void *dummy, int argc,
 const char *mgb_config_set_sticky(cmd_parms *cmd, void *dummy, const char *arg)
 {
     mgb_raw_pool_t *pool = NULL;
-    const char *error = enclosing_pool(cmd, &pool);
+    const char *error = mgb_config_enclosing_pool(cmd, &pool);
     const bool move = strcasecmp(arg, "move") == 0;
     uint64_t seen = 0;
 
@@ -466,7 +530,7 @@ const char *mgb_config_set_sticky(cmd_parms *cmd, void *dummy, const char *arg)
 const char *mgb_config_set_wake_ignore(cmd_parms *cmd, void *dummy, const char *arg)
 {
     mgb_raw_pool_t *pool = NULL;
-    const char *error = enclosing_pool(cmd, &pool), *wrong = NULL;
+    const char *error = mgb_config_enclosing_pool(cmd, &pool), *wrong = NULL;
     ap_expr_info_t *expr;
 
     if (!pool) {

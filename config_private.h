@@ -17,7 +17,10 @@
 /* The settings of a balancer; config_pool.c has a table with a line for each. */
 typedef enum mgb_setting_e {
     MGB_SET_MODE,
-    MGB_SET_POLICY,
+    MGB_SET_POLICY, /* gb_policy_e */
+    MGB_SET_POLICY_BUDGET,
+    MGB_SET_POLICY_WAIT,
+    MGB_SET_POLICY_TARGET,
     MGB_SET_THRESHOLD_WAKE,
     MGB_SET_THRESHOLD_SLEEP,
     MGB_SET_AWAKE_MIN,
@@ -67,8 +70,15 @@ typedef struct mgb_raw_pool_t {
     int64_t value[MGB_SET_COUNT];    /* MGB_UNSET: not written here */
     const char *text[MGB_SET_COUNT]; /* for words; NULL: not written here */
     const ap_directive_t *set_at[MGB_SET_COUNT];
-    ap_expr_info_t *wake_ignore; /* of MGB_SET_WAKE_IGNORE */
+    ap_expr_info_t *wake_ignore;   /* of MGB_SET_WAKE_IGNORE */
+    apr_array_header_t *schedules; /* mgb_raw_schedule_t; NULL: none written here */
 } mgb_raw_pool_t;
+
+/* A GreenSchedule line. */
+typedef struct mgb_raw_schedule_t {
+    mgb_schedule_t schedule;
+    const ap_directive_t *where;
+} mgb_raw_schedule_t;
 
 /* A GreenPowerDriver line. */
 typedef struct mgb_raw_driver_t {
@@ -121,6 +131,9 @@ const char *mgb_config_set_queue(cmd_parms *cmd, void *dummy, int argc,
                                  char *const argv[]);
 const char *mgb_config_set_sticky(cmd_parms *cmd, void *dummy, const char *arg);
 const char *mgb_config_set_wake_ignore(cmd_parms *cmd, void *dummy, const char *arg);
+/* The settings of the balancer whose section a directive stands in; made when it is the
+ * first.  NULL, or what is wrong. */
+const char *mgb_config_enclosing_pool(cmd_parms *cmd, mgb_raw_pool_t **pool);
 /* "Balancer://App/path" -> "balancer://app"; NULL when it names no balancer. */
 const char *mgb_config_pool_name(apr_pool_t *p, const char *text);
 /* The balancer that a <Proxy ...> section names, or NULL. */
@@ -128,6 +141,15 @@ const char *mgb_config_section_name(apr_pool_t *p, const ap_directive_t *section
 /* The value in force: as written for the balancer, else the default; `raw` may be NULL.
  */
 int64_t mgb_config_value(const mgb_raw_pool_t *raw, mgb_setting_e setting);
+
+/* config_schedule.c */
+const char *mgb_config_set_schedule(cmd_parms *cmd, void *dummy, int argc,
+                                    char *const argv[]);
+/* The offsets of the zone that this process lives in, from now on for years. */
+gb_zone_t mgb_config_local_zone(apr_pool_t *p);
+/* What is written of a balancer, as the keeper goes by it. */
+void mgb_config_resolve_schedules(apr_pool_t *p, mgb_pool_conf_t *pool,
+                                  const mgb_raw_pool_t *raw);
 
 /* config_resolve.c */
 /* For apr_hash_merge(): a virtual host's settings over the main server's. */

@@ -23,6 +23,10 @@ void *mgb_config_merge_pool(apr_pool_t *p, const void *key, apr_ssize_t length,
     if (above->value[MGB_SET_WAKE_IGNORE] == MGB_UNSET) {
         pool->wake_ignore = below->wake_ignore;
     }
+    /* A virtual host's schedules are a timetable of their own. */
+    if (!above->schedules) {
+        pool->schedules = below->schedules;
+    }
     return pool;
 }
 
@@ -115,6 +119,22 @@ static void resolve_return(mgb_return_conf_t *comeback, const mgb_raw_pool_t *ra
     comeback->sticky_wait_us = mgb_config_value(raw, MGB_SET_STICKY_WAIT);
 }
 
+static void resolve_policy(mgb_pool_conf_t *pool, const mgb_raw_pool_t *raw)
+{
+    gb_policy_conf_t *policy = &pool->policy;
+
+    pool->threshold.wake_permille =
+        (uint32_t)mgb_config_value(raw, MGB_SET_THRESHOLD_WAKE);
+    pool->threshold.sleep_permille =
+        (uint32_t)mgb_config_value(raw, MGB_SET_THRESHOLD_SLEEP);
+    gb_policy_defaults(policy, (gb_policy_e)mgb_config_value(raw, MGB_SET_POLICY));
+    policy->threshold = pool->threshold;
+    policy->hold_us = pool->rules.awake_dwell_us;
+    policy->budget = (double)mgb_config_value(raw, MGB_SET_POLICY_BUDGET) / 1000;
+    policy->wait_s = (double)mgb_config_value(raw, MGB_SET_POLICY_WAIT) / GB_US_PER_S;
+    policy->target = (double)mgb_config_value(raw, MGB_SET_POLICY_TARGET) / 1000;
+}
+
 /* Has the balancer sessions that a draining server waits for?  Then GreenDrain's time
  * begins when the last of them could have ended: sessions get GreenSticky's wait, and
  * the requests that they bring until then get GreenDrain's timeout.  What
@@ -134,14 +154,12 @@ const mgb_pool_conf_t *mgb_config_pool(apr_pool_t *p, server_rec *s, const char 
 
     pool->name = raw ? raw->name : apr_pstrdup(p, name);
     pool->mode = (gb_mode_e)mgb_config_value(raw, MGB_SET_MODE);
-    pool->threshold.wake_permille =
-        (uint32_t)mgb_config_value(raw, MGB_SET_THRESHOLD_WAKE);
-    pool->threshold.sleep_permille =
-        (uint32_t)mgb_config_value(raw, MGB_SET_THRESHOLD_SLEEP);
     pool->min_awake = (uint32_t)mgb_config_value(raw, MGB_SET_AWAKE_MIN);
     pool->spare = (uint32_t)mgb_config_value(raw, MGB_SET_AWAKE_SPARE);
     pool->wakes_at_once = (uint32_t)mgb_config_value(raw, MGB_SET_WAKE_ATONCE);
     resolve_rules(&pool->rules, raw);
+    resolve_policy(pool, raw);
+    mgb_config_resolve_schedules(p, pool, raw);
     resolve_probe(&pool->probe, raw);
     pool->reverse.interval_us = mgb_config_value(raw, MGB_SET_REVERSE_INTERVAL);
     pool->reverse.fall = (uint32_t)mgb_config_value(raw, MGB_SET_REVERSE_FALL);

@@ -35,6 +35,9 @@
 #include "core/gb_energy.h"
 #include "core/gb_health.h"
 #include "core/gb_queue.h"
+#include "core/gb_decide.h"
+#include "core/gb_fluid.h"
+#include "core/gb_schedule.h"
 
 #define MGB_VERSION GB_VERSION
 
@@ -144,12 +147,23 @@ typedef struct mgb_return_conf_t { /* GreenSlowStart, GreenOutlier, GreenSticky 
                                       request; 10 min */
 } mgb_return_conf_t;
 
+#define MGB_POLICY_DEFAULT GB_POLICY_THRESHOLD /* where no GreenPolicy is written */
+
+typedef struct mgb_schedule_t { /* GreenSchedule */
+    gb_schedule_t when;
+    uint32_t min_awake;
+    gb_zone_t zone;
+} mgb_schedule_t;
+
 /* The directives of one <Proxy "balancer://...">, resolved to values. */
 typedef struct mgb_pool_conf_t {
-    const char *name; /* "balancer://app" */
-    gb_mode_e mode;   /* GreenBalance */
+    const char *name;        /* "balancer://app" */
+    gb_mode_e mode;          /* GreenBalance */
+    gb_policy_conf_t policy; /* GreenPolicy */
     gb_threshold_t threshold;
     uint32_t min_awake, spare;
+    mgb_schedule_t *schedules; /* [schedule_count] */
+    uint32_t schedule_count;
     uint32_t wakes_at_once;
     gb_rules_t rules; /* GreenDwell, GreenDrain, GreenWake */
     mgb_probe_conf_t probe;
@@ -166,6 +180,7 @@ typedef struct mgb_main_conf_t {
     const char *secrets_file; /* GreenSecrets, or NULL */
     const char *keeper_user;  /* GreenKeeperUser; NULL: nobody else to become */
     const char *bmc_ca;       /* GreenBmcCA; NULL: the system's certificates */
+    gb_zone_t zone;           /* this machine's, for what goes by the hour */
     uint32_t members_room;    /* GreenMembers; 0: configured * 2, at least 64 */
     apr_hash_t *exec_drivers; /* name -> mgb_exec_t* */
 } mgb_main_conf_t;
@@ -205,7 +220,7 @@ apr_time_t mgb_wall_us(void);
 /* ---------------------------------------------------------------- shared segment */
 
 #define MGB_MAGIC     0x47424c31u /* "GBL1" */
-#define MGB_LAYOUT    7u          /* change it with every change of the layout */
+#define MGB_LAYOUT    8u          /* change it with every change of the layout */
 #define MGB_EVENTS    512
 #define MGB_KEY_BYTES 512
 
@@ -270,9 +285,11 @@ typedef struct mgb_beat_t {
 typedef struct mgb_waits_t {
     /* Of those that had a place; refused: also at once, since nothing will wake. */
     uint64_t served, refused, timed_out, aborted;
-    uint64_t pages;       /* answered by the waiting page */
+    uint64_t pages;       /* answered by the waiting page, */
+    uint64_t asked_again; /* and of these the page's own questions */
     uint64_t turned_away; /* 503 at once: no place, no threads */
     uint64_t ignored;     /* 503 at once: must not wake anything */
+    uint64_t late; /* of all those that no server has served; see docs/policy.md */
     uint64_t waited_sum_us;
     uint32_t waited[GB_LATENCY_BUCKETS]; /* of those that were served */
 } mgb_waits_t;
@@ -305,6 +322,7 @@ typedef struct mgb_balancer_shared_t {
     _Alignas(64) gb_room_t room; /* its waiting room; each request looks at it */
     int64_t late_us;             /* GreenQueue late-last; 0: oldest first */
     int64_t patience_us;         /* who has waited for so long will be late.  Keeper */
+    int64_t late_after_us;       /* a response that takes longer is late.  Keeper */
     mgb_waits_t waits;
     gb_pool_t pool; /* mode, settings in force, policy memory, reason */
     uint32_t used;  /* mgb_slot_e */
@@ -312,9 +330,27 @@ typedef struct mgb_balancer_shared_t {
     uint32_t past_second, past_minute; /* next index in the rings below */
     /* for pages; latencies are of the latest ten seconds: */
     uint32_t arrivals_per_s, p50_us, p99_us;
+    uint64_t arrived, late;   /* requests since httpd was started */
     char name[GB_NAME_BYTES]; /* "balancer://app" */
     char key[MGB_KEY_BYTES];  /* conf->id + name: unique over virtual hosts */
 } mgb_balancer_shared_t;
+
+/* What another policy would do: a fluid twin of the balancer, and its accounts. */
+typedef struct mgb_twin_t {
+    gb_fluid_t fluid;
+    double
+        joules_always_on; /* what the same servers would have drawn, all of them on */
+    gb_decider_t decider;
+} mgb_twin_t;
+
+/* What a balancer's policies remember; outlives the keeper, and of NEWS also a stop.
+ * Whoever reads it checks it: a keeper may have been killed while it wrote. */
+typedef struct mgb_mind_t {
+    gb_decider_t decider; /* of the policy in force */
+    gb_news_t news; /* has_news: what NEWS had learned before another policy came */
+    uint32_t has_news;
+    mgb_twin_t twins[GB_POLICY_COUNT];
+} mgb_mind_t;
 
 typedef struct mgb_process_t {
     uint32_t pid; /* 0: free; UINT32_MAX: its counts are being given back */
@@ -347,6 +383,7 @@ typedef struct mgb_header_t {
 typedef struct mgb_shared_t {
     mgb_header_t *header;
     mgb_balancer_shared_t *balancers;
+    mgb_mind_t *minds; /* [balancer] */
     mgb_machine_t *machines;
     mgb_member_t *members;
     gb_cell_t *cells; /* [member] */
@@ -493,6 +530,8 @@ bool mgb_meter_claim(request_rec *r, mgb_context_t *ctx, uint32_t slot,
  * taken for the method's choice (use), or given back. */
 uint32_t mgb_meter_claimed(request_rec *r);
 void mgb_meter_use_claim(request_rec *r, mgb_context_t *ctx, bool use);
+/* r came at that time, and has not been counted in anywhere yet. */
+void mgb_meter_came(request_rec *r, int64_t at_us);
 /* The attempt that r was counted for has failed: it is no longer in flight there. */
 void mgb_meter_failed(request_rec *r);
 /* Keeper or parent: gives back what a dead process had in flight. */

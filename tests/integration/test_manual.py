@@ -45,7 +45,7 @@ def test_the_manual_has_each_directive_and_key_with_an_example(config):
     keys = {"wake", "sleep", "machine", "mac", "wolto", "wolif", "ipmi", "redfish", "capacity",
             "watts", "offwatts", "boot"}
     shown = {section for section, text in examples() if section in text}
-    assert len(directives) == 23
+    assert len(directives) == 24
     assert directives | keys <= shown
     for name in directives | keys:
         part = re.search(r"^### %s\n(.*?)(?=^##|\Z)" % name, manual(), flags=re.M | re.S)[1]
@@ -72,6 +72,11 @@ def test_the_example_of_scaling_to_zero_passes_and_leaves_nothing_out(config):
     for name in ("GreenHold", "GreenQueue", "GreenWakeIgnore", "GreenSlowStart",
                  "GreenOutlier", "GreenSticky", "GreenHardOff", "GreenBmcCA"):
         assert re.search(r"^ *%s " % name, text, flags=re.M), name
+
+
+def test_the_example_of_office_hours_passes(config):
+    status, output, _ = config.test(read_conf("office-hours.conf"))
+    assert status == 0 and output == "Syntax OK\n", output
 
 
 @pytest.mark.parametrize("uncomment", [False, True], ids=["as-shipped", "uncommented"])
