@@ -25,6 +25,19 @@ uint32_t mgb_fleet_rig(const mgb_keeper_t *keeper, uint32_t machine_slot)
     return GB_NO_INDEX;
 }
 
+const mgb_balancer_t *mgb_fleet_balancer(const mgb_keeper_t *keeper, uint32_t slot)
+{
+    const mgb_balancer_t *found = NULL;
+
+    for (int i = 0; i < keeper->ctx->balancers->nelts; i++) {
+        const mgb_balancer_t *b =
+            &APR_ARRAY_IDX(keeper->ctx->balancers, i, mgb_balancer_t);
+
+        found = b->index == slot ? b : found;
+    }
+    return found;
+}
+
 static void pools_create(mgb_keeper_t *keeper)
 {
     const apr_array_header_t *balancers = keeper->ctx->balancers;
@@ -148,6 +161,7 @@ void mgb_fleet_door_add(mgb_keeper_t *keeper, const mgb_balancer_t *b,
     door->machine = rig;
     door->balancer = pool_index(b->index);
     door->capacity = keeper->shared->members[slot].capacity;
+    gb_fleet_door_watts(door, &keeper->shared->members[slot].curve);
     mgb_dog.next_door[keeper->door_count - 1] = mgb_dog.first_door[rig];
     mgb_dog.first_door[rig] = keeper->door_count - 1;
     mgb_dog.fleet.door_count = keeper->door_count;

@@ -385,10 +385,16 @@ static int ended(const wait_t *w, end_e end)
 {
     mgb_waits_t *waits = &w->shared->waits;
     int64_t waited_us = mgb_now_us() - w->arrived_us;
+    int64_t goal_us = __atomic_load_n(&w->shared->late_after_us, __ATOMIC_RELAXED);
 
     ap_log_rerror(APLOG_MARK, APLOG_TRACE1, 0, w->r,
                   "waited %" APR_INT64_T_FMT " ms: %d", waited_us / GB_US_PER_MS,
                   (int)end);
+    /* Who was told to come again is late; who went away, if it had waited for so long.
+     */
+    if (end != END_SERVED && (end != END_ABORTED || waited_us > goal_us)) {
+        __atomic_fetch_add(&waits->late, 1, __ATOMIC_RELAXED);
+    }
     switch (end) {
     case END_SERVED:
         __atomic_fetch_add(&waits->served, 1, __ATOMIC_RELAXED);
@@ -422,12 +428,18 @@ static int nobody_awake(const wait_t *w)
         return answer(w, visit, &waits->ignored);
     }
     if (visit == MGB_VISIT_PAGE && pool->tally.draining + pool->tally.awake == 0) {
+        __atomic_fetch_add(&waits->late, 1, __ATOMIC_RELAXED);
         return answer(w, visit, &waits->pages); /* one that drains is back at once */
     }
     if (visit == MGB_VISIT_REFUSE) {
+        __atomic_fetch_add(&waits->asked_again, 1, __ATOMIC_RELAXED);
         return answer(w, visit, &waits->pages); /* the page, which asks once more */
     }
-    return pool->hopeless ? answer(w, MGB_VISIT_REFUSE, &waits->refused) : DECLINED;
+    if (pool->hopeless) {
+        __atomic_fetch_add(&waits->late, 1, __ATOMIC_RELAXED);
+        return answer(w, MGB_VISIT_REFUSE, &waits->refused);
+    }
+    return DECLINED;
 }
 
 /* ------------------------------------------------------------------ the hook */
@@ -481,6 +493,7 @@ static int wait_or_go(wait_t *w, bool shut)
         return status;
     }
     w->arrived_us = mgb_now_us();
+    mgb_meter_came(w->r, w->arrived_us);
     w->deadline_us = w->arrived_us + timeout_of(w);
     if (!w->b->hold_max || w->ctx->process == GB_NO_INDEX || !thread_enter(w->r)) {
         return ended(w, END_FULL);

@@ -30,7 +30,8 @@ typedef struct flight_t {
     bool elected;  /* by our method; the scheme handler has not seen it yet */
     bool no_cache; /* r->no_cache was set before the attempt */
     bool claimed;  /* counted by the waiting room; the method has not used it yet */
-    int64_t entered_at_us;
+    int64_t came_at_us; /* before it waited, and before any failed attempt; 0: unset */
+    int64_t entered_at_us; /* the server that it is counted at */
 } flight_t;
 
 /* ------------------------------------------------------------------ counting */
@@ -93,10 +94,23 @@ static bool count_in(mgb_context_t *ctx, uint32_t slot, bool sticky)
     return false;
 }
 
+/* The whole of the response, waiting and failed attempts included. */
+static void late_count(mgb_context_t *ctx, uint32_t slot, int64_t took_us)
+{
+    const mgb_balancer_shared_t *balancer =
+        &ctx->shared->balancers[ctx->shared->members[slot].balancer];
+    int64_t goal_us = __atomic_load_n(&balancer->late_after_us, __ATOMIC_RELAXED);
+
+    if (goal_us > 0 && took_us > goal_us) {
+        __atomic_fetch_add(&ctx->shared->cells[slot].late, 1, __ATOMIC_RELAXED);
+    }
+}
+
 static void finish(flight_t *flight, gb_outcome_e outcome)
 {
     mgb_context_t *ctx = mgb_context;
     uint32_t slot = flight->slot;
+    int64_t now_us;
 
     if (slot == GB_NO_INDEX) {
         return;
@@ -107,8 +121,11 @@ static void finish(flight_t *flight, gb_outcome_e outcome)
         count_out(ctx, slot);
         return;
     }
-    gb_meter_count(&ctx->shared->cells[slot], outcome,
-                   mgb_now_us() - flight->entered_at_us);
+    now_us = mgb_now_us();
+    gb_meter_count(&ctx->shared->cells[slot], outcome, now_us - flight->entered_at_us);
+    if (outcome != GB_OUT_FAILOVER && outcome != GB_OUT_TUNNEL) {
+        late_count(ctx, slot, now_us - flight->came_at_us);
+    }
     count_out(ctx, slot);
 }
 
@@ -150,6 +167,26 @@ static flight_t *flight_make(request_rec *r)
                                   apr_pool_cleanup_null);
     }
     return flight;
+}
+
+void mgb_meter_came(request_rec *r, int64_t at_us)
+{
+    flight_t *flight = flight_make(r);
+
+    if (!flight->came_at_us) {
+        flight->came_at_us = at_us;
+    }
+}
+
+/* The request goes to the server that it is counted at. */
+static void arrive(mgb_context_t *ctx, flight_t *flight)
+{
+    flight->no_cache = flight->r->no_cache != 0;
+    flight->entered_at_us = mgb_now_us();
+    if (!flight->came_at_us) {
+        flight->came_at_us = flight->entered_at_us;
+    }
+    __atomic_fetch_add(&ctx->shared->cells[flight->slot].arrivals, 1, __ATOMIC_RELAXED);
 }
 
 bool mgb_meter_claim(request_rec *r, mgb_context_t *ctx, uint32_t slot,
@@ -196,9 +233,7 @@ void mgb_meter_use_claim(request_rec *r, mgb_context_t *ctx, bool use)
     }
     flight->claimed = false;
     flight->elected = true;
-    flight->no_cache = r->no_cache != 0;
-    flight->entered_at_us = mgb_now_us();
-    __atomic_fetch_add(&ctx->shared->cells[flight->slot].arrivals, 1, __ATOMIC_RELAXED);
+    arrive(ctx, flight);
 }
 
 void mgb_meter_failed(request_rec *r)
@@ -225,9 +260,7 @@ bool mgb_meter_enter(request_rec *r, mgb_context_t *ctx, uint32_t slot, bool sti
     }
     flight->slot = slot;
     flight->elected = !sticky;
-    flight->no_cache = r->no_cache != 0;
-    flight->entered_at_us = mgb_now_us();
-    __atomic_fetch_add(&ctx->shared->cells[slot].arrivals, 1, __ATOMIC_RELAXED);
+    arrive(ctx, flight);
     return true;
 }
 

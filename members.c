@@ -318,6 +318,7 @@ void mgb_members_settings(gb_pool_t *pool, const mgb_pool_conf_t *conf)
     pool->wakes_at_once = conf->wakes_at_once;
     pool->rules = conf->rules;
     pool->threshold = conf->threshold;
+    pool->policy = conf->policy;
 }
 
 static void balancer_claim(mgb_context_t *ctx, mgb_balancer_t *b, uint32_t i)

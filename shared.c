@@ -36,8 +36,8 @@ static char *first_line(void *address)
 }
 
 typedef struct layout_t {
-    size_t header, balancers, machines, members, cells, processes, rows, events, queue,
-        places, seconds, minutes, member_minutes, tables, total, table_bytes;
+    size_t header, balancers, minds, machines, members, cells, processes, rows, events,
+        queue, places, seconds, minutes, member_minutes, tables, total, table_bytes;
 } layout_t;
 
 static layout_t layout_of(uint32_t balancers, uint32_t members, uint32_t processes,
@@ -49,6 +49,7 @@ static layout_t layout_of(uint32_t balancers, uint32_t members, uint32_t process
     l.table_bytes = gb_pick_bytes(members);
     l.header = part(&at, sizeof(mgb_header_t));
     l.balancers = part(&at, balancers * sizeof(mgb_balancer_shared_t));
+    l.minds = part(&at, balancers * sizeof(mgb_mind_t));
     l.machines = part(&at, members * sizeof(mgb_machine_t));
     l.members = part(&at, members * sizeof(mgb_member_t));
     l.cells = part(&at, members * sizeof(gb_cell_t));
@@ -70,6 +71,7 @@ static void point(mgb_shared_t *sh, char *base, const layout_t *l)
 {
     sh->header = (mgb_header_t *)(base + l->header);
     sh->balancers = (mgb_balancer_shared_t *)(base + l->balancers);
+    sh->minds = (mgb_mind_t *)(base + l->minds);
     sh->machines = (mgb_machine_t *)(base + l->machines);
     sh->members = (mgb_member_t *)(base + l->members);
     sh->cells = (gb_cell_t *)(base + l->cells);
@@ -237,6 +239,9 @@ uint32_t mgb_shared_claim_balancer(mgb_shared_t *sh, const char *key, const char
     if (free_slot != GB_NO_INDEX) {
         mgb_balancer_shared_t *b = &sh->balancers[free_slot];
 
+        if (b->used != MGB_SLOT_FREE) { /* else it is zero, and not in use as memory */
+            memset(&sh->minds[free_slot], 0, sizeof(mgb_mind_t));
+        }
         memset(b, 0, sizeof(*b));
         memset(MGB_TABLE(sh, free_slot), 0, sh->table_bytes);
         gb_pick_init(MGB_TABLE(sh, free_slot), sh->header->members_room);

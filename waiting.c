@@ -230,25 +230,6 @@ static uint32_t will_come_again(demand_t *demand, const mgb_waits_t *waits,
                   __atomic_load_n(&waits->turned_away, __ATOMIC_RELAXED), second);
 }
 
-/* The mean time of all requests that were answered; 0: none yet. */
-static int64_t service_us(const mgb_keeper_t *keeper, uint32_t balancer)
-{
-    uint64_t sum_us = 0, count = 0;
-
-    for (uint32_t i = 0; i < keeper->door_count; i++) {
-        uint32_t slot = keeper->doors[i].slot;
-        const gb_cell_t *cell = &keeper->shared->cells[slot];
-
-        if (keeper->shared->members[slot].balancer == balancer) {
-            sum_us += __atomic_load_n(&cell->latency_sum_us, __ATOMIC_RELAXED);
-            count += __atomic_load_n(&cell->outcomes[GB_OUT_OK], __ATOMIC_RELAXED) +
-                     __atomic_load_n(&cell->outcomes[GB_OUT_CLIENT], __ATOMIC_RELAXED) +
-                     __atomic_load_n(&cell->outcomes[GB_OUT_SERVER], __ATOMIC_RELAXED);
-        }
-    }
-    return count ? (int64_t)(sum_us / count) : 0;
-}
-
 /* Servers could wake, and yet requests are turned away: all places are taken, or the
  * threads of a process that may wait.  The visitors see a 503, so a person should know.
  */
@@ -292,9 +273,6 @@ void mgb_waiting_sense(mgb_keeper_t *keeper, int64_t now_us)
         uint32_t again = will_come_again(&demands[i], &shared->waits, now_us);
 
         pool->waiting = again > UINT32_MAX - waiting ? UINT32_MAX : waiting + again;
-        if (pool->waiting) {
-            pool->service_us = service_us(keeper, mgb_dog.pool_slots[i]);
-        }
         crowd_tell(keeper, &demands[i], pool, now_us);
     }
 }

@@ -27,6 +27,8 @@ apr_status_t mgb_watchdog_create(mgb_keeper_t *keeper)
     memset(&mgb_dog, 0, sizeof(mgb_dog));
     mgb_fleet_create(keeper);
     mgb_comeback_create(keeper);
+    mgb_demand_create(keeper);
+    mgb_twins_create(keeper);
     mgb_dog.second_at_us = mgb_now_us() + GB_US_PER_S;
     mgb_dog.checkpoint_at_us = mgb_now_us() + CHECKPOINT_EVERY_US;
     return APR_SUCCESS;
@@ -81,6 +83,7 @@ static void doors_sense(mgb_keeper_t *keeper)
             mgb_shared_in_flight(keeper->shared, door->slot);
         mgb_dog.fleet.doors[i].capacity = member->capacity;
         mgb_dog.fleet.doors[i].rank = member->position;
+        mgb_dog.fleet.doors[i].lbset = (uint32_t)door->worker->s->lbset;
         mgb_dog.fleet.doors[i].verdict = (gb_verdict_e)member->health.verdict;
         mgb_dog.fleet.doors[i].silent = member->silent != 0;
         /* One that was added at run time may be gone with the next restart: it serves,
@@ -608,6 +611,7 @@ void mgb_watchdog_tick(mgb_keeper_t *keeper, int64_t now_us)
     pause_read(keeper);
     machines_sense(keeper, now_us);
     mgb_waiting_sense(keeper, now_us);
+    mgb_demand_sense(keeper, now_us);
     off_orders_give(keeper, now_us);
     count = gb_fleet_tick(&mgb_dog.fleet, now_us, actions, ACTIONS_A_TICK);
     for (uint32_t i = 0; i < count; i++) {

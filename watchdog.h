@@ -41,6 +41,9 @@ void mgb_fleet_door_add(mgb_keeper_t *keeper, const mgb_balancer_t *b,
 /* The index of the machine in a slot of the segment, or GB_NO_INDEX. */
 uint32_t mgb_fleet_rig(const mgb_keeper_t *keeper, uint32_t machine_slot);
 
+/* The balancer in a slot of the segment; pools are made of such. */
+const mgb_balancer_t *mgb_fleet_balancer(const mgb_keeper_t *keeper, uint32_t slot);
+
 /* Works out anew what a machine is able to do and which rules it obeys. */
 void mgb_fleet_resolve(mgb_keeper_t *keeper, uint32_t rig);
 
@@ -58,6 +61,18 @@ void mgb_comeback_note(mgb_keeper_t *keeper, const gb_action_t *action, int64_t 
 
 /* Before gates are published: the capacity in force of each member. */
 void mgb_comeback_capacities(mgb_keeper_t *keeper, int64_t now_us);
+
+/* demand.c: what policies are told.  create: once, after the fleet.  sense: each tick,
+ * before the decisions and after what waits; it looks at the counters once a second. */
+#define MGB_DECIDE_SPARE                                                               \
+    64 /* members that may be added at run time, and decided upon */
+void mgb_demand_create(mgb_keeper_t *keeper);
+void mgb_demand_sense(mgb_keeper_t *keeper, int64_t now_us);
+
+/* twins.c: what each policy would do, by what came in the latest second.  create: once,
+ * after the fleet. */
+void mgb_twins_create(mgb_keeper_t *keeper);
+void mgb_twins_step(mgb_keeper_t *keeper, int64_t now_us);
 
 /* waiting.c: before the decisions what waits, after them who is served. */
 void mgb_waiting_sense(mgb_keeper_t *keeper, int64_t now_us);

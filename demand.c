@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * demand.c - what the keeper tells the policies of a balancer: what came, what was
+ * late, how long a server takes, and how many servers the hour asks for.
+ *
+ * A request counts as it arrives, once: by the counters of the members, and by those of
+ * the waiting room while it waits there or when no server has served it.  Where it
+ * waited it goes over from the one to the other, and the sum stays; where it failed
+ * over, the member that failed is taken off again.
+ *
+ * Late is a response that took longer than GreenQueue's late=, with all the time that
+ * it waited, and whoever found no server: the waiting page, 503.  The waiting page's
+ * own questions are no requests, and neither is what must not wake anything.
+ *
+ * Keeper's one thread; no locks.
+ */
+#include "watchdog.h"
+
+#include <math.h>
+
+#define CARRY_S       10      /* a sum that is behind for so long stays so */
+#define SERVICE_S     300.0   /* time constant of the mean service time */
+#define SERVICE_LEAST 20.0    /* requests that it is made of at least */
+#define LATE_LEAST    2       /* times the mean service time: sooner, nothing is late */
+#define FLOOR_AHEAD_S 86400.0 /* no schedule is looked at sooner */
+
+/* The counters of a member at the latest look; [door]. */
+typedef struct door_then_t {
+    uint64_t arrivals, failovers, late, answered, latency_sum_us;
+} door_then_t;
+
+/* What a balancer's counters have gained. */
+typedef struct gain_t {
+    int64_t arrived;
+    uint64_t late, answered, latency_sum_us;
+} gain_t;
+
+typedef struct asker_t {
+    uint64_t waiting_room, waiting_late; /* at the latest look */
+    int64_t behind; /* arrivals counted twice so far, not positive */
+    uint32_t behind_s;
+    double service_sum_us, service_count; /* of the past minutes */
+    gb_tail_t tail;
+    const mgb_balancer_t *balancer;
+} asker_t;
+
+static struct {
+    asker_t *askers;   /* [pool] */
+    door_then_t *then; /* [door] */
+    gain_t *gains;     /* [pool]; of this look */
+    uint32_t doors;    /* that were there at the latest look */
+    int64_t look_at_us;
+} demand;
+
+/* ------------------------------------------------------------------ creating */
+
+/* What NEWS has learned is kept for the day on which it is wanted again. */
+static void mind_prepare(mgb_mind_t *mind, gb_policy_e policy)
+{
+    const uint32_t news = 1 + GB_POLICY_NEWS;
+    const gb_decider_t *twin = &mind->twins[GB_POLICY_NEWS].decider;
+
+    if (mind->decider.policy == news && policy != GB_POLICY_NEWS) {
+        mind->news = mind->decider.as.news;
+        mind->has_news = 1;
+    }
+    else if (mind->decider.policy != news && policy == GB_POLICY_NEWS &&
+             (mind->has_news || twin->policy == news)) {
+        memset(&mind->decider, 0, sizeof(mind->decider));
+        mind->decider.policy = news;
+        mind->decider.as.news = mind->has_news ? mind->news : twin->as.news;
+    }
+    if (mind->decider.policy != 1 + (uint32_t)policy) {
+        memset(&mind->decider, 0, sizeof(mind->decider));
+    }
+}
+
+/* The memory that the policies of a balancer work in. */
+static void pool_prepare(mgb_keeper_t *keeper, gb_pool_t *pool, asker_t *asker,
+                         uint32_t slot)
+{
+    uint32_t room =
+        (uint32_t)asker->balancer->balancer->workers->nelts + MGB_DECIDE_SPARE;
+    mgb_mind_t *mind = &keeper->shared->minds[slot];
+
+    room = room < GB_MEMBERS_MAX ? room : GB_MEMBERS_MAX;
+    asker->tail.room = room;
+    asker->tail.rows = apr_pcalloc(keeper->pool, (room + 1) * sizeof(gb_tail_row_t));
+    mind_prepare(mind, pool->policy.policy);
+    pool->decider = &mind->decider;
+    pool->tail = &asker->tail;
+    pool->upto = apr_pcalloc(keeper->pool, (room + 1) * sizeof(gb_upto_t));
+    pool->slots_upto = apr_pcalloc(keeper->pool, (room + 1) * sizeof(double));
+    pool->decide_room = room;
+    pool->late_last = asker->balancer->conf->mode == GB_MODE_ON &&
+                      asker->balancer->conf->hold.queue == MGB_QUEUE_LATE_LAST;
+    pool->arrived = pool->late = 0;
+}
+
+void mgb_demand_create(mgb_keeper_t *keeper)
+{
+    uint32_t pools = mgb_dog.fleet.pool_count;
+
+    memset(&demand, 0, sizeof(demand));
+    demand.askers = apr_pcalloc(keeper->pool, (pools + 1) * sizeof(asker_t));
+    demand.gains = apr_pcalloc(keeper->pool, (pools + 1) * sizeof(gain_t));
+    demand.then =
+        apr_pcalloc(keeper->pool, (mgb_dog.doors_room + 1) * sizeof(door_then_t));
+    for (uint32_t i = 0; i < pools; i++) {
+        demand.askers[i].balancer = mgb_fleet_balancer(keeper, mgb_dog.pool_slots[i]);
+        pool_prepare(keeper, &mgb_dog.fleet.pools[i], &demand.askers[i],
+                     mgb_dog.pool_slots[i]);
+    }
+}
+
+/* ------------------------------------------------------------------ counting */
+
+static door_then_t door_now(const gb_cell_t *cell)
+{
+    door_then_t now = {
+        .arrivals = __atomic_load_n(&cell->arrivals, __ATOMIC_RELAXED),
+        .failovers =
+            __atomic_load_n(&cell->outcomes[GB_OUT_FAILOVER], __ATOMIC_RELAXED),
+        .late = __atomic_load_n(&cell->late, __ATOMIC_RELAXED),
+        .latency_sum_us = __atomic_load_n(&cell->latency_sum_us, __ATOMIC_RELAXED)};
+
+    for (int i = GB_OUT_OK; i <= GB_OUT_SERVER; i++) {
+        now.answered += __atomic_load_n(&cell->outcomes[i], __ATOMIC_RELAXED);
+    }
+    return now;
+}
+
+/* A door that is new to this keeper begins with what it has counted so far. */
+static void doors_gain(const mgb_keeper_t *keeper)
+{
+    for (uint32_t i = 0; i < keeper->door_count; i++) {
+        door_then_t now = door_now(&keeper->shared->cells[keeper->doors[i].slot]);
+        const door_then_t *then = &demand.then[i];
+        uint32_t pool = mgb_dog.fleet.doors[i].balancer;
+
+        if (i < demand.doors && pool < mgb_dog.fleet.pool_count) {
+            gain_t *gain = &demand.gains[pool];
+
+            gain->arrived += (int64_t)(now.arrivals - then->arrivals) -
+                             (int64_t)(now.failovers - then->failovers);
+            gain->late += now.late - then->late;
+            gain->answered += now.answered - then->answered;
+            gain->latency_sum_us += now.latency_sum_us - then->latency_sum_us;
+        }
+        demand.then[i] = now;
+    }
+    demand.doors = keeper->door_count;
+}
+
+/* Those that wait, and those that were never served. */
+static uint64_t waiting_room(const mgb_balancer_shared_t *shared)
+{
+    const mgb_waits_t *waits = &shared->waits;
+    uint64_t sum = __atomic_load_n(&shared->room.waiting, __ATOMIC_RELAXED);
+
+    sum += __atomic_load_n(&waits->refused, __ATOMIC_RELAXED);
+    sum += __atomic_load_n(&waits->timed_out, __ATOMIC_RELAXED);
+    sum += __atomic_load_n(&waits->aborted, __ATOMIC_RELAXED);
+    sum += __atomic_load_n(&waits->turned_away, __ATOMIC_RELAXED);
+    sum += __atomic_load_n(&waits->pages, __ATOMIC_RELAXED);
+    return sum - __atomic_load_n(&waits->asked_again, __ATOMIC_RELAXED);
+}
+
+static void waits_gain(const mgb_balancer_shared_t *shared, asker_t *asker,
+                       gain_t *gain, bool first)
+{
+    uint64_t sum = waiting_room(shared);
+    uint64_t late = __atomic_load_n(&shared->waits.late, __ATOMIC_RELAXED);
+
+    if (!first) {
+        gain->arrived += (int64_t)(sum - asker->waiting_room);
+        gain->late += late - asker->waiting_late;
+    }
+    asker->waiting_room = sum;
+    asker->waiting_late = late;
+}
+
+/* A request that goes over from one counter to another may be seen in both, or in none,
+ * at this instant: what was counted too many is taken off what comes.  A waiter whose
+ * process was killed is in none for good. */
+static uint64_t arrivals_of(asker_t *asker, int64_t gained)
+{
+    gained += asker->behind;
+    asker->behind = gained < 0 ? gained : 0;
+    asker->behind_s = gained < 0 ? asker->behind_s + 1 : 0;
+    if (asker->behind_s >= CARRY_S) {
+        asker->behind = 0;
+        asker->behind_s = 0;
+    }
+    return gained > 0 ? (uint64_t)gained : 0;
+}
+
+/* ------------------------------------------------------------------ service times */
+
+/* While nobody has to wait, a response takes as long as its server needs for it. */
+static void service_learn(asker_t *asker, const gain_t *gain, const gb_pool_t *pool,
+                          uint32_t waiting)
+{
+    double kept = exp(-1.0 / SERVICE_S);
+    bool queues = waiting || pool->tally.in_flight > pool->tally.capacity_awake;
+
+    if (!gain->answered || (queues && asker->service_count >= SERVICE_LEAST)) {
+        return;
+    }
+    if (asker->service_count > SERVICE_LEAST) {
+        asker->service_sum_us *= kept;
+        asker->service_count *= kept;
+    }
+    asker->service_sum_us += (double)gain->latency_sum_us;
+    asker->service_count += (double)gain->answered;
+}
+
+static int64_t service_us(const asker_t *asker)
+{
+    return asker->service_count > 0
+               ? (int64_t)(asker->service_sum_us / asker->service_count)
+               : 0;
+}
+
+/* Before anything was answered in this keeper's life: what its predecessors' counters
+ * say. */
+static void service_begin(const mgb_keeper_t *keeper)
+{
+    for (uint32_t i = 0; i < keeper->door_count; i++) {
+        uint32_t pool = mgb_dog.fleet.doors[i].balancer;
+
+        if (pool < mgb_dog.fleet.pool_count) {
+            asker_t *asker = &demand.askers[pool];
+
+            asker->service_sum_us += (double)demand.then[i].latency_sum_us;
+            asker->service_count += (double)demand.then[i].answered;
+        }
+    }
+    for (uint32_t i = 0; i < mgb_dog.fleet.pool_count; i++) {
+        asker_t *asker = &demand.askers[i];
+
+        if (asker->service_count > SERVICE_LEAST) { /* what comes soon outweighs it */
+            asker->service_sum_us *= SERVICE_LEAST / asker->service_count;
+            asker->service_count = SERVICE_LEAST;
+        }
+    }
+}
+
+/* ------------------------------------------------------------------ the floor */
+
+/* How long before its time a floor's servers are woken: their boot time, as often as
+ * `atonce` makes them come in turn. */
+static uint32_t floor_ahead_s(const gb_pool_t *pool, uint32_t min_awake)
+{
+    uint32_t there = pool->tally.awake + pool->tally.coming;
+    uint32_t missing = min_awake > there ? min_awake - there : 0;
+    uint32_t atonce = pool->wakes_at_once ? pool->wakes_at_once : 1;
+    uint32_t turns = missing ? (missing - 1) / atonce + 1 : 1;
+    double ahead_s = (double)pool->ahead_us / GB_US_PER_S * turns;
+
+    return ahead_s > 0 ? (uint32_t)fmin(ceil(ahead_s), FLOOR_AHEAD_S) : 0;
+}
+
+static uint32_t floor_now(const mgb_pool_conf_t *conf, const gb_pool_t *pool,
+                          int64_t utc_s)
+{
+    uint32_t floor = conf->min_awake;
+
+    for (uint32_t i = 0; i < conf->schedule_count; i++) {
+        const mgb_schedule_t *schedule = &conf->schedules[i];
+
+        if (schedule->min_awake > floor &&
+            gb_schedule_due(&schedule->when, &schedule->zone, utc_s,
+                            floor_ahead_s(pool, schedule->min_awake))) {
+            floor = schedule->min_awake;
+        }
+    }
+    return floor;
+}
+
+/* ------------------------------------------------------------------ the look */
+
+static void pool_sense(mgb_keeper_t *keeper, uint32_t i, bool first)
+{
+    mgb_balancer_shared_t *shared = &keeper->shared->balancers[mgb_dog.pool_slots[i]];
+    gb_pool_t *pool = &mgb_dog.fleet.pools[i];
+    asker_t *asker = &demand.askers[i];
+    gain_t *gain = &demand.gains[i];
+    uint64_t arrived;
+    int64_t late_us = asker->balancer->conf->hold.late_us, took_us;
+
+    waits_gain(shared, asker, gain, first);
+    service_learn(asker, gain, pool,
+                  __atomic_load_n(&shared->room.waiting, __ATOMIC_RELAXED));
+    arrived = arrivals_of(asker, gain->arrived);
+    shared->arrived += arrived;
+    shared->late += gain->late;
+    took_us = service_us(asker);
+    pool->arrived = (double)arrived;
+    pool->late = (double)gain->late;
+    pool->service_us = took_us;
+    pool->late_us = late_us > took_us * LATE_LEAST ? late_us : took_us * LATE_LEAST;
+    __atomic_store_n(&shared->late_after_us, pool->late_us, __ATOMIC_RELAXED);
+}
+
+static void look(mgb_keeper_t *keeper, bool first)
+{
+    memset(demand.gains, 0, mgb_dog.fleet.pool_count * sizeof(*demand.gains));
+    doors_gain(keeper);
+    if (first) {
+        service_begin(keeper);
+    }
+    for (uint32_t i = 0; i < mgb_dog.fleet.pool_count; i++) {
+        pool_sense(keeper, i, first);
+    }
+}
+
+void mgb_demand_sense(mgb_keeper_t *keeper, int64_t now_us)
+{
+    int64_t utc_s = apr_time_sec(mgb_wall_us());
+    gb_local_t local = gb_zone_local(&keeper->ctx->conf->zone, utc_s);
+    bool due = now_us >= demand.look_at_us;
+
+    for (uint32_t i = 0; i < mgb_dog.fleet.pool_count; i++) {
+        gb_pool_t *pool = &mgb_dog.fleet.pools[i];
+
+        pool->arrived = pool->late = 0;
+        pool->day_s = local.second;
+        pool->min_awake = floor_now(demand.askers[i].balancer->conf, pool, utc_s);
+    }
+    if (due) {
+        look(keeper, demand.look_at_us == 0);
+        demand.look_at_us = now_us + GB_US_PER_S - GB_US_PER_S / 20;
+        mgb_twins_step(keeper, now_us);
+    }
+}
