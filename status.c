@@ -308,6 +308,40 @@ static void take_members(apr_pool_t *p, mgb_report_t *report,
     }
 }
 
+static double percent_of(double part, double whole)
+{
+    return whole > 0 ? 100 * part / whole : 0;
+}
+
+/* The twins of a managed balancer, once they have begun. */
+static void take_policies(mgb_balancer_report_t *balancer, const mgb_shared_t *sh)
+{
+    const gb_pool_t *pool = &sh->balancers[balancer->index].pool;
+    const mgb_mind_t *mind = &sh->minds[balancer->index];
+
+    for (int i = 0; pool->mode != GB_MODE_OFF && i < GB_POLICY_COUNT; i++) {
+        const mgb_twin_t *twin = &mind->twins[i];
+        mgb_policy_report_t *report = &balancer->policies[balancer->policy_count];
+
+        if (!(twin->fluid.now_s > 0)) {
+            continue;
+        }
+        balancer->policy_count++;
+        report->policy = gb_policy_name((gb_policy_e)i);
+        report->in_force = pool->policy.policy == (gb_policy_e)i;
+        report->would_be_on = twin->fluid.on;
+        report->would_be_coming = twin->fluid.coming;
+        report->joules = finite_or_zero(twin->fluid.joules);
+        report->joules_always_on = finite_or_zero(twin->joules_always_on);
+        report->requests = finite_or_zero(twin->fluid.requests);
+        report->late = finite_or_zero(twin->fluid.late);
+        report->saved_percent = percent_of(report->joules_always_on - report->joules,
+                                           report->joules_always_on);
+        report->late_percent = percent_of(report->late, report->requests);
+        report->since_s = finite_or_zero(twin->fluid.now_s);
+    }
+}
+
 static void take_balancer(apr_pool_t *p, mgb_report_t *report, const mgb_shared_t *sh,
                           uint32_t index, uint32_t *seen, int64_t now_us)
 {
@@ -319,7 +353,11 @@ static void take_balancer(apr_pool_t *p, mgb_report_t *report, const mgb_shared_
     balancer->label = balancer->name;
     balancer->mode = mode_name(from->pool.mode);
     report->managed |= from->pool.mode != GB_MODE_OFF;
-    balancer->policy = "threshold";
+    balancer->policy = gb_policy_name(from->pool.policy.policy);
+    balancer->min_awake = from->pool.min_awake;
+    balancer->arrived = from->arrived;
+    balancer->late = from->late;
+    take_policies(balancer, sh);
     balancer->panic = from->pool.panic;
     balancer->arrivals_per_s = from->arrivals_per_s;
     balancer->p50_us = from->p50_us;

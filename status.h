@@ -60,6 +60,17 @@ typedef struct mgb_member_report_t {
     const char *veto_reason; /* "" without a veto */
 } mgb_member_report_t;
 
+/* What a policy would do, by its twin (twins.c), since that began. */
+typedef struct mgb_policy_report_t {
+    const char *policy;
+    bool in_force; /* the balancer goes by it, or would if it were not observed */
+    uint32_t would_be_on, would_be_coming;
+    double joules, joules_always_on;
+    double saved_percent, late_percent;
+    double requests, late;
+    double since_s;
+} mgb_policy_report_t;
+
 typedef struct mgb_balancer_report_t {
     uint32_t index;
     const char *name;
@@ -67,9 +78,13 @@ typedef struct mgb_balancer_report_t {
     const char *mode, *policy;
     bool panic;
     uint32_t in_flight, arrivals_per_s, p50_us, p99_us;
-    uint32_t held;     /* requests that wait for a server, or for room on one */
-    mgb_waits_t waits; /* how waiting has ended so far */
+    uint32_t held;          /* requests that wait for a server, or for room on one */
+    mgb_waits_t waits;      /* how waiting has ended so far */
+    uint64_t arrived, late; /* requests since httpd was started */
     uint32_t capacity_awake, wanted_awake;
+    uint32_t min_awake; /* the floor at this hour */
+    mgb_policy_report_t policies[GB_POLICY_COUNT];
+    uint32_t policy_count;        /* 0: it is not managed */
     uint32_t servers, servers_on; /* a member without a machine is one, always on */
     const char *reason;
     mgb_power_report_t power; /* each machine counted once */

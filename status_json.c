@@ -137,6 +137,28 @@ static void json_waits(gb_json_t *json, const mgb_waits_t *waits)
     gb_json_close_object(json);
 }
 
+static void json_policies(gb_json_t *json, const mgb_balancer_report_t *balancer)
+{
+    gb_json_key(json, "policies");
+    gb_json_open_array(json);
+    for (uint32_t i = 0; i < balancer->policy_count; i++) {
+        const mgb_policy_report_t *policy = &balancer->policies[i];
+
+        gb_json_open_object(json);
+        json_text(json, "policy", policy->policy);
+        json_bool(json, "in_force", policy->in_force);
+        json_count(json, "would_be_on", policy->would_be_on);
+        json_count(json, "would_be_coming", policy->would_be_coming);
+        json_number(json, "joules", policy->joules, 1);
+        json_number(json, "joules_always_on", policy->joules_always_on, 1);
+        json_number(json, "saved_percent", policy->saved_percent, 3);
+        json_number(json, "late_percent", policy->late_percent, 4);
+        json_number(json, "since_s", policy->since_s, 0);
+        gb_json_close_object(json);
+    }
+    gb_json_close_array(json);
+}
+
 static void json_balancer(gb_json_t *json, const mgb_balancer_report_t *balancer)
 {
     gb_json_open_object(json);
@@ -152,12 +174,16 @@ static void json_balancer(gb_json_t *json, const mgb_balancer_report_t *balancer
     json_count(json, "held", balancer->held);
     json_number(json, "p50_ms", balancer->p50_us / 1000.0, 3);
     json_number(json, "p99_ms", balancer->p99_us / 1000.0, 3);
+    json_count(json, "arrived", balancer->arrived);
+    json_count(json, "late", balancer->late);
     gb_json_close_object(json);
     json_waits(json, &balancer->waits);
     json_count(json, "capacity_awake", balancer->capacity_awake);
     json_count(json, "wanted_awake", balancer->wanted_awake);
+    json_count(json, "min_awake", balancer->min_awake);
     json_text(json, "reason", balancer->reason);
     json_energy(json, &balancer->power);
+    json_policies(json, balancer);
     gb_json_key(json, "members");
     gb_json_open_array(json);
     for (uint32_t i = 0; i < balancer->member_count; i++) {

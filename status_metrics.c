@@ -334,28 +334,125 @@ static double value_panic(const mgb_balancer_report_t *balancer)
     return balancer->panic;
 }
 
+static double value_floor(const mgb_balancer_report_t *balancer)
+{
+    return balancer->min_awake;
+}
+
+static double value_arrived(const mgb_balancer_report_t *balancer)
+{
+    return (double)balancer->arrived;
+}
+
+static double value_late(const mgb_balancer_report_t *balancer)
+{
+    return (double)balancer->late;
+}
+
 static void metrics_balancers(apr_array_header_t *text, const mgb_report_t *report)
 {
     static const struct {
-        const char *name, *help;
+        const char *name, *type, *help;
         double (*value)(const mgb_balancer_report_t *balancer);
-    } gauges[] = {
-        {"held_requests", "Requests that wait for a server, or for room on one.",
-         value_held},
-        {"wanted_servers", "Servers that the policy wants awake.", value_wanted},
-        {"capacity_awake", "Concurrent requests that the servers awake have room for.",
+    } numbers[] = {
+        {"held_requests", "gauge",
+         "Requests that wait for a server, or for room on one.", value_held},
+        {"wanted_servers", "gauge", "Servers that the policy wants awake.",
+         value_wanted},
+        {"min_servers", "gauge", "Servers that are awake at this hour at least.",
+         value_floor},
+        {"capacity_awake", "gauge",
+         "Concurrent requests that the servers awake have room for.",
          value_capacity_awake},
-        {"panic", "1 while so many members fail that nothing is ordered off.",
+        {"panic", "gauge", "1 while so many members fail that nothing is ordered off.",
          value_panic},
+        {"arrived_requests_total", "counter", "Requests that came, served or not.",
+         value_arrived},
+        {"late_requests_total", "counter",
+         "Requests that were answered too late, or found no server.", value_late},
     };
 
-    for (size_t i = 0; i < sizeof(gauges) / sizeof(gauges[0]); i++) {
-        head(text, gauges[i].name, "gauge", gauges[i].help);
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        head(text, numbers[i].name, numbers[i].type, numbers[i].help);
         for (uint32_t j = 0; j < report->balancer_count; j++) {
             mgb_report_add(text, "greenbalance_%s{balancer=\"%s\"} %.0f\n",
-                           gauges[i].name,
+                           numbers[i].name,
                            label_escape(text->pool, report->balancers[j].label),
-                           gauges[i].value(&report->balancers[j]));
+                           numbers[i].value(&report->balancers[j]));
+        }
+    }
+    head(text, "policy_info", "gauge", "The balancer's policy.");
+    for (uint32_t j = 0; j < report->balancer_count; j++) {
+        mgb_report_add(text,
+                       "greenbalance_policy_info{balancer=\"%s\",policy=\"%s\"} 1\n",
+                       label_escape(text->pool, report->balancers[j].label),
+                       report->balancers[j].policy);
+    }
+}
+
+static double value_twin_on(const mgb_policy_report_t *policy)
+{
+    return policy->would_be_on;
+}
+
+static double value_twin_joules(const mgb_policy_report_t *policy)
+{
+    return policy->joules;
+}
+
+static double value_twin_always_on(const mgb_policy_report_t *policy)
+{
+    return policy->joules_always_on;
+}
+
+static double value_twin_requests(const mgb_policy_report_t *policy)
+{
+    return policy->requests;
+}
+
+static double value_twin_late(const mgb_policy_report_t *policy)
+{
+    return policy->late;
+}
+
+static double value_twin_seconds(const mgb_policy_report_t *policy)
+{
+    return policy->since_s;
+}
+
+/* What each policy would do, by a model of the servers. */
+static void metrics_twins(apr_array_header_t *text, const mgb_report_t *report)
+{
+    static const struct {
+        const char *name, *type, *help;
+        double (*value)(const mgb_policy_report_t *policy);
+    } numbers[] = {
+        {"twin_servers", "gauge", "Servers that the policy would have on.",
+         value_twin_on},
+        {"twin_energy_joules_total", "counter", "Energy that it would have drawn.",
+         value_twin_joules},
+        {"twin_energy_always_on_joules_total", "counter",
+         "Energy of the same servers, never switched off.", value_twin_always_on},
+        {"twin_requests_total", "counter", "Requests that the model has had.",
+         value_twin_requests},
+        {"twin_late_requests_total", "counter",
+         "Requests that would have been late, in parts of one.", value_twin_late},
+        {"twin_seconds_total", "counter", "How long the model has run.",
+         value_twin_seconds},
+    };
+
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        head(text, numbers[i].name, numbers[i].type, numbers[i].help);
+        for (uint32_t j = 0; j < report->balancer_count; j++) {
+            const mgb_balancer_report_t *balancer = &report->balancers[j];
+
+            for (uint32_t k = 0; k < balancer->policy_count; k++) {
+                mgb_report_add(
+                    text, "greenbalance_%s{balancer=\"%s\",policy=\"%s\"} %.3f\n",
+                    numbers[i].name, label_escape(text->pool, balancer->label),
+                    balancer->policies[k].policy,
+                    numbers[i].value(&balancer->policies[k]));
+            }
         }
     }
 }
@@ -395,6 +492,7 @@ const char *mgb_render_metrics(apr_pool_t *p, const mgb_report_t *report)
 
     metrics_fleet(text, report);
     metrics_balancers(text, report);
+    metrics_twins(text, report);
     metrics_holding(text, report);
     metrics_members(text, report);
     return apr_array_pstrcat(p, text, 0);

@@ -37,6 +37,8 @@ static const char page_style[] =
     ".n{font-variant-numeric:tabular-nums}.st{font-weight:600;white-space:nowrap}"
     ".on{color:var(--on)}.draining,.stopping,.waking{color:var(--change)}"
     ".asleep,.unknown{color:var(--off)}.failed,.bad{color:var(--bad)}"
+    "details{margin:.8rem 0}summary{cursor:pointer;color:var(--load)}"
+    "details table{max-width:50rem}"
     "svg{width:100%;max-width:30rem;height:auto;display:block;background:var(--card)}"
     ".s{stroke:var(--on);stroke-width:3}.l{stroke:var(--load);stroke-width:1.2}.ks{"
     "color:var(--on)}.kl{color:var(--load)}.day{max-width:45rem}.g{stroke:var(--line)}"
@@ -213,15 +215,17 @@ static void add_facts(apr_array_header_t *text, const mgb_balancer_report_t *bal
     double saved = power->joules_always_on - power->joules;
 
     mgb_report_add(text,
-                   "<dl><div><dt>Servers on</dt><dd>%u of %u, %u wanted</dd></div>"
+                   "<dl><div><dt>Servers on</dt><dd>%u of %u, %u wanted<small>at least "
+                   "%u</small></dd></div>"
                    "<div><dt>In flight</dt><dd>%u of %u awake</dd></div>"
                    "<div><dt>Waiting</dt><dd>%u<small>%s</small></dd></div>"
                    "<div><dt>Arrivals</dt><dd>%u/s</dd></div>"
                    "<div><dt>Latency p50, p99</dt><dd>%.1f, %.1f ms</dd></div>",
                    balancer->servers_on, balancer->servers, balancer->wanted_awake,
-                   balancer->in_flight, balancer->capacity_awake, balancer->held,
-                   waits_note(p, &balancer->waits), balancer->arrivals_per_s,
-                   balancer->p50_us / 1000.0, balancer->p99_us / 1000.0);
+                   balancer->min_awake, balancer->in_flight, balancer->capacity_awake,
+                   balancer->held, waits_note(p, &balancer->waits),
+                   balancer->arrivals_per_s, balancer->p50_us / 1000.0,
+                   balancer->p99_us / 1000.0);
     mgb_report_add(
         text,
         "<div><dt>Power</dt><dd>%.1f W <small>%s</small></dd></div>"
@@ -230,6 +234,48 @@ static void add_facts(apr_array_header_t *text, const mgb_balancer_report_t *bal
         power->watts, mgb_report_source(power->source), energy(p, power->joules),
         energy(p, power->joules_always_on), energy(p, saved),
         power->joules_always_on > 0 ? 100 * saved / power->joules_always_on : 0);
+}
+
+/* What every policy would have done with what came: on a model of the servers, so that
+ * all of them, and always on, are counted alike. */
+static void add_policies(apr_array_header_t *text,
+                         const mgb_balancer_report_t *balancer)
+{
+    apr_pool_t *p = text->pool;
+
+    if (!balancer->policy_count) {
+        return;
+    }
+    mgb_report_add(
+        text,
+        "<details%s><summary>What each policy would do</summary><table>"
+        "<caption>With the requests that came in the past %s, on a model of "
+        "these servers by their power curves and boot times.</caption><thead>"
+        "<tr><th scope=\"col\">Policy</th><th scope=\"col\">Would be on</th>"
+        "<th scope=\"col\">Energy</th><th scope=\"col\">Always on</th>"
+        "<th scope=\"col\">Saved</th><th scope=\"col\">Late</th></tr></thead>"
+        "<tbody>\n",
+        strcmp(balancer->mode, "observe") == 0 ? " open" : "",
+        duration(p, balancer->policies[0].since_s));
+    for (uint32_t i = 0; i < balancer->policy_count; i++) {
+        const mgb_policy_report_t *policy = &balancer->policies[i];
+
+        mgb_report_add(
+            text,
+            "<tr><th scope=\"row\">%s<small>%s</small></th>"
+            "<td class=\"n\" data-label=\"Would be on\">%u<small>%s</small></td>"
+            "<td class=\"n\" data-label=\"Energy\">%s</td>"
+            "<td class=\"n\" data-label=\"Always on\">%s</td>"
+            "<td class=\"n\" data-label=\"Saved\">%.1f %%</td>"
+            "<td class=\"n\" data-label=\"Late\">%.2f %%</td></tr>\n",
+            policy->policy, policy->in_force ? "configured" : "", policy->would_be_on,
+            policy->would_be_coming
+                ? apr_psprintf(p, "%u coming", policy->would_be_coming)
+                : "",
+            energy(p, policy->joules), energy(p, policy->joules_always_on),
+            policy->saved_percent, policy->late_percent);
+    }
+    mgb_report_add(text, "</tbody></table></details>\n");
 }
 
 static void add_balancer(apr_array_header_t *text, const mgb_report_t *report,
@@ -254,6 +300,7 @@ static void add_balancer(apr_array_header_t *text, const mgb_report_t *report,
         mgb_history_hour(text, report, sh, balancer);
         mgb_history_day(text, report, sh, balancer);
     }
+    add_policies(text, balancer);
     mgb_report_add(text,
                    "<table><caption>Members, in the order in which they are filled. "
                    "%s</caption><thead><tr>",
