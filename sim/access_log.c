@@ -239,7 +239,7 @@ static void show_progress(const reader_t *reader)
 {
     double done = reader->done_bytes;
 
-    if (reader->all_bytes > 0) {
+    if (reader->all_bytes > 0 && !reader->options->quiet) {
         done += reader->file_bytes > 0 ? (double)gzoffset(reader->file) : 0;
         gs_progress("reading", done < reader->all_bytes ? done / reader->all_bytes : 1);
     }
@@ -380,6 +380,18 @@ static bool set_formats(reader_t *reader)
     return true;
 }
 
+/* Most requests take less than a second: of whole ones no mean can be made. */
+static void warn_of_unit(gs_log_facts_t *log)
+{
+    if (log->service_unit_s >= 1) {
+        fprintf(stderr, "greensim: %%T tells whole seconds, too coarse for a service "
+                        "time: %%D or %%{ms}T would tell it\n");
+        log->timed = 0;
+        log->service_s = log->service_p50_s = 0;
+        log->service_p95_s = log->service_p99_s = 0;
+    }
+}
+
 static bool finish(reader_t *reader, gs_trace_t *trace)
 {
     const gs_log_format_t *format = &reader->formats[0];
@@ -401,6 +413,7 @@ static bool finish(reader_t *reader, gs_trace_t *trace)
     if (trace->log.timed > 0) {
         trace->log.service_unit_s =
             (double)format->items[format->took_item].unit_us / 1e6;
+        warn_of_unit(&trace->log);
     }
     return true;
 }

@@ -131,7 +131,7 @@ typedef struct gs_log_facts_t {
     uint64_t timed;        /* requests of which the time of service is known */
     double service_s;      /* their mean ... */
     double service_p50_s, service_p95_s, service_p99_s; /* ... and quantiles */
-    double service_unit_s; /* 1e-6, 1e-3 or 1: how fine it was written */
+    double service_unit_s; /* 1e-6, 1e-3, or 1: too coarse, then timed is 0 */
 } gs_log_facts_t;
 
 typedef struct gs_trace_t {
