@@ -1,0 +1,546 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * test_gb_news.c - the NEWS policy.
+ */
+#include <check.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "core/gb_news_private.h"
+
+Suite *gb_news_suite(void);
+
+#define SERVERS   20u
+#define SERVICE_S 0.12
+#define WAIT_S    0.38
+#define CARRIES   60.0 /* requests/s of a server within the goal */
+#define BUDGET    0.005
+#define DAY_S     86400
+
+static gb_tail_row_t rows[1001];
+static gb_upto_t upto[1001];
+static double slots[1001];
+static gb_tail_t tail;
+static gb_supply_t supply;
+static gb_demand_t demand;
+static gb_news_t memory;
+static double line; /* requests that wait */
+static int64_t elapsed_s;
+
+static void build(uint32_t servers)
+{
+    for (uint32_t k = 0; k <= servers; k++) {
+        slots[k] = 8.0 * k;
+        upto[k] = (gb_upto_t){10.0 * k, 8.0 * k, 140.0 * k};
+    }
+    tail = (gb_tail_t){.rows = rows, .room = 1000};
+    gb_tail_build(&tail, slots, servers, SERVICE_S, WAIT_S);
+    supply = (gb_supply_t){.servers = servers,
+                           .upto = upto,
+                           .tail = &tail,
+                           .service_s = SERVICE_S,
+                           .late_s = SERVICE_S + WAIT_S,
+                           .rate_per_slot = CARRIES / 8,
+                           .setup_s = 260,
+                           .setup_watts = 200,
+                           .on = servers};
+    demand = (gb_demand_t){.now_us = GB_US_PER_S};
+    line = 0;
+    elapsed_s = 0;
+}
+
+static void setup(void)
+{
+    memset(&memory, 0, sizeof(memory));
+    build(SERVERS);
+}
+
+/* A second in which so many requests come, with what is chosen on at once. */
+static gb_choice_t second(double arrived)
+{
+    double full = slots[supply.on] / SERVICE_S;
+    gb_choice_t choice;
+
+    line = line + arrived - full > 0 ? line + arrived - full : 0;
+    demand.now_us += GB_US_PER_S;
+    demand.day_s = elapsed_s++ % DAY_S;
+    demand.arrived = arrived;
+    demand.late =
+        line > 0 ? arrived : arrived * gb_tail_late(&tail, supply.on, arrived);
+    demand.backlog = line;
+    choice = gb_news_decide(&memory, BUDGET, &supply, &demand);
+    ck_assert(choice.up >= 1 && choice.up <= choice.keep &&
+              choice.keep <= supply.servers);
+    return choice;
+}
+
+static void follow(gb_choice_t choice)
+{
+    if (supply.on < choice.up) {
+        supply.on = choice.up;
+    }
+    if (supply.on > choice.keep) {
+        supply.on = choice.keep;
+    }
+}
+
+static gb_choice_t run(int64_t seconds, double rate)
+{
+    gb_choice_t choice = {0};
+
+    while (seconds-- > 0) {
+        choice = second(rate);
+        follow(choice);
+    }
+    return choice;
+}
+
+START_TEST(in_the_first_minute_nobody_is_let_go)
+{
+    for (int i = 0; i < 60; i++) {
+        ck_assert_uint_eq(second(100).keep, SERVERS);
+    }
+    ck_assert_uint_lt(run(300, 100).keep, SERVERS);
+}
+END_TEST
+
+START_TEST(what_is_on_at_first_is_not_asked_to_grow)
+{
+    supply.on = 3;
+    ck_assert_uint_eq(second(0).up, 3);
+    supply.on = 0;
+    setup();
+    supply.on = 0;
+    ck_assert_uint_eq(second(0).up, 1);
+}
+END_TEST
+
+START_TEST(a_steady_load_gets_about_what_it_needs)
+{
+    gb_choice_t choice = run(7200, 600);
+    uint32_t need = gb_tail_need(&tail, 600);
+
+    ck_assert_uint_ge(choice.keep, need);
+    ck_assert_uint_le(choice.keep, need + 2);
+    ck_assert_uint_ge(choice.up + 1, need);
+}
+END_TEST
+
+START_TEST(no_load_leaves_one)
+{
+    gb_choice_t choice = run(2 * DAY_S, 0);
+
+    ck_assert_uint_eq(choice.up, 1);
+    ck_assert_uint_eq(choice.keep, 1);
+    /* And it is not blind afterwards. */
+    ck_assert_uint_ge(run(300, 600).up, gb_tail_need(&tail, 600));
+}
+END_TEST
+
+START_TEST(answers_change_each_ten_seconds_only)
+{
+    gb_choice_t before = {0};
+    int changes = 0;
+
+    run(605, 300);
+    for (int i = 0; i < 600; i++) {
+        gb_choice_t choice = second(i < 300 ? 300 : 900);
+
+        if (i > 0 && (choice.up != before.up || choice.keep != before.keep)) {
+            ck_assert_int_eq((int)((elapsed_s + 8) % 10), (int)(changes++ * 0 + 9));
+        }
+        before = choice;
+    }
+    ck_assert_int_gt(changes, 0);
+}
+END_TEST
+
+START_TEST(a_line_calls_for_more_and_keeps_all)
+{
+    gb_choice_t choice, calm = run(3600, 240);
+
+    choice = run(20, 1000);
+    ck_assert_uint_gt(choice.up, calm.up);
+    ck_assert_uint_ge(choice.keep, choice.up);
+    run(1200, 1000);
+    supply.on = 12; /* they will not catch up */
+    line = 20000;
+    for (int i = 0; i < 10; i++) {
+        choice = second(1000);
+    }
+    ck_assert_uint_gt(choice.up, gb_tail_need(&tail, 1000));
+}
+END_TEST
+
+START_TEST(chance_waiting_is_no_line)
+{
+    uint32_t keep;
+
+    run(3600, 240);
+    keep = run(600, 240).keep;
+    supply.on = keep + 3; /* three that are not needed */
+    for (int i = 0; i < 600; i++) {
+        gb_choice_t choice = second(240);
+
+        demand.backlog = 3;
+        ck_assert_uint_le(choice.keep, keep + 2);
+    }
+}
+END_TEST
+
+/* A load that doubles for an hour each day at noon is expected on the fourth day. */
+START_TEST(a_daily_rise_is_learned)
+{
+    double before = 0, ahead = 0;
+
+    for (int64_t s = 0; s < 4 * DAY_S; s++) {
+        int64_t of_day = s % DAY_S;
+        double rate = 200 + (of_day >= 43200 && of_day < 46800 ? 500 : 0);
+
+        follow(second(rate));
+        if (s == 3 * DAY_S + 43200 - 3600) {
+            before = memory.forecast;
+        }
+        if (s == 3 * DAY_S + 43200 - 60) {
+            ahead = memory.forecast;
+        }
+    }
+    ck_assert_double_gt(ahead, before + 0.1);
+}
+END_TEST
+
+START_TEST(the_price_follows_the_measured_late_share)
+{
+    double price;
+
+    run(3600, 300);
+    price = memory.theta;
+    for (int i = 0; i < 6 * 3600; i++) {
+        second(300);
+        memory.late = memory.arrived; /* all of them late */
+    }
+    ck_assert_double_gt(memory.theta, price);
+    ck_assert_double_le(memory.theta, 120.0 / 7 + 1e-9);
+    price = memory.theta;
+    supply.on = SERVERS;
+    for (int i = 0; i < 3 * DAY_S; i++) {
+        second(300); /* none of them */
+    }
+    ck_assert_double_lt(memory.theta, price);
+    ck_assert_double_ge(memory.theta, 1.5 / 7 - 1e-9);
+}
+END_TEST
+
+START_TEST(late_last_has_its_own_prices)
+{
+    supply.late_last = true;
+    run(3600, 300);
+    ck_assert_double_gt(memory.theta, 15.0 / 7 - 1e-9);
+    ck_assert_double_gt(memory.theta, 120.0 / 7);
+}
+END_TEST
+
+START_TEST(long_set_ups_stretch_the_tick)
+{
+    const double times_s[] = {0,    0.5,   3,   60,  1249,    1300,
+                              4000, 86400, 1e9, NAN, INFINITY};
+
+    for (size_t i = 0; i < sizeof(times_s) / sizeof(times_s[0]); i++) {
+        setup();
+        supply.setup_s = times_s[i];
+        run(4000, 300);
+        ck_assert_uint_eq(memory.tick_s % 10, 0);
+        if (memory.tick_s > 10) {
+            ck_assert(times_s[i] / (memory.tick_s - 10) >= GB_NEWS_RING - 3.001);
+        }
+        ck_assert(!(times_s[i] <= 86400) ||
+                  times_s[i] / memory.tick_s + 2 < GB_NEWS_RING);
+        ck_assert_uint_lt(run(20, 300).keep, SERVERS);
+    }
+}
+END_TEST
+
+START_TEST(a_gap_or_a_clock_that_runs_back_begins_the_minute_anew)
+{
+    gb_news_learned_t learned;
+
+    run(DAY_S / 2, 300);
+    learned = memory.learned;
+    demand.now_us += 3600 * GB_US_PER_S;
+    ck_assert_uint_eq(second(300).keep, SERVERS);
+    ck_assert_mem_eq(memory.learned.weight, learned.weight, sizeof(learned.weight));
+    run(300, 300);
+    demand.now_us -= 1000 * GB_US_PER_S;
+    ck_assert_uint_eq(second(300).keep, SERVERS);
+    ck_assert(memory.learned.seconds > DAY_S / 2.0);
+}
+END_TEST
+
+START_TEST(counters_gone_mad_do_little)
+{
+    const double bad[] = {NAN, INFINITY, -INFINITY, -5, 1.8e19, 1e308};
+    gb_choice_t choice;
+
+    run(7200, 300);
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        demand.now_us += GB_US_PER_S;
+        demand.arrived = demand.late = demand.backlog = bad[i];
+        choice = gb_news_decide(&memory, BUDGET, &supply, &demand);
+        ck_assert(choice.up >= 1 && choice.keep <= SERVERS);
+        run(1200, 300);
+        ck_assert(gb_news_sane(&memory.learned));
+    }
+    choice = run(7200, 300);
+    ck_assert_uint_le(choice.up, gb_tail_need(&tail, 300) + 2);
+}
+END_TEST
+
+/* Everything may change from call to call, and the memory may hold anything. */
+START_TEST(hostile_calls_are_bounded)
+{
+    unsigned seed = (unsigned)time(NULL);
+    const double odd[] = {0, -1, NAN, INFINITY, 1e300, 1e-300, 1, 100, 0.1};
+
+    printf("gb_news seed %u\n", seed);
+    srand(seed);
+    for (int i = 0; i < 20000; i++) {
+        gb_choice_t choice;
+
+        supply.on = (uint32_t)rand() % (SERVERS + 1);
+        supply.coming = (uint32_t)rand() % (SERVERS + 1 - supply.on);
+        supply.setup_s = rand() % 50 ? supply.setup_s : odd[rand() % 9];
+        supply.setup_watts = rand() % 50 ? 200 : odd[rand() % 9];
+        supply.rate_per_slot = rand() % 50 ? 7.5 : odd[rand() % 9];
+        supply.late_last = rand() % 100 ? supply.late_last : !supply.late_last;
+        demand.now_us += rand() % 300 ? rand() % (12 * 1000000)
+                                      : ((int64_t)rand() << 20) - ((int64_t)1 << 50);
+        demand.day_s = rand() % 20 ? demand.day_s + 5 : rand() - rand();
+        demand.arrived = rand() % 20 ? rand() % 5000 : odd[rand() % 9];
+        demand.late = rand() % 20 ? rand() % 100 : odd[rand() % 9];
+        demand.backlog = rand() % 20 ? rand() % 3 : odd[rand() % 9];
+        if (rand() % 200 == 0) {
+            ((uint8_t *)&memory)[(size_t)rand() % sizeof(memory)] = (uint8_t)rand();
+        }
+        choice = gb_news_decide(&memory, odd[rand() % 9], &supply, &demand);
+        ck_assert_msg(choice.up >= 1 && choice.up <= choice.keep &&
+                          choice.keep <= SERVERS,
+                      "step %d", i);
+        (void)gb_news_view(&memory);
+    }
+}
+END_TEST
+
+START_TEST(memory_full_of_garbage_is_forgotten)
+{
+    for (int byte = 0; byte < 256; byte += 5) {
+        memset(&memory, byte, sizeof(memory));
+        ck_assert(!gb_news_view(&memory).known);
+        ck_assert_uint_eq(second(100).keep, SERVERS);
+        run(200, 100);
+        ck_assert(gb_news_sane(&memory.learned));
+    }
+}
+END_TEST
+
+START_TEST(servers_without_a_table_are_all_wanted)
+{
+    gb_tail_t none = {0};
+    gb_choice_t choice;
+
+    supply.tail = &none;
+    choice = second(100);
+    ck_assert_uint_eq(choice.up, SERVERS);
+    supply.tail = NULL;
+    ck_assert_uint_eq(second(100).up, SERVERS);
+    supply.servers = 0;
+    choice = gb_news_decide(&memory, BUDGET, &supply, &demand);
+    ck_assert_uint_eq(choice.up, 1);
+    ck_assert_uint_eq(choice.keep, 1);
+}
+END_TEST
+
+START_TEST(the_learned_state_survives_other_servers)
+{
+    gb_choice_t choice;
+
+    run(DAY_S, 600);
+    build(10); /* half of them, each of 8 slots */
+    demand.now_us = memory.called_at_us;
+    elapsed_s = DAY_S;
+    choice = run(60, 300);
+    ck_assert_uint_le(choice.keep, 10);
+    ck_assert(memory.learned.seconds > DAY_S - 100);
+    supply.rate_per_slot = 5; /* another rate a server carries */
+    choice = run(600, 300);
+    ck_assert_double_eq_tol(memory.learned.shift, 40, 1e-9);
+    /* The means are of the same rates as before. */
+    ck_assert_double_eq_tol(exp(memory.learned.mean[0]) - 40, 300, 1);
+    ck_assert_uint_le(choice.up, gb_tail_need(&tail, 300) + 2);
+}
+END_TEST
+
+/* The cheapest number by brute force: all sums in full. */
+static uint32_t dearest_way(const gb_news_load_t *load, double theta, double weight)
+{
+    double best = INFINITY, full_all = slots[supply.servers] / SERVICE_S, mean = 0;
+    uint32_t cheapest = 1;
+
+    for (uint32_t i = 0; i < load->count; i++) {
+        mean += load->share[i] * fmin(load->rate[i], full_all);
+    }
+    for (uint32_t k = 1; k <= supply.servers; k++) {
+        double late = 0, share = 0, full = slots[k] / SERVICE_S, excess, value;
+
+        for (uint32_t i = 0; i < load->count; i++) {
+            double part = gb_tail_late(&tail, k, load->rate[i]);
+
+            part = load->rate[i] <= rows[k].none_rate ? 0 : part;
+            late += load->share[i] * load->rate[i] * part;
+            share += load->rate[i] >= rows[k].all_rate ? load->share[i] : 0;
+        }
+        excess = fmax(0, late - full * share);
+        late = supply.late_last
+                   ? excess
+                   : late + 2 * mean *
+                                fmin(1, excess / fmax(full - mean, 0.05 * full + 1));
+        value = weight * upto[k].idle_watts * supply.servers /
+                    upto[supply.servers].idle_watts +
+                theta / CARRIES * late;
+        if (value < best - 1e-9) {
+            best = value;
+            cheapest = k;
+        }
+    }
+    return cheapest;
+}
+
+START_TEST(the_sweep_finds_what_brute_force_finds)
+{
+    const double both[2] = {1.5, 0.7};
+    unsigned seed = (unsigned)time(NULL);
+
+    printf("gb_news seed %u\n", seed);
+    srand(seed);
+    gb_news_forget(&memory.learned);
+    memory.learned.shift = CARRIES;
+    for (int i = 0; i < 400; i++) {
+        gb_news_price_t price = {0.2 + rand() % 100, 1 / CARRIES, 0};
+        gb_news_load_t load;
+        uint32_t cheapest[2];
+
+        build(1 + (uint32_t)rand() % 40);
+        for (uint32_t k = 1; k <= supply.servers && i % 2; k++) { /* a mixed fleet */
+            upto[k].idle_watts = upto[k - 1].idle_watts + rand() % 200 + 1;
+        }
+        supply.late_last = rand() % 2;
+        price.servers = supply.servers;
+        gb_news_spread(&load, &memory.learned,
+                       log(CARRIES * (1 + rand() % (int)(supply.servers * 3 / 2 + 1))),
+                       0.01 + 0.5 * rand() / RAND_MAX);
+        gb_news_cheapest(&load, &supply, &price, both, cheapest);
+        ck_assert_uint_eq(cheapest[0], dearest_way(&load, price.theta, both[0]));
+        ck_assert_uint_eq(cheapest[1], dearest_way(&load, price.theta, both[1]));
+    }
+}
+END_TEST
+
+START_TEST(the_view_tells_the_forecast)
+{
+    gb_news_view_t view = gb_news_view(&memory);
+
+    ck_assert(!view.known);
+    run(6 * 3600, 600);
+    view = gb_news_view(&memory);
+    ck_assert(view.known);
+    ck_assert_double_eq_tol(view.mean_rate, 600, 30);
+    ck_assert_double_ge(view.high_rate, view.mean_rate);
+    ck_assert_double_le(view.high_rate, 800);
+    ck_assert(view.late_share >= 0 && view.late_share < 0.05);
+    ck_assert_double_gt(view.theta, 0);
+}
+END_TEST
+
+START_TEST(what_is_saved_is_loaded)
+{
+    static uint8_t saved[GB_NEWS_SAVED_BYTES], again[GB_NEWS_SAVED_BYTES];
+    gb_news_t other;
+    double theta;
+
+    run(DAY_S, 400);
+    theta = memory.theta;
+    ck_assert_uint_eq(gb_news_save(&memory, saved), GB_NEWS_SAVED_BYTES);
+    ck_assert(gb_news_load(&other, saved, sizeof(saved)));
+    gb_news_save(&other, again);
+    ck_assert_mem_eq(saved, again, sizeof(saved));
+    memory = other; /* after a restart of two minutes */
+    demand.now_us += 120 * GB_US_PER_S;
+    elapsed_s += 120;
+    run(300, 400);
+    ck_assert_double_eq_tol(memory.theta, theta, 0.05 * theta);
+    ck_assert_double_eq_tol(memory.learned.weight[1], other.learned.weight[1], 0.1);
+}
+END_TEST
+
+START_TEST(damaged_bytes_are_not_loaded)
+{
+    static uint8_t saved[GB_NEWS_SAVED_BYTES];
+
+    run(3600, 400);
+    gb_news_save(&memory, saved);
+    ck_assert(!gb_news_load(&memory, saved, sizeof(saved) - 1));
+    for (size_t i = 0; i < sizeof(saved); i += 7) {
+        saved[i] ^= 0x40;
+        ck_assert(!gb_news_load(&memory, saved, sizeof(saved)));
+        ck_assert_uint_eq(memory.learned.layout, 0);
+        saved[i] ^= 0x40;
+    }
+    ck_assert(gb_news_load(&memory, saved, sizeof(saved)));
+}
+END_TEST
+
+START_TEST(nothing_sane_saves_nothing_learned)
+{
+    static uint8_t saved[GB_NEWS_SAVED_BYTES];
+
+    memset(&memory, 0xff, sizeof(memory));
+    gb_news_save(&memory, saved);
+    ck_assert(gb_news_load(&memory, saved, sizeof(saved)));
+    ck_assert_double_eq(memory.learned.seconds, 0);
+}
+END_TEST
+
+Suite *gb_news_suite(void)
+{
+    Suite *suite = suite_create("gb_news");
+    TCase *tcase = tcase_create("news");
+
+    tcase_add_checked_fixture(tcase, setup, NULL);
+    tcase_add_test(tcase, in_the_first_minute_nobody_is_let_go);
+    tcase_add_test(tcase, what_is_on_at_first_is_not_asked_to_grow);
+    tcase_add_test(tcase, a_steady_load_gets_about_what_it_needs);
+    tcase_add_test(tcase, no_load_leaves_one);
+    tcase_add_test(tcase, answers_change_each_ten_seconds_only);
+    tcase_add_test(tcase, a_line_calls_for_more_and_keeps_all);
+    tcase_add_test(tcase, chance_waiting_is_no_line);
+    tcase_add_test(tcase, a_daily_rise_is_learned);
+    tcase_add_test(tcase, the_price_follows_the_measured_late_share);
+    tcase_add_test(tcase, late_last_has_its_own_prices);
+    tcase_add_test(tcase, long_set_ups_stretch_the_tick);
+    tcase_add_test(tcase, a_gap_or_a_clock_that_runs_back_begins_the_minute_anew);
+    tcase_add_test(tcase, counters_gone_mad_do_little);
+    tcase_add_test(tcase, hostile_calls_are_bounded);
+    tcase_add_test(tcase, memory_full_of_garbage_is_forgotten);
+    tcase_add_test(tcase, servers_without_a_table_are_all_wanted);
+    tcase_add_test(tcase, the_learned_state_survives_other_servers);
+    tcase_add_test(tcase, the_sweep_finds_what_brute_force_finds);
+    tcase_add_test(tcase, the_view_tells_the_forecast);
+    tcase_add_test(tcase, what_is_saved_is_loaded);
+    tcase_add_test(tcase, damaged_bytes_are_not_loaded);
+    tcase_add_test(tcase, nothing_sane_saves_nothing_learned);
+    tcase_set_timeout(tcase, 60);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}
