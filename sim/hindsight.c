@@ -40,7 +40,7 @@ static bool is_better(const gs_result_t *a, const gs_result_t *b, double late_mo
     return a->late < b->late;
 }
 
-static tuning_t tune(const gs_world_t *world, double late_most)
+static tuning_t tune(const gs_world_t *world, double late_most, bool *is_in_time)
 {
     double wait_unit_s = gs_break_even_s(world);
     gs_result_t best = {0};
@@ -60,27 +60,38 @@ static tuning_t tune(const gs_world_t *world, double late_most)
             chosen = tuning;
         }
     }
+    *is_in_time = best.late <= late_most * best.requests;
     return chosen;
+}
+
+static void describe(const gs_world_t *world, const tuning_t *tuning, bool is_in_time,
+                     double late_most, gs_result_t *result)
+{
+    double rate = world->fleet.rate / world->fleet.count * tuning->rate_factor;
+    char wait[48] = "as published";
+
+    if (tuning->wait_s > 0) {
+        snprintf(wait, sizeof wait, "%.0f s", tuning->wait_s);
+    }
+    snprintf(
+        result->note, sizeof result->note,
+        "AutoScale with %.1f requests/s a server and t_wait %s: of %zu settings %s "
+        "%g%% late%s",
+        rate, wait, COUNT(rate_factors) * COUNT(waits),
+        is_in_time ? "the cheapest with at most"
+                   : "the one with the fewest late; none has at most",
+        100 * late_most, world->options->discrete ? ", in the fluid" : "");
 }
 
 bool gs_hindsight_run(const gs_world_t *world, double late_most, gs_result_t *result,
                       gs_error_t *error)
 {
-    tuning_t tuning = tune(world, late_most);
+    bool is_in_time;
+    tuning_t tuning = tune(world, late_most, &is_in_time);
     gs_chooser_t *chooser = open_tuned(world, &tuning);
     bool good = gs_run(world, chooser, result, error);
-    double rate = world->fleet.rate / world->fleet.count * tuning.rate_factor;
-    char wait[48] = "as published";
 
     gs_chooser_close(chooser);
-    if (tuning.wait_s > 0) {
-        snprintf(wait, sizeof wait, "%.0f s", tuning.wait_s);
-    }
-    snprintf(
-        result->note, sizeof result->note,
-        "AutoScale with %.1f requests/s a server and t_wait %s, the cheapest of %zu "
-        "with at most %g%% late%s",
-        rate, wait, COUNT(rate_factors) * COUNT(waits), 100 * late_most,
-        world->options->discrete ? " in the fluid" : "");
+    describe(world, &tuning, is_in_time, late_most, result);
     return good;
 }
