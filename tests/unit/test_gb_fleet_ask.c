@@ -127,8 +127,8 @@ static uint32_t count_in(gb_state_e state)
     return count;
 }
 
-/* So many requests/s, each of which takes 120 ms; the first servers are filled, and what
- * is too much stands in line at the first. */
+/* So many requests/s, each of which takes 120 ms; the first servers are filled, and
+ * what is too much stands in line at the first. */
 static void come(double rate)
 {
     double left = rate * SERVICE;
