@@ -143,8 +143,9 @@ static gb_choice_t ask(gb_decider_t *decider, gb_policy_e policy,
         return gb_lcp_decide(&decider->as.lcp, supply, demand);
     case GB_POLICY_KPA:
         return gb_kpa_decide(&decider->as.kpa, conf->target, supply, demand);
-    case GB_POLICY_THRESHOLD:
     case GB_POLICY_NEWS:
+        return gb_news_decide(&decider->as.news, conf->budget, supply, demand);
+    case GB_POLICY_THRESHOLD:
     case GB_POLICY_COUNT:
         break;
     }

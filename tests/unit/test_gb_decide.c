@@ -182,6 +182,24 @@ START_TEST(no_servers_at_all_are_answered_with_one)
 }
 END_TEST
 
+/* Each is asked itself: their memories are as different as they are. */
+START_TEST(every_policy_answers_for_itself)
+{
+    conf.policy = GB_POLICY_AUTOSCALE;
+    see_for(37, 30);
+    ck_assert_int_eq(decider.as.autoscale.asked_at_us, demand.now_us);
+    conf.policy = GB_POLICY_LCP;
+    see_for(37, 30);
+    ck_assert_uint_eq(decider.as.lcp.servers, 8);
+    conf.policy = GB_POLICY_KPA;
+    see_for(37, 30);
+    ck_assert_double_eq_tol(decider.as.kpa.rate[0], 37 / 0.12, 1e-6);
+    conf.policy = GB_POLICY_NEWS;
+    see_for(37, 30);
+    ck_assert_int_eq(decider.as.news.ticked_at_us, demand.now_us - 9 * SEC);
+}
+END_TEST
+
 START_TEST(the_latest_choice_is_remembered)
 {
     see_for(37, 600);
@@ -328,6 +346,7 @@ Suite *gb_decide_suite(void)
     tcase_add_test(tcase, another_policy_begins_anew);
     tcase_add_test(tcase, a_policy_that_is_none_is_threshold);
     tcase_add_test(tcase, no_servers_at_all_are_answered_with_one);
+    tcase_add_test(tcase, every_policy_answers_for_itself);
     tcase_add_test(tcase, the_latest_choice_is_remembered);
     tcase_add_test(tcase, any_demand_is_answered_within_the_bounds);
     tcase_add_test(tcase, garbage_in_memory_does_no_harm);
