@@ -13,7 +13,8 @@
 #define ORACLE_TICK_S 10
 #define ORACLE_MORE_S 20.0 /* beyond one set-up */
 #define PAST_S        600  /* ring of what came, a second each */
-#define AVERAGE_S     60   /* window of moving-average and straight-line */
+#define AVERAGE_S     60   /* window of moving-average */
+#define LINE_S        40   /* window of straight-line */
 
 struct gs_chooser_t {
     const gs_world_t *world;
@@ -152,7 +153,7 @@ static void choose_by_past(gs_chooser_t *chooser, const gb_supply_t *supply)
         rate = mean_past(chooser, AVERAGE_S);
         break;
     case GS_STRAIGHT_LINE:
-        rate = line_past(chooser, AVERAGE_S, supply->setup_s);
+        rate = line_past(chooser, LINE_S, supply->setup_s);
         break;
     default:
         rate = mean_past(chooser, TICK_S);
