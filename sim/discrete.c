@@ -53,7 +53,15 @@ typedef struct run_t {
 void gs_discrete_defaults(gs_discrete_conf_t *conf, const gs_options_t *options)
 {
     memset(conf, 0, sizeof *conf);
-    conf->queue = options->late_last ? GS_QUEUE_LATE_LAST : GS_QUEUE_FIFO;
+    conf->queue = options->queue_off   ? GS_QUEUE_OFF
+                  : options->late_last ? GS_QUEUE_LATE_LAST
+                                       : GS_QUEUE_FIFO;
+    conf->service =
+        options->constant_service ? GS_SERVICE_CONSTANT : GS_SERVICE_EXPONENTIAL;
+    conf->awake_dwell_s = options->dwell_awake_s;
+    conf->asleep_dwell_s = options->dwell_asleep_s;
+    conf->cycles_per_day = options->cycles;
+    conf->slow_start_s = options->slow_start_s;
     conf->min_on = options->min_on;
     conf->spare = options->spare;
     conf->drain_timeout_s = DRAIN_S;

@@ -104,11 +104,16 @@ typedef struct gs_options_t {
     double setup_s, setup_p95_s, setup_watts, off_watts;
     double shutdown_s;      /* discrete mode only; 0 */
     double boot_fail_share; /* discrete mode only; 0 */
+    /* discrete mode only, as GreenDwell and GreenSlowStart; 0 unless said */
+    double dwell_awake_s, dwell_asleep_s, slow_start_s;
     uint32_t min_on, spare; /* 1, 0 */
+    uint32_t cycles;        /* discrete mode only, a day; 0: as many as are wanted */
     /* what runs */
     bool wanted[GS_POLICY_COUNT];
     bool discrete;
     bool late_last;
+    bool queue_off;        /* discrete mode only: full servers get more */
+    bool constant_service; /* discrete mode only: each request takes the mean */
     double late_share;     /* of the bound: 0.01 */
     gb_policy_conf_t conf; /* settings of the core's policies; `policy` is not used */
     /* what comes out */

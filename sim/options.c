@@ -5,6 +5,7 @@
  */
 #include "greensim.h"
 #include "../core/gb_parse.h"
+#include "../core/gb_state.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -53,6 +54,8 @@ static const char usage_text[] =
     "  --off-watts W           drawn switched off (as published; else 5)\n"
     "  --shutdown D            to go off (0s; --mode discrete)\n"
     "  --boot-fails P%         share of boots that fail (0%; --mode discrete)\n"
+    "  --service exponential|constant   how long requests take (exponential; --mode "
+    "discrete)\n"
     "  --min N, --spare N      GreenAwake min= (1) and spare= (0)\n"
     "\n"
     "Policies:\n"
@@ -62,6 +65,10 @@ static const char usage_text[] =
     "                          optimum bound oracle always-on are always there (all)\n"
     "  --mode fluid|discrete   (fluid)\n"
     "  --queue fifo|late-last  who is served first of those that wait (fifo)\n"
+    "  --queue off             nobody waits in the balancer (--mode discrete)\n"
+    "  --dwell-awake D, --dwell-asleep D, --cycles N, --slow-start D\n"
+    "                          as GreenDwell and GreenSlowStart (none; --mode "
+    "discrete)\n"
     "  --late P%               of the bound: share that may be late (1%)\n"
     "  --budget P%             of news and hindsight: the same (0.5%)\n"
     "  --autoscale-wait D      an idle server goes off (120s x setup / 260s)\n"
@@ -375,6 +382,11 @@ enum {
     O_OFF_WATTS,
     O_SHUTDOWN,
     O_FAILS,
+    O_KIND,
+    O_AWAKE,
+    O_ASLEEP,
+    O_CYCLES,
+    O_SLOW,
     O_MIN,
     O_SPARE,
     O_POLICY,
@@ -419,6 +431,11 @@ static const struct option table[] = {
     {"off-watts", required_argument, NULL, O_OFF_WATTS},
     {"shutdown", required_argument, NULL, O_SHUTDOWN},
     {"boot-fails", required_argument, NULL, O_FAILS},
+    {"service", required_argument, NULL, O_KIND},
+    {"dwell-awake", required_argument, NULL, O_AWAKE},
+    {"dwell-asleep", required_argument, NULL, O_ASLEEP},
+    {"cycles", required_argument, NULL, O_CYCLES},
+    {"slow-start", required_argument, NULL, O_SLOW},
     {"min", required_argument, NULL, O_MIN},
     {"spare", required_argument, NULL, O_SPARE},
     {"policy", required_argument, NULL, O_POLICY},
@@ -519,15 +536,43 @@ static bool read_power(int code, const char *value, gs_options_t *options)
         return read_decimal(name, value, GB_WATTS_MOST, &options->setup_watts);
     case O_OFF_WATTS:
         return read_decimal(name, value, GB_WATTS_MOST, &options->off_watts);
-    case O_SHUTDOWN:
-        return read_seconds(name, value, 0, 3600, &options->shutdown_s);
-    case O_FAILS:
-        return read_share(name, value, 99, &options->boot_fail_share);
     case O_MIN:
         return read_count(name, value, 1, GS_SERVERS_MOST, &options->min_on);
     default:
         return read_count(name, value, 0, GS_SERVERS_MOST, &options->spare);
     }
+}
+
+/* What only the discrete mode knows. */
+static bool read_discrete(int code, const char *value, gs_options_t *options)
+{
+    const char *name = name_of(code);
+
+    switch (code) {
+    case O_SHUTDOWN:
+        return read_seconds(name, value, 0, 3600, &options->shutdown_s);
+    case O_FAILS:
+        return read_share(name, value, 99, &options->boot_fail_share);
+    case O_KIND:
+        return read_word(name, value, "exponential", "constant",
+                         &options->constant_service);
+    case O_AWAKE:
+        return read_seconds(name, value, 0, DAY_S, &options->dwell_awake_s);
+    case O_ASLEEP:
+        return read_seconds(name, value, 0, DAY_S, &options->dwell_asleep_s);
+    case O_CYCLES:
+        return read_count(name, value, 1, GB_CYCLES_KEPT, &options->cycles);
+    default:
+        return read_seconds(name, value, 0, 3600, &options->slow_start_s);
+    }
+}
+
+static bool read_queue(const char *option, const char *value, gs_options_t *options)
+{
+    options->queue_off = strcmp(value, "off") == 0;
+    options->late_last = strcmp(value, "late-last") == 0;
+    return options->queue_off || options->late_last || strcmp(value, "fifo") == 0 ||
+           wrong(option, value, "fifo, late-last or (--mode discrete) off is allowed");
 }
 
 static bool read_decisions(int code, const char *value, gs_options_t *options)
@@ -541,7 +586,7 @@ static bool read_decisions(int code, const char *value, gs_options_t *options)
     case O_MODE:
         return read_word(name, value, "fluid", "discrete", &options->discrete);
     case O_QUEUE:
-        return read_word(name, value, "fifo", "late-last", &options->late_last);
+        return read_queue(name, value, options);
     case O_LATE:
         return read_share(name, value, 100, &options->late_share);
     case O_BUDGET:
@@ -581,6 +626,9 @@ static bool read_option(int code, char *value, gs_options_t *options)
     }
     else if (code <= O_RATE) {
         return read_fleet(code, value, options);
+    }
+    else if (code >= O_SHUTDOWN && code <= O_SLOW) {
+        return read_discrete(code, value, options);
     }
     else if (code <= O_SPARE) {
         return read_power(code, value, options);
@@ -632,9 +680,15 @@ static bool check_fleet(const bool *seen, const gs_options_t *options)
     if (seen[O_SERVER] && seen[O_CURVE]) {
         return clash("curve", "contradicts --server, which has one");
     }
-    if (!options->discrete && (seen[O_SHUTDOWN] || seen[O_FAILS])) {
-        return clash(seen[O_SHUTDOWN] ? "shutdown" : "boot-fails",
-                     "needs --mode discrete: the fluid does not know it");
+    for (int code = O_SHUTDOWN; code <= O_SLOW; code++) {
+        if (!options->discrete && seen[code]) {
+            return clash(name_of(code),
+                         "needs --mode discrete: the fluid does not know it");
+        }
+    }
+    if (!options->discrete && options->queue_off) {
+        return clash("queue off", "needs --mode discrete: in the fluid all wait in one "
+                                  "line");
     }
     return true;
 }

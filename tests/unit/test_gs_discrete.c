@@ -6,6 +6,7 @@
 #include "sim/discrete.h"
 
 #include <check.h>
+#include <getopt.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -504,12 +505,91 @@ START_TEST(a_schedule_needs_a_step)
 }
 END_TEST
 
+/* ------------------------------------------------------------ options */
+
+#define WORDS_MOST 24
+
+/* The exit status that the command line leads to; -1: it goes on. */
+static int read_options(const char *line)
+{
+    static char text[400];
+    static char *words[WORDS_MOST];
+    int count = 0;
+
+    snprintf(text, sizeof text, "greensim --shape day %s", line);
+    for (char *at = text; *at && count < WORDS_MOST - 1;) {
+        words[count++] = at;
+        at += strcspn(at, " ");
+        if (*at) {
+            *at++ = '\0';
+        }
+    }
+    optind = 0; /* getopt_long begins anew */
+    return gs_options_read(count, words, &options);
+}
+
+START_TEST(options_become_settings)
+{
+    ck_assert_int_eq(read_options("--mode discrete"), -1);
+    gs_discrete_defaults(&conf, &options);
+    ck_assert_int_eq(conf.queue, GS_QUEUE_FIFO);
+    ck_assert_int_eq(conf.service, GS_SERVICE_EXPONENTIAL);
+    ck_assert_double_eq(conf.awake_dwell_s + conf.asleep_dwell_s + conf.slow_start_s,
+                        0);
+    ck_assert_uint_eq(conf.cycles_per_day, 0);
+    ck_assert_uint_eq(conf.min_on, 1);
+    free(options.logs);
+    ck_assert_int_eq(read_options("--mode discrete --queue off --service constant "
+                                  "--dwell-awake 5m --dwell-asleep 1m --cycles 24 "
+                                  "--slow-start 30s --min 2 --spare 3"),
+                     -1);
+    gs_discrete_defaults(&conf, &options);
+    ck_assert_int_eq(conf.queue, GS_QUEUE_OFF);
+    ck_assert_int_eq(conf.service, GS_SERVICE_CONSTANT);
+    ck_assert_double_eq(conf.awake_dwell_s, 300);
+    ck_assert_double_eq(conf.asleep_dwell_s, 60);
+    ck_assert_double_eq(conf.slow_start_s, 30);
+    ck_assert_uint_eq(conf.cycles_per_day, 24);
+    ck_assert_uint_eq(conf.min_on, 2);
+    ck_assert_uint_eq(conf.spare, 3);
+    free(options.logs);
+    ck_assert_int_eq(read_options("--mode discrete --queue late-last"), -1);
+    gs_discrete_defaults(&conf, &options);
+    ck_assert_int_eq(conf.queue, GS_QUEUE_LATE_LAST);
+    free(options.logs);
+}
+END_TEST
+
+START_TEST(what_the_fluid_does_not_know_is_refused)
+{
+    static const char *const wrong[] = {"--queue off",
+                                        "--service constant",
+                                        "--dwell-awake 5m",
+                                        "--dwell-asleep 1m",
+                                        "--cycles 24",
+                                        "--slow-start 30s",
+                                        "--shutdown 1s",
+                                        "--boot-fails 1%",
+                                        "--mode discrete --cycles 65",
+                                        "--mode discrete --cycles 0",
+                                        "--mode discrete --queue late",
+                                        "--mode discrete --service slow",
+                                        "--mode discrete --dwell-awake -1s"};
+
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        ck_assert_msg(read_options(wrong[i]) == 2, "%s", wrong[i]);
+        free(options.logs);
+    }
+}
+END_TEST
+
 Suite *gs_discrete_suite(void)
 {
     Suite *suite = suite_create("gs_discrete");
     TCase *queueing = tcase_create("queueing");
     TCase *energy = tcase_create("energy");
     TCase *power = tcase_create("power");
+    TCase *command_line = tcase_create("command_line");
 
     tcase_add_test(queueing, one_server_with_a_line_of_its_own_waits_as_erlang_says);
     tcase_add_test(queueing, a_waiting_room_makes_one_line_of_all_servers);
@@ -532,5 +612,8 @@ Suite *gs_discrete_suite(void)
     tcase_add_test(power, the_dwell_keeps_servers_on);
     tcase_add_test(power, a_schedule_needs_a_step);
     suite_add_tcase(suite, power);
+    tcase_add_test(command_line, options_become_settings);
+    tcase_add_test(command_line, what_the_fluid_does_not_know_is_refused);
+    suite_add_tcase(suite, command_line);
     return suite;
 }
