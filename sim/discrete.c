@@ -259,7 +259,9 @@ static void second_run(run_t *run, gs_series_t *series)
             run->watch.serving > run->peak_on ? run->watch.serving : run->peak_on;
     }
     run->joules = joules;
-    choose(run, (double)arrived, late);
+    if (!run->decides->threshold) {
+        choose(run, (double)arrived, late);
+    }
     tick(run);
     run->tick_ns = end_ns + GS_TICK_NS;
     run->second++;
@@ -288,6 +290,9 @@ static void run_open(run_t *run)
     gs_watch_open(&run->watch, &run->boxes, &world->fleet, run->conf, on,
                   run->decides->packs);
     run->watch.is_instant = run->decides->is_instant;
+    if (run->decides->threshold) {
+        gs_watch_use_threshold(&run->watch, run->decides->threshold);
+    }
     gs_room_open(&run->room,
                  run->conf->queue == GS_QUEUE_LATE_LAST ? patience_us * 1000 : 0);
     gs_random_seed(&run->arrivals, seed, STREAM_ARRIVALS);
@@ -395,6 +400,9 @@ bool gs_discrete_run(const gs_world_t *world, gs_chooser_t *chooser,
                             .is_instant = gs_chooser_is_instant(chooser)};
     gs_discrete_conf_t conf;
 
+    if (gs_chooser_policy(chooser) == (gs_policy_e)GB_POLICY_THRESHOLD) {
+        decides.threshold = &world->options->conf;
+    }
     gs_discrete_defaults(&conf, world->options);
     return gs_discrete_run_with(world, &conf, &decides, result, NULL, error);
 }

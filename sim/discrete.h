@@ -50,6 +50,9 @@ typedef struct gs_decides_t {
     uint32_t first; /* so many are on when the run begins */
     bool packs;
     bool is_instant;
+    const gb_policy_conf_t
+        *threshold; /* the module's own threshold decides at each tick,
+                       with these settings; `choose` is not asked */
 } gs_decides_t;
 
 /* What a run has counted, beyond a gs_result_t. */

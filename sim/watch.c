@@ -149,6 +149,22 @@ void gs_watch_close(gs_watch_t *watch)
     memset(watch, 0, sizeof *watch);
 }
 
+void gs_watch_use_threshold(gs_watch_t *watch, const gb_policy_conf_t *conf)
+{
+    gb_pool_t *pool = &watch->pool;
+
+    watch->by_itself = true;
+    watch->at_rest = false;
+    pool->given = NULL;
+    pool->policy.policy = GB_POLICY_THRESHOLD;
+    pool->threshold = conf->threshold;
+    /* The pool's dwell is how long the load has to stay low; a machine's own is how
+     * long that one has to stay on. */
+    if (conf->hold_us > pool->rules.awake_dwell_us) {
+        pool->rules.awake_dwell_us = conf->hold_us;
+    }
+}
+
 void gs_watch_choose(gs_watch_t *watch, gb_choice_t choice)
 {
     watch->at_rest = watch->at_rest && watch->choice.up == choice.up &&
@@ -365,8 +381,8 @@ static void count(gs_watch_t *watch, int64_t now_us)
         ramps = ramps || gb_return_ramps(watch->rigs[i].returned_at_us,
                                          us_of(watch->conf->slow_start_s), now_us);
     }
-    watch->at_rest = settled == watch->fleet.machine_count && !ramps &&
-                     watch->on >= 1 && watch->on >= watch->choice.up &&
+    watch->at_rest = !watch->by_itself && settled == watch->fleet.machine_count &&
+                     !ramps && watch->on >= 1 && watch->on >= watch->choice.up &&
                      watch->on <= watch->choice.keep;
 }
 
@@ -383,7 +399,7 @@ void gs_watch_tick(gs_watch_t *watch, uint32_t waiting, int64_t now_ns)
     }
     /* The policy has been told of those who wait; they are a reason of their own only
      * when nobody is there. */
-    watch->pool.waiting = watch->on + watch->coming ? 0 : waiting;
+    watch->pool.waiting = watch->on + watch->coming && !watch->by_itself ? 0 : waiting;
     acts = gb_fleet_tick(&watch->fleet, now_us, watch->actions, n + 1);
     gates_publish(watch, now_us);
     for (uint32_t i = 0; i < acts; i++) {

@@ -38,6 +38,7 @@ typedef struct gs_watch_t {
     gb_pick_table_t *table;
     uint8_t *use, *asleep;
     double boot_fail_share;
+    bool by_itself;  /* nothing is given: the module's own policy decides */
     bool is_instant; /* a set-up takes no time and draws idle watts */
     /* by the latest tick: */
     uint32_t on, coming, serving; /* serving: on, or draining */
@@ -51,6 +52,9 @@ typedef struct gs_watch_t {
 void gs_watch_open(gs_watch_t *watch, gs_boxes_t *boxes, const gs_fleet_t *fleet,
                    const gs_discrete_conf_t *conf, uint32_t on, bool packs);
 void gs_watch_close(gs_watch_t *watch);
+
+/* From now on the module's own `threshold` decides at each tick; it needs every one. */
+void gs_watch_use_threshold(gs_watch_t *watch, const gb_policy_conf_t *conf);
 
 /* What the policy wants from the next tick on. */
 void gs_watch_choose(gs_watch_t *watch, gb_choice_t choice);
