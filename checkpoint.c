@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * checkpoint.c - the file that carries states and learned times over a stop and a
- * crash.
+ * checkpoint.c - the file that carries states, learned times and what policies have
+ * learned over a stop and a crash.
  *
  * The keeper takes a copy of all machines in its tick and hands it to a thread that
  * writes it: temporary file, fsync, rename, fsync of the directory.  A disk that hangs
@@ -21,6 +21,7 @@
 
 #define CHECKPOINT_NAME "checkpoint"
 #define FILE_MOST_BYTES (64 * 1024 * 1024)
+#define DAMAGED_MOST    16u /* blocks; then the rest is not looked at */
 
 /* One saving at a time; owned by the thread from its start until `busy` is 0 again. */
 typedef struct saving_t {
@@ -49,10 +50,44 @@ static void fetch(void *baton, uint32_t i, gb_saved_t *into)
     into->joules_always_on = machine->energy_always_on.joules;
 }
 
+const gb_news_t *mgb_checkpoint_learned(const mgb_mind_t *mind)
+{
+    const uint32_t news = 1 + GB_POLICY_NEWS;
+    const gb_decider_t *twin = &mind->twins[GB_POLICY_NEWS].decider;
+
+    if (mind->decider.policy == news) {
+        return &mind->decider.as.news;
+    }
+    if (mind->has_news) {
+        return &mind->news;
+    }
+    return twin->policy == news ? &twin->as.news : NULL;
+}
+
+static bool is_learned(const mgb_shared_t *sh, uint32_t balancer)
+{
+    return sh->balancers[balancer].used == MGB_SLOT_LIVE &&
+           mgb_checkpoint_learned(&sh->minds[balancer]);
+}
+
+static size_t encode_news(const mgb_shared_t *sh, uint8_t *out)
+{
+    size_t count = 0;
+
+    for (uint32_t i = 0; i < sh->header->balancers_room; i++) {
+        if (is_learned(sh, i)) {
+            count += gb_checkpoint_add_news(out + count, sh->balancers[i].key,
+                                            mgb_checkpoint_learned(&sh->minds[i]));
+        }
+    }
+    return count;
+}
+
 /* The copy of all machines as file bytes; malloc'ed. */
 static uint8_t *encode(const mgb_shared_t *sh, size_t *count)
 {
     uint32_t slots[GB_MEMBERS_MAX], machines = 0;
+    size_t blocks = 0;
     fetch_t from = {sh, slots};
     uint8_t *bytes;
 
@@ -61,10 +96,14 @@ static uint8_t *encode(const mgb_shared_t *sh, size_t *count)
             slots[machines++] = i;
         }
     }
-    bytes = malloc(gb_checkpoint_bytes(machines));
+    for (uint32_t i = 0; i < sh->header->balancers_room; i++) {
+        blocks += is_learned(sh, i);
+    }
+    bytes = malloc(gb_checkpoint_bytes(machines) + blocks * gb_checkpoint_news_bytes());
     if (bytes) {
         *count = gb_checkpoint_write(bytes, machines, sh->header->paused != 0,
                                      mgb_wall_us(), mgb_now_us(), fetch, &from);
+        *count += encode_news(sh, bytes + *count);
     }
     return bytes;
 }
@@ -246,6 +285,43 @@ static void adopt(mgb_shared_t *sh, const gb_saved_t *saved, int64_t now_us)
     }
 }
 
+/* What NEWS had learned; the keeper takes it up when it is wanted. */
+static void adopt_news(mgb_shared_t *sh, const char *key, const gb_news_t *news)
+{
+    for (uint32_t i = 0; i < sh->header->balancers_room; i++) {
+        if (sh->balancers[i].used == MGB_SLOT_LIVE &&
+            strcmp(sh->balancers[i].key, key) == 0) {
+            sh->minds[i].news = *news;
+            sh->minds[i].has_news = 1;
+        }
+    }
+}
+
+static uint32_t load_news(mgb_shared_t *sh, const uint8_t *bytes, size_t count,
+                          const char *path, server_rec *s, apr_pool_t *p)
+{
+    uint32_t blocks = gb_checkpoint_news_count(bytes, count), good = 0;
+
+    for (uint32_t i = 0; i < blocks && i - good < DAMAGED_MOST; i++) {
+        char key[GB_CHECKPOINT_KEY_BYTES];
+        gb_news_t news;
+
+        if (gb_checkpoint_read_news(bytes, count, i, key, &news)) {
+            adopt_news(sh, key, &news);
+            good++;
+        }
+        else {
+            ap_log_error(
+                APLOG_MARK, APLOG_WARNING, 0, s,
+                GBLOGNO(0214) "%s: what the policy news had learned about a "
+                              "balancer is damaged, and is forgotten: block %u "
+                              "of %u, %s",
+                path, i + 1, blocks, ap_escape_logitem(p, key));
+        }
+    }
+    return good;
+}
+
 apr_status_t mgb_checkpoint_load(mgb_shared_t *sh, const char *dir, server_rec *s,
                                  apr_pool_t *p)
 {
@@ -285,7 +361,8 @@ apr_status_t mgb_checkpoint_load(mgb_shared_t *sh, const char *dir, server_rec *
     }
     sh->header->paused = paused;
     ap_log_error(APLOG_MARK, APLOG_INFO, 0, s,
-                 GBLOGNO(0213) "%s: states and boot times of %u machines", path,
-                 machines);
+                 GBLOGNO(0213) "%s: states and boot times of %u machines, and what was "
+                               "learned about the load of %u balancers",
+                 path, machines, load_news(sh, bytes, count, path, s, p));
     return APR_SUCCESS;
 }

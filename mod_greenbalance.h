@@ -430,6 +430,9 @@ void mgb_shared_note(mgb_shared_t *sh, uint32_t machine, uint32_t member,
 apr_status_t mgb_checkpoint_save(const mgb_shared_t *sh, const char *dir);
 apr_status_t mgb_checkpoint_save_later(const mgb_shared_t *sh, const char *dir);
 int mgb_checkpoint_error(void);
+/* What NEWS has learned about a balancer, as policy or, before it was ever that, as a
+ * twin; NULL: nothing.  Reads only. */
+const gb_news_t *mgb_checkpoint_learned(const mgb_mind_t *mind);
 /* Fills machines of a fresh segment with what the file says; a damaged or missing file
  * is logged and ignored.  Parent, post_config, after machines were claimed. */
 apr_status_t mgb_checkpoint_load(mgb_shared_t *sh, const char *dir, server_rec *s,

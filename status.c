@@ -347,6 +347,7 @@ static void take_balancer(apr_pool_t *p, mgb_report_t *report, const mgb_shared_
 {
     const mgb_balancer_shared_t *from = &sh->balancers[index];
     mgb_balancer_report_t *balancer = &report->balancers[report->balancer_count++];
+    const gb_news_t *learned;
 
     balancer->index = index;
     balancer->name = copy_text(p, from->name, sizeof(from->name));
@@ -358,6 +359,8 @@ static void take_balancer(apr_pool_t *p, mgb_report_t *report, const mgb_shared_
     balancer->arrived = from->arrived;
     balancer->late = from->late;
     take_policies(balancer, sh);
+    learned = mgb_checkpoint_learned(&sh->minds[index]);
+    balancer->learned_s = learned ? finite_or_zero(learned->learned.seconds) : 0;
     balancer->panic = from->pool.panic;
     balancer->arrivals_per_s = from->arrivals_per_s;
     balancer->p50_us = from->p50_us;

@@ -184,6 +184,7 @@ static void json_balancer(gb_json_t *json, const mgb_balancer_report_t *balancer
     json_text(json, "reason", balancer->reason);
     json_energy(json, &balancer->power);
     json_policies(json, balancer);
+    json_number(json, "learned_s", balancer->learned_s, 0);
     gb_json_key(json, "members");
     gb_json_open_array(json);
     for (uint32_t i = 0; i < balancer->member_count; i++) {

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * gb_checkpoint.c - the record of all machines that survives a stop and a crash.
+ * gb_checkpoint.c - the record of all machines, and of what was learned about
+ * balancers.
  */
 #include "gb_checkpoint.h"
 
 #include <math.h>
 #include <string.h>
 
-#define MAGIC      UINT32_C(0x50434247) /* "GBCP" */
-#define VERSION    2u
-#define HEAD_BYTES 32u /* magic, version, count, paused, saved wall clock, spare */
+#define MAGIC   UINT32_C(0x50434247) /* "GBCP" */
+#define VERSION 3u
+/* magic, version, count, paused, saved wall clock, bytes of a block's inside, spare */
+#define HEAD_BYTES 32u
 #define AGE_NEVER  INT64_C(-1)
 /* No instant may overflow, whatever a damaged clock or file says: a century. */
 #define AGE_MOST_US (INT64_C(100) * 365 * 86400 * GB_US_PER_S)
@@ -18,7 +20,9 @@
 #define RECORD_BYTES                                                                   \
     (GB_CHECKPOINT_KEY_BYTES + GB_REASON_BYTES + 8u * 4u + 8u * 10u +                  \
      8u * GB_CYCLES_KEPT + 8u * GB_BOOT_KEPT + TAIL_BYTES)
-#define SUM_BYTES 8u
+#define SUM_BYTES   8u
+#define BLOCK_AT    24u /* in the head; files of version 2 have no blocks, and 0 there */
+#define INSIDE_MOST (1024u * 1024u)
 
 /* A cursor over a record; the same order of fields writes and reads. */
 typedef struct cursor_t {
@@ -237,6 +241,7 @@ size_t gb_checkpoint_write(uint8_t *out, uint32_t count, bool paused, int64_t wa
     put_u32(out + 8, count);
     put_u32(out + 12, paused);
     put_u64(out + 16, (uint64_t)wall_us);
+    put_u32(out + BLOCK_AT, GB_NEWS_SAVED_BYTES);
     for (uint32_t i = 0; i < count; i++) {
         memset(&saved, 0, sizeof(saved));
         fetch(baton, i, &saved);
@@ -268,6 +273,7 @@ gb_checkpoint_e gb_checkpoint_check(const uint8_t *in, size_t bytes, uint32_t *c
 {
     gb_saved_t saved;
     uint32_t records, version;
+    size_t machines;
 
     if (bytes < 12) {
         return GB_CHECKPOINT_TRUNCATED;
@@ -280,11 +286,11 @@ gb_checkpoint_e gb_checkpoint_check(const uint8_t *in, size_t bytes, uint32_t *c
     if (records > GB_MEMBERS_MAX) {
         return GB_CHECKPOINT_DAMAGED;
     }
-    if (bytes != file_bytes(version, records)) {
-        return bytes < file_bytes(version, records) ? GB_CHECKPOINT_TRUNCATED
-                                                    : GB_CHECKPOINT_DAMAGED;
+    machines = file_bytes(version, records);
+    if (bytes < machines || (bytes > machines && version < 3)) {
+        return bytes < machines ? GB_CHECKPOINT_TRUNCATED : GB_CHECKPOINT_DAMAGED;
     }
-    if (get_u64(in + bytes - SUM_BYTES) != checksum(in, bytes - SUM_BYTES)) {
+    if (get_u64(in + machines - SUM_BYTES) != checksum(in, machines - SUM_BYTES)) {
         return GB_CHECKPOINT_DAMAGED;
     }
     for (uint32_t i = 0; i < records; i++) {
@@ -315,6 +321,72 @@ void gb_checkpoint_read(const uint8_t *in, uint32_t i, int64_t wall_us, int64_t 
     }
     memset(into, 0, sizeof(*into));
     each_record(&c, into);
+}
+
+/* ------------------------------------------------------------------ what NEWS learned
+ */
+
+static size_t block_bytes(uint32_t inside)
+{
+    return GB_CHECKPOINT_KEY_BYTES + (size_t)inside + SUM_BYTES;
+}
+
+size_t gb_checkpoint_news_bytes(void)
+{
+    return block_bytes(GB_NEWS_SAVED_BYTES);
+}
+
+size_t gb_checkpoint_add_news(uint8_t *out, const char *key, const gb_news_t *news)
+{
+    size_t sum_at = block_bytes(GB_NEWS_SAVED_BYTES) - SUM_BYTES;
+    bool ended = false;
+
+    for (size_t i = 0; i < GB_CHECKPOINT_KEY_BYTES; i++) {
+        ended = ended || !key[i] || i == GB_CHECKPOINT_KEY_BYTES - 1;
+        out[i] = ended ? 0 : (uint8_t)key[i];
+    }
+    (void)gb_news_save(news, out + GB_CHECKPOINT_KEY_BYTES);
+    put_u64(out + sum_at, checksum(out, sum_at));
+    return sum_at + SUM_BYTES;
+}
+
+/* Where the blocks begin, and how long each is; 0: it can have none. */
+static size_t blocks_of(const uint8_t *in, size_t *each)
+{
+    uint32_t version = get_u32(in + 4), inside = get_u32(in + BLOCK_AT);
+
+    *each = block_bytes(inside);
+    return version < 3 || inside == 0 || inside > INSIDE_MOST
+               ? 0
+               : file_bytes(version, get_u32(in + 8));
+}
+
+uint32_t gb_checkpoint_news_count(const uint8_t *in, size_t bytes)
+{
+    size_t each, begin = blocks_of(in, &each);
+
+    return begin ? (uint32_t)((bytes - begin + each - 1) / each) : 0;
+}
+
+bool gb_checkpoint_read_news(const uint8_t *in, size_t bytes, uint32_t i,
+                             char key[GB_CHECKPOINT_KEY_BYTES], gb_news_t *news)
+{
+    size_t each, at = blocks_of(in, &each), left;
+    size_t inside = each - GB_CHECKPOINT_KEY_BYTES - SUM_BYTES;
+
+    memset(news, 0, sizeof(*news));
+    memset(key, 0, GB_CHECKPOINT_KEY_BYTES);
+    if (i >= gb_checkpoint_news_count(in, bytes)) {
+        return false;
+    }
+    at += each * i;
+    left = bytes - at;
+    memcpy(key, in + at,
+           left < GB_CHECKPOINT_KEY_BYTES ? left : GB_CHECKPOINT_KEY_BYTES);
+    key[GB_CHECKPOINT_KEY_BYTES - 1] = '\0';
+    return left >= each && key[0] &&
+           get_u64(in + at + each - SUM_BYTES) == checksum(in + at, each - SUM_BYTES) &&
+           gb_news_load(news, in + at + GB_CHECKPOINT_KEY_BYTES, inside);
 }
 
 void gb_checkpoint_claim(const gb_saved_t *saved, gb_machine_t *machine, int64_t now_us)

@@ -40,6 +40,19 @@ static void look(const uint8_t *bytes, size_t size)
             __builtin_trap();
         }
     }
+    count = gb_checkpoint_news_count(bytes, size);
+    for (uint32_t i = 0; i < count && i < 4; i++) {
+        char key[GB_CHECKPOINT_KEY_BYTES];
+        static gb_news_t news;
+
+        if (gb_checkpoint_read_news(bytes, size, i, key, &news) &&
+            (!key[0] || !gb_news_sane(&news.learned))) {
+            __builtin_trap();
+        }
+        if (!memchr(key, 0, sizeof key)) {
+            __builtin_trap();
+        }
+    }
 }
 
 /* A file of one record in which nothing but its contents can be wrong. */
@@ -61,13 +74,31 @@ static void look_into(const uint8_t *data, size_t size, uint8_t version, size_t 
     look(file, wanted);
 }
 
+/* No machine, and one block in which nothing but its contents can be wrong. */
+static void look_into_block(const uint8_t *data, size_t size)
+{
+    static uint8_t file[16384];
+    size_t machines = gb_checkpoint_bytes(0), block = gb_checkpoint_news_bytes();
+
+    if (machines + block > sizeof(file)) {
+        __builtin_trap();
+    }
+    (void)gb_checkpoint_write(file, 0, false, 1, 1, NULL, NULL);
+    memset(file + machines, 0, block);
+    memcpy(file + machines, data, size < block ? size : block);
+    seal(file + machines, block);
+    look(file, machines + block);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     size_t wanted = gb_checkpoint_bytes(1);
 
     look(data, size);
+    look_into(data, size, 3, wanted);
     look_into(data, size, 2, wanted);
     /* Version 1 had no histogram of boot times. */
     look_into(data, size, 1, wanted - 8 - 4 * GB_BOOT_BUCKETS);
+    look_into_block(data, size);
     return 0;
 }

@@ -25,7 +25,7 @@ Suite *gb_checkpoint_suite(void);
 #define AT_STATE     (HEAD_BYTES + GB_CHECKPOINT_KEY_BYTES + GB_REASON_BYTES)
 
 typedef struct file_t {
-    uint8_t bytes[16384];
+    uint8_t bytes[32768];
     size_t count;
 } file_t;
 
@@ -173,7 +173,7 @@ START_TEST(a_file_of_version_1_is_read)
                 file.bytes + HEAD_BYTES + i * RECORD_BYTES, short_record);
     }
     file.count -= MOST * tail;
-    ck_assert_uint_eq(file.bytes[4], 2);
+    ck_assert_uint_eq(file.bytes[4], 3);
     file.bytes[4] = 1;
     sign(&file);
     ck_assert_int_eq(check_exact(file.bytes, file.count), GB_CHECKPOINT_OK);
@@ -222,13 +222,161 @@ START_TEST(a_file_cut_at_any_byte_is_refused_as_truncated)
 }
 END_TEST
 
-START_TEST(a_file_with_more_behind_it_is_refused)
+/* Files of version 2 end with their machines. */
+START_TEST(a_file_of_version_2_is_read)
 {
-    file_t file = file_of(1, false);
+    file_t file = file_of(MOST, true);
+    gb_saved_t wrote = sample(MOST - 1), got;
 
+    file.bytes[4] = 2;
+    memset(file.bytes + 24, 0, 4);
+    sign(&file);
+    ck_assert_int_eq(check_exact(file.bytes, file.count), GB_CHECKPOINT_OK);
+    ck_assert_uint_eq(gb_checkpoint_news_count(file.bytes, file.count), 0);
+    gb_checkpoint_read(file.bytes, MOST - 1, WALL, NOW, &got);
+    ck_assert_str_eq(got.key, wrote.key);
+    ck_assert(!memcmp(&got.machine.boot, &wrote.machine.boot, sizeof(gb_boot_t)));
     ck_assert_int_eq(check_exact(file.bytes, file.count + 1), GB_CHECKPOINT_DAMAGED);
     ck_assert_int_eq(check_exact(file.bytes, file.count + RECORD_BYTES),
                      GB_CHECKPOINT_DAMAGED);
+}
+END_TEST
+
+/* ------------------------------------------------------------------ blocks */
+
+/* What NEWS may have learned about the balancer `i`. */
+static gb_news_t news_of(uint32_t i)
+{
+    gb_news_t news;
+
+    memset(&news, 0, sizeof(news));
+    gb_news_forget(&news.learned);
+    news.learned.arrived_rate = 12.5 + i;
+    news.learned.late_rate = 0.25;
+    return news;
+}
+
+/* A file of two machines and three balancers. */
+static file_t file_of_news(void)
+{
+    file_t file = file_of(2, false);
+    char key[32];
+
+    ck_assert_uint_le(file.count + 3 * gb_checkpoint_news_bytes(), sizeof(file.bytes));
+    for (uint32_t i = 0; i < 3; i++) {
+        gb_news_t news = news_of(i);
+
+        snprintf(key, sizeof(key), "balancer %u", i);
+        file.count += gb_checkpoint_add_news(file.bytes + file.count, key, &news);
+    }
+    return file;
+}
+
+/* How many of the file's blocks can be read; each of these is right. */
+static uint32_t blocks_read(const file_t *file, size_t bytes)
+{
+    uint32_t blocks = gb_checkpoint_news_count(file->bytes, bytes), good = 0;
+
+    for (uint32_t i = 0; i < blocks; i++) {
+        char key[GB_CHECKPOINT_KEY_BYTES], wanted[32];
+        gb_news_t got;
+
+        snprintf(wanted, sizeof(wanted), "balancer %u", i);
+        if (gb_checkpoint_read_news(file->bytes, bytes, i, key, &got)) {
+            gb_news_t wrote = news_of(i);
+
+            ck_assert_str_eq(key, wanted);
+            ck_assert_double_eq(got.learned.arrived_rate, wrote.learned.arrived_rate);
+            ck_assert_double_eq(got.learned.late_rate, wrote.learned.late_rate);
+            good++;
+        }
+        else {
+            ck_assert_double_eq(got.learned.arrived_rate, 0);
+            ck_assert_ptr_nonnull(memchr(key, 0, sizeof(key)));
+        }
+    }
+    return good;
+}
+
+START_TEST(what_was_learned_is_read_by_its_key)
+{
+    file_t file = file_of_news();
+
+    ck_assert_int_eq(check_exact(file.bytes, file.count), GB_CHECKPOINT_OK);
+    ck_assert_uint_eq(gb_checkpoint_news_count(file.bytes, file.count), 3);
+    ck_assert_uint_eq(blocks_read(&file, file.count), 3);
+}
+END_TEST
+
+START_TEST(a_damaged_block_is_forgotten_alone)
+{
+    file_t file = file_of_news();
+    size_t begin = gb_checkpoint_bytes(2), each = gb_checkpoint_news_bytes();
+
+    for (size_t at = 0; at < 3 * each; at += 7) {
+        file.bytes[begin + at] ^= 0x10;
+        ck_assert_int_eq(check_exact(file.bytes, file.count), GB_CHECKPOINT_OK);
+        ck_assert_uint_eq(gb_checkpoint_news_count(file.bytes, file.count), 3);
+        ck_assert_msg(blocks_read(&file, file.count) == 2, "at %zu", at);
+        file.bytes[begin + at] ^= 0x10;
+    }
+}
+END_TEST
+
+START_TEST(a_block_that_is_cut_off_is_forgotten_alone)
+{
+    file_t file = file_of_news();
+    size_t begin = gb_checkpoint_bytes(2), each = gb_checkpoint_news_bytes();
+
+    for (size_t cut = begin; cut < file.count; cut++) {
+        uint32_t whole = (uint32_t)((cut - begin) / each);
+
+        ck_assert_int_eq(check_exact(file.bytes, cut), GB_CHECKPOINT_OK);
+        ck_assert_uint_eq(gb_checkpoint_news_count(file.bytes, cut),
+                          whole + ((cut - begin) % each != 0));
+        ck_assert_uint_eq(blocks_read(&file, cut), whole);
+    }
+}
+END_TEST
+
+START_TEST(machines_that_are_damaged_take_the_blocks_with_them)
+{
+    file_t file = file_of_news();
+
+    file.bytes[AT_STATE] ^= 1;
+    ck_assert_int_eq(check_exact(file.bytes, file.count), GB_CHECKPOINT_DAMAGED);
+}
+END_TEST
+
+START_TEST(blocks_of_no_size_or_of_any_are_harmless)
+{
+    static const uint32_t insides[] = {0, 1, 17, 100000, UINT32_MAX};
+    file_t file = file_of_news();
+    file_t machines = file_of(2, false);
+
+    for (size_t i = 0; i < sizeof(insides) / sizeof(insides[0]); i++) {
+        memcpy(file.bytes + 24, &insides[i], 4);
+        memcpy(machines.bytes, file.bytes, machines.count);
+        sign(&machines);
+        memcpy(file.bytes, machines.bytes, machines.count);
+        ck_assert_int_eq(check_exact(file.bytes, file.count), GB_CHECKPOINT_OK);
+        ck_assert_uint_eq(blocks_read(&file, file.count), 0);
+    }
+}
+END_TEST
+
+START_TEST(a_key_that_is_too_long_is_cut)
+{
+    file_t file = file_of(0, false);
+    char key[2 * GB_CHECKPOINT_KEY_BYTES], got[GB_CHECKPOINT_KEY_BYTES];
+    gb_news_t news = news_of(0);
+
+    memset(key, 'k', sizeof(key));
+    key[sizeof(key) - 1] = '\0';
+    file.count += gb_checkpoint_add_news(file.bytes + file.count, key, &news);
+    ck_assert(gb_checkpoint_read_news(file.bytes, file.count, 0, got, &news));
+    ck_assert_uint_eq(strlen(got), GB_CHECKPOINT_KEY_BYTES - 1);
+    ck_assert(!gb_checkpoint_read_news(file.bytes, file.count, 1, got, &news));
 }
 END_TEST
 
@@ -575,7 +723,7 @@ Suite *gb_checkpoint_suite(void)
     tcase_add_test(tc, a_file_of_version_1_is_read);
     tcase_add_test(tc, an_empty_file_of_machines_is_complete);
     tcase_add_test(tc, a_file_cut_at_any_byte_is_refused_as_truncated);
-    tcase_add_test(tc, a_file_with_more_behind_it_is_refused);
+    tcase_add_test(tc, a_file_of_version_2_is_read);
     tcase_add_test(tc, every_flipped_bit_is_found);
     tcase_add_test(tc, every_flipped_bit_with_a_right_checksum_is_refused_or_harmless);
     tcase_add_test(tc, records_of_noise_are_refused_or_harmless);
@@ -583,6 +731,16 @@ Suite *gb_checkpoint_suite(void)
     tcase_add_test(tc, foreign_files_are_named_so);
     tcase_add_test(tc, a_count_beyond_all_room_is_refused_before_it_is_multiplied);
     tcase_add_test(tc, what_stands_behind_a_text_s_end_is_not_written);
+    suite_add_tcase(suite, tc);
+
+    tc = tcase_create("blocks");
+    tcase_set_timeout(tc, 120);
+    tcase_add_test(tc, what_was_learned_is_read_by_its_key);
+    tcase_add_test(tc, a_damaged_block_is_forgotten_alone);
+    tcase_add_test(tc, a_block_that_is_cut_off_is_forgotten_alone);
+    tcase_add_test(tc, machines_that_are_damaged_take_the_blocks_with_them);
+    tcase_add_test(tc, blocks_of_no_size_or_of_any_are_harmless);
+    tcase_add_test(tc, a_key_that_is_too_long_is_cut);
     suite_add_tcase(suite, tc);
 
     tc = tcase_create("clocks");
