@@ -18,8 +18,9 @@
 
 #define GAP_S             30  /* longer gaps are left open */
 #define SERVICE_UNKNOWN_S 0.1 /* while nothing was answered */
-#define DRIFT             0.1 /* of the service time, until tables are made anew */
-#define USED_MOST         0.9 /* of a slot's time */
+#define DRIFT             0.1 /* of the service time, until tables are made anew, */
+#define MAKE_EVERY_US     (10 * GB_US_PER_S) /* which takes 9 us a server */
+#define USED_MOST         0.9                /* of a slot's time */
 #define USED_LEAST        0.05
 
 typedef struct yard_t {
@@ -32,6 +33,7 @@ typedef struct yard_t {
     uint32_t room;
     uint32_t door_count; /* of the keeper, when it was made */
     uint32_t capacities; /* and their sum */
+    int64_t made_at_us;
     const mgb_balancer_t *balancer;
     int64_t stepped_at_us; /* 0: not yet */
 } yard_t;
@@ -76,7 +78,7 @@ static bool is_first_of_machine(const mgb_keeper_t *keeper, uint32_t door)
 
     for (uint32_t d = mgb_dog.first_door[keeper->doors[door].rig]; d != GB_NO_INDEX;
          d = mgb_dog.next_door[d]) {
-        if (doors[d].balancer == doors[door].balancer && d < door) {
+        if (d < door && doors[d].balancer == doors[door].balancer) {
             return false;
         }
     }
@@ -143,6 +145,7 @@ static double rate_per_slot(const yard_t *yard, uint32_t count, double service_s
     gb_tail_row_t rows[2];
     gb_tail_t one = {.rows = rows, .room = 1};
 
+    memset(rows, 0, sizeof(rows));
     gb_tail_build(&one, alone, 1, service_s, wait_s);
     return gb_within(rows[1].goal_rate / alone[1], USED_LEAST / service_s,
                      USED_MOST / service_s);
@@ -183,8 +186,13 @@ static uint32_t capacities_of(uint32_t pool, uint32_t door_count)
     return sum;
 }
 
+static bool has_drifted(double is, double was)
+{
+    return fabs(is - was) > DRIFT * was;
+}
+
 /* Tables are made anew when something has changed that they depend on. */
-static void plant_keep(mgb_keeper_t *keeper, yard_t *yard, uint32_t i)
+static void plant_keep(mgb_keeper_t *keeper, yard_t *yard, uint32_t i, int64_t now_us)
 {
     const gb_pool_t *pool = &mgb_dog.fleet.pools[i];
     const gb_supply_t *supply = &yard->plant.supply;
@@ -194,10 +202,12 @@ static void plant_keep(mgb_keeper_t *keeper, yard_t *yard, uint32_t i)
     uint32_t capacities = capacities_of(i, keeper->door_count);
 
     if (yard->door_count != keeper->door_count || yard->capacities != capacities ||
-        fabs(service_s - supply->service_s) > DRIFT * supply->service_s ||
-        fabs(late_s - supply->late_s) > DRIFT * supply->late_s) {
+        (now_us - yard->made_at_us >= MAKE_EVERY_US &&
+         (has_drifted(service_s, supply->service_s) ||
+          has_drifted(late_s, supply->late_s)))) {
         yard->door_count = keeper->door_count;
         yard->capacities = capacities;
+        yard->made_at_us = now_us;
         plant_make(keeper, yard, i, service_s, late_s);
     }
     yard->plant.min_on = pool->min_awake > 0 ? pool->min_awake : 1;
@@ -252,7 +262,7 @@ static void yard_step(mgb_keeper_t *keeper, yard_t *yard, uint32_t i, int64_t no
         yard->stepped_at_us = now_us - GB_US_PER_S;
     }
     yard->stepped_at_us += steps * GB_US_PER_S;
-    plant_keep(keeper, yard, i);
+    plant_keep(keeper, yard, i, now_us);
     for (int64_t k = 0; yard->plant.supply.servers && k < steps; k++) {
         for (int policy = 0; policy < GB_POLICY_COUNT; policy++) {
             twin_step(yard, &mind->twins[policy], (gb_policy_e)policy, pool,
