@@ -46,13 +46,33 @@ static bool continues(const gb_autoscale_t *memory, const gb_supply_t *supply,
     return true;
 }
 
+/* How many servers of the order are filled by so many requests.  A server is full when
+ * as many are in flight as at the rate that it carries within the goal (Little's law):
+ * the paper's p, found by measurement there. */
+static uint32_t filled_by(const gb_supply_t *supply, double in_system)
+{
+    return gb_supply_for_rate(supply, in_system / supply->service_s, 1.0);
+}
+
+/* Requests in flight at the servers that are on when each is full. */
+static double full_on(const gb_supply_t *supply)
+{
+    const gb_upto_t *first = &supply->upto[supply->on];
+    double slots = first->slots;
+
+    /* Not always the first of the order are on: as many slots as their capacity has. */
+    if (supply->capacity_on > 0.0 && first->capacity > 0.0) {
+        slots *= supply->capacity_on / first->capacity;
+    }
+    return slots * supply->rate_per_slot * supply->service_s;
+}
+
 /* Index packing: the first of the order have work, each as much as fills it.  Those
  * that have come since the last call begin their wait now. */
 static void note_busy(gb_autoscale_t *memory, const gb_supply_t *supply,
                       const gb_demand_t *demand)
 {
-    uint32_t busy =
-        demand->in_system > 0.0 ? gb_supply_for_load(supply, demand->in_system) : 0;
+    uint32_t busy = demand->in_system > 0.0 ? filled_by(supply, demand->in_system) : 0;
     uint32_t k;
 
     for (k = 1; k <= supply->on; k++) {
@@ -64,17 +84,15 @@ static void note_busy(gb_autoscale_t *memory, const gb_supply_t *supply,
 }
 
 /* k_req = k * rho(n) / rho_ref, n = n_sys / k; servers may differ, so k is counted in
- * capacity. */
+ * requests that fill them. */
 static uint32_t required(const gb_supply_t *supply, const gb_demand_t *demand)
 {
-    double there = supply->capacity_on > 0.0 ? supply->capacity_on
-                                             : supply->upto[supply->on].capacity;
+    double there = full_on(supply);
 
-    if (there <= 0.0) {
-        return gb_supply_for_load(supply, demand->in_system);
+    if (!(there > 0.0)) {
+        return filled_by(supply, demand->in_system);
     }
-    return gb_supply_for_load(supply,
-                              there * gb_autoscale_load(demand->in_system / there));
+    return filled_by(supply, there * gb_autoscale_load(demand->in_system / there));
 }
 
 /* Those of the end of the order that have been idle for t_wait go. */

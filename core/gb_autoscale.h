@@ -7,7 +7,9 @@
  * Up, every 20 s, by the requests in the system, not by their rate; down, when a server
  * has been idle for t_wait, which index packing makes happen to the last of the order.
  *
- * The paper's p (10 requests at a server that is full) is a server's capacity here.
+ * The paper's p (10 requests at a server that is full, as measured there) is what is in
+ * flight here at the rate that a server carries within the goal: slots * rate_per_slot
+ * * service_s.
  */
 #ifndef GB_AUTOSCALE_H
 #define GB_AUTOSCALE_H
@@ -26,7 +28,7 @@ typedef struct gb_autoscale_t {
 } gb_autoscale_t;
 
 /* The load (as a multiple of what is carried within the goal) that so many requests at
- * a server stand for, in multiples of its capacity: the measured curve of the paper, 10
+ * a server stand for, in multiples of p: the measured curve of the paper, 10
  * -> 7 and 32 -> 14, over 7, straight on from there.  Not negative.  Pure. 0.5 -> 0.5;
  * 1 -> 1;  2.1 -> 1.5;  3.2 -> 2;  5.4 -> 3 */
 double gb_autoscale_load(double requests);

@@ -18,6 +18,19 @@ static gb_demand_t demand;
 static gb_choice_t choice;
 static double wait_s;
 
+/* Servers in which as many requests are in flight at the goal's rate as they have
+ * capacity: the paper's p. */
+static void full_at_capacity(void)
+{
+    uint32_t k;
+
+    for (k = 0; k <= servers.supply.servers; k++) {
+        servers.upto[k].slots =
+            servers.upto[k].capacity /
+            (servers.supply.rate_per_slot * servers.supply.service_s);
+    }
+}
+
 static void setup(void)
 {
     memset(&memory, 0, sizeof memory);
@@ -25,6 +38,7 @@ static void setup(void)
     demand.now_us = 1000 * SEC;
     wait_s = 0;
     servers_make(&servers, 20, 10, 4);
+    full_at_capacity();
 }
 
 static void now_on(uint32_t on)
@@ -125,6 +139,7 @@ START_TEST(servers_of_several_sizes_count_by_capacity)
     for (k = 3; k <= 20; k++) {
         servers.upto[k].capacity = 20 + 40.0 * (k - 2); /* 10, 10, 40, 40 ... */
     }
+    full_at_capacity();
     now_on(2);
     see(64); /* 20 there, 3.2 times as much in the system: twice the load, 40 */
     ck_assert_uint_eq(choice.up, 3);
