@@ -158,10 +158,12 @@ static int compare_servers(const void *a, const void *b)
 /* How long they take to boot is learned, and never twice the same: it is no type. */
 static bool is_alike(const gs_server_t *a, const gs_server_t *b)
 {
-    return memcmp(a->curve.watts, b->curve.watts, sizeof a->curve.watts) == 0 &&
-           !(a->curve.off_watts < b->curve.off_watts) &&
-           !(a->curve.off_watts > b->curve.off_watts) && a->capacity == b->capacity &&
-           a->cores == b->cores;
+    double apart = fabs(a->curve.off_watts - b->curve.off_watts);
+
+    for (int i = 0; i < 11; i++) {
+        apart += fabs(a->curve.watts[i] - b->curve.watts[i]);
+    }
+    return !(apart > 0) && a->capacity == b->capacity && a->cores == b->cores;
 }
 
 static void find_types(gs_fleet_t *fleet)
@@ -209,6 +211,9 @@ bool gs_fleet_make(gs_fleet_t *fleet, const gs_options_t *options, double servic
             return false;
         }
         fleet->rate += fleet->servers[i].rate;
+    }
+    if (!fleet->servers) {
+        return gs_fail(error, "there are no servers");
     }
     qsort(fleet->servers, fleet->count, sizeof *fleet->servers, compare_servers);
     find_types(fleet);

@@ -34,7 +34,7 @@ bool gs_fail(gs_error_t *error, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
 /* Zeroed memory for count items; the caller's, for free(). */
-void *gs_alloc(size_t count, size_t bytes);
+void *gs_alloc(size_t count, size_t bytes) __attribute__((returns_nonnull));
 
 /* ---------------------------------------------------------------- random numbers */
 

@@ -341,7 +341,7 @@ static void describe(const linear_t *lp, gs_result_t *result)
     for (uint32_t t = 0; t < lp->slots.count; t++) {
         double on = on_in(lp, t), watts = watts_in(lp, t);
 
-        for (double s = 0; s < gs_slot_s(&lp->slots, t); s++) {
+        for (uint32_t s = 0; s < (uint32_t)gs_slot_s(&lp->slots, t); s++) {
             gs_series_add(&series, lp->slots.rate[t], on, 0, watts, 0);
         }
         for (uint32_t i = 0; t > 0 && i < lp->type_count; i++) {

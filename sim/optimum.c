@@ -249,7 +249,7 @@ static void describe(program_t *p, const gs_slots_t *slots, const uint16_t *came
         result->late += late * slot_s;
         result->mean_on += on[i] * slot_s / world->trace.seconds;
         result->peak_on = fmax(result->peak_on, on[i]);
-        for (double s = 0; s < slot_s; s++) {
+        for (uint32_t s = 0; s < (uint32_t)slot_s; s++) {
             gs_series_add(&series, rate, on[i], 0, watts, late);
         }
     }

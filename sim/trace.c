@@ -29,6 +29,7 @@ typedef struct bins_t {
     bin_t *bins;
     size_t count, room;
     double step_s; /* median */
+    double end_s;  /* of the last one */
 } bins_t;
 
 /* Where the reader is, for its errors. */
@@ -51,6 +52,7 @@ static void bins_add(bins_t *bins, bin_t bin)
         free(old);
     }
     bins->bins[bins->count++] = bin;
+    bins->end_s = bin.at_s + bin.length_s;
 }
 
 /* ---------------------------------------------------------------- lines */
@@ -182,9 +184,12 @@ static bool read_lines(bins_t *bins, const char *text, size_t bytes, place_t *pl
         text += whole;
         bytes -= whole;
     }
-    return bins->count >= 2 ||
-           gs_fail(place->error, "%s: %s; a trace needs at least two lines of numbers",
-                   place->path, bins->count ? "only one bin" : "no numbers");
+    if (bins->count < 2) {
+        gs_fail(place->error, "%s: %s; a trace needs at least two lines of numbers",
+                place->path, bins->count ? "only one bin" : "no numbers");
+        return false;
+    }
+    return true;
 }
 
 /* ---------------------------------------------------------------- bins */
@@ -314,11 +319,10 @@ static void expand_linear(gs_trace_t *trace, const bins_t *bins)
 static bool expand(gs_trace_t *trace, bins_t *bins, double smooth_s,
                    const place_t *place)
 {
-    const bin_t *last = &bins->bins[bins->count - 1];
-    double seconds = floor(last->at_s + last->length_s + 1e-6);
+    double seconds = floor(bins->end_s + 1e-6);
     double window = smooth_s / bins->step_s;
 
-    if (seconds < 1 || seconds > GS_SECONDS_MOST) {
+    if (!bins->bins || seconds < 1 || seconds > GS_SECONDS_MOST) {
         return gs_fail(place->error,
                        "%s: %g seconds long; from 1 s to %u days is allowed",
                        place->path, seconds, GS_SECONDS_MOST / 86400);
