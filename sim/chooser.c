@@ -73,19 +73,10 @@ gs_policy_e gs_chooser_policy(const gs_chooser_t *chooser)
     return chooser->policy;
 }
 
-/* One more than the first minute needs. */
+/* As on the day on which the module is installed: nobody has switched anything off. */
 uint32_t gs_chooser_first(const gs_chooser_t *chooser)
 {
-    const gb_plant_t *plant = &chooser->world->plant;
-    uint32_t servers = plant->supply.servers;
-    uint32_t first =
-        gb_supply_for_rate(&plant->supply, gs_first_rate(&chooser->world->trace), 1.0) +
-        1;
-
-    if (chooser->policy == GS_ALWAYS_ON || first > servers) {
-        return servers;
-    }
-    return first > plant->min_on ? first : plant->min_on;
+    return chooser->world->plant.supply.servers;
 }
 
 double gs_first_rate(const gs_trace_t *trace)

@@ -124,6 +124,16 @@ def test_the_oracle_and_the_optimum_are_in_order():
     assert "t_wait" in by["hindsight"]["note"]
 
 
+@pytest.mark.parametrize("mode", ["fluid", "discrete"])
+def test_every_policy_begins_with_all_on(mode):
+    """The set-up is longer than the trace: who is on was on from the beginning."""
+    by = report("--trace", "-", "--servers", "8", "--rate", "60", "--setup", "2h",
+                "--mode", mode, "--policy", "news,lcp,kpa,reactive",
+                text=steady(60, 600))["by"]
+    for name in ("news", "lcp", "kpa", "reactive", "oracle"):
+        assert by[name]["peak_on"] == 8
+
+
 def test_policies_by_name_only():
     by = report("--trace", "-", "--servers", "10", "--rate", "60", "--policy",
                 "reactive,moving-average,straight-line,opt-reactive",
