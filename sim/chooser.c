@@ -154,6 +154,19 @@ static void choose_by_past(gs_chooser_t *chooser, const gb_supply_t *supply)
     chooser->choice = (gb_choice_t){k, k};
 }
 
+/* AutoScale--: as many as the rate needs are started, who was idle for t_wait goes. */
+static void choose_by_rate_and_idleness(gs_chooser_t *chooser,
+                                        const gb_supply_t *supply,
+                                        const gb_demand_t *demand)
+{
+    gb_choice_t idle = gb_autoscale_decide(&chooser->decider.as.autoscale,
+                                           chooser->conf.wait_s, supply, demand);
+
+    choose_by_past(chooser, supply);
+    chooser->choice.keep =
+        idle.keep > chooser->choice.up ? idle.keep : chooser->choice.up;
+}
+
 /* ---------------------------------------------------------------- by the future */
 
 /* The highest mean of ten seconds within one set-up and a little from now. */
@@ -229,6 +242,9 @@ gb_choice_t gs_chooser_choose(gs_chooser_t *chooser, const gb_supply_t *supply,
     }
     else if (chooser->policy == GS_ORACLE) {
         choose_by_future(chooser, supply);
+    }
+    else if (chooser->policy == GS_AUTOSCALE_RATE) {
+        choose_by_rate_and_idleness(chooser, supply, demand);
     }
     else {
         choose_by_past(chooser, supply);

@@ -26,6 +26,7 @@ static const gs_policy_e order[] = {
     GS_MOVING_AVERAGE,
     GS_STRAIGHT_LINE,
     GS_OPT_REACTIVE,
+    GS_AUTOSCALE_RATE,
     GS_ALWAYS_ON,
 };
 

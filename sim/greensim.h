@@ -60,6 +60,7 @@ typedef enum gs_policy_e {
     GS_MOVING_AVERAGE, /* the same on the mean of a minute */
     GS_STRAIGHT_LINE,  /* the same on a line through it, carried one set-up ahead */
     GS_OPT_REACTIVE,   /* reactive, and a set-up takes no time: AutoScale's "Opt" */
+    GS_AUTOSCALE_RATE, /* AutoScale--: up as reactive, down as AutoScale */
     GS_ORACLE,         /* knows the load up to one set-up and 20 s ahead */
     GS_HINDSIGHT,      /* AutoScale, tuned on this very trace */
     GS_OPTIMUM,        /* dynamic or linear program */

@@ -60,8 +60,9 @@ static const char usage_text[] =
     "\n"
     "Policies:\n"
     "  --policy all|NAME,...   threshold autoscale lcp kpa news reactive hindsight;\n"
-    "                          moving-average straight-line opt-reactive by name "
-    "only;\n"
+    "                          moving-average straight-line opt-reactive "
+    "autoscale--\n"
+    "                          by name only;\n"
     "                          optimum bound oracle always-on are always there (all)\n"
     "  --mode fluid|discrete   (fluid)\n"
     "  --queue fifo|late-last  who is served first of those that wait (fifo)\n"
@@ -100,6 +101,7 @@ static const struct {
     [GS_MOVING_AVERAGE] = {"moving-average", false},
     [GS_STRAIGHT_LINE] = {"straight-line", false},
     [GS_OPT_REACTIVE] = {"opt-reactive", false},
+    [GS_AUTOSCALE_RATE] = {"autoscale--", false},
     [GS_ORACLE] = {"oracle", true},
     [GS_HINDSIGHT] = {"hindsight", true},
     [GS_OPTIMUM] = {"optimum", true},
