@@ -28,7 +28,7 @@ typedef struct gb_turn_t {
     uint64_t sleeps;       /* in all */
     int64_t boot_us;       /* the usual one: their median */
     uint32_t slowness;     /* 0: as quick as the quickest of the line, nearly */
-    bool dwells;           /* it has not been awake for long enough */
+    bool dwells;           /* not awake for half of what it has to be */
 } gb_turn_t;
 
 /* A member is a door to a machine, in one balancer.  Doors in the order of balancer and

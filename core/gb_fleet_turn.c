@@ -62,6 +62,16 @@ bool gb_fleet_turn_waits(const gb_tick_t *t, const gb_door_t *door)
            door->turn.cycles_left != 0;
 }
 
+/* An equal one goes in its place only if that is sooner by half of the dwell: servers
+ * that came at about the same time go by their order. */
+static bool dwells_on(const gb_tick_t *t, const gb_door_t *door)
+{
+    int64_t awake_us = t->now_us - t->fleet->machines[door->machine].entered_at_us;
+
+    return gb_fleet_turn_waits(t, door) &&
+           awake_us < t->fleet->rules[door->machine].awake_dwell_us / 2;
+}
+
 void gb_fleet_turn_add(gb_tick_t *t, gb_line_t *line, gb_door_t *door)
 {
     gb_fleet_t *fleet = t->fleet;
@@ -71,7 +81,7 @@ void gb_fleet_turn_add(gb_tick_t *t, gb_line_t *line, gb_door_t *door)
     if (line->sleeps && door->turn.cycles_left == 0) {
         return;
     }
-    door->turn.dwells = line->sleeps && gb_fleet_turn_waits(t, door);
+    door->turn.dwells = line->sleeps && dwells_on(t, door);
     fleet->doors[line->from + line->count++].line = (uint32_t)(door - fleet->doors);
 }
 

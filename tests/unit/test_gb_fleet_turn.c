@@ -350,6 +350,16 @@ START_TEST(among_equals_one_that_may_go_goes_before_one_that_may_not_yet)
 }
 END_TEST
 
+START_TEST(equals_that_came_together_go_by_their_order)
+{
+    setup(2, 2);
+    tick();
+    machines[1].entered_at_us = machines[0].entered_at_us + GB_US_PER_S;
+    load(1);
+    ck_assert_uint_eq(first_to(GB_ST_DRAINING, 120 * SEC), 1);
+}
+END_TEST
+
 START_TEST(a_wasteful_one_that_may_not_go_yet_is_waited_for)
 {
     setup(2, 2);
@@ -553,6 +563,7 @@ Suite *gb_fleet_turn_suite(void)
     tcase_add_test(sleeps, the_one_with_fewest_cycles_sleeps);
     tcase_add_test(sleeps,
                    among_equals_one_that_may_go_goes_before_one_that_may_not_yet);
+    tcase_add_test(sleeps, equals_that_came_together_go_by_their_order);
     tcase_add_test(sleeps, a_wasteful_one_that_may_not_go_yet_is_waited_for);
     tcase_add_test(sleeps, one_that_is_too_large_to_go_keeps_nobody_awake);
     tcase_add_test(worn, wear_is_spread_over_equals);
