@@ -191,7 +191,7 @@ def test_damaged_checkpoint_is_said_and_ignored(site, damage):
     with open(path, "rb") as f:
         content = bytearray(f.read())
     if damage == "truncated":
-        content = content[:len(content) // 2]
+        content = content[:200]  # in the middle of the first machine
     elif damage == "flipped":
         content[100] ^= 1
     elif damage == "empty":
