@@ -211,15 +211,15 @@ def test_one_process_serves_many_bmcs(room, keeper):
     for host in r:
         k.say(f"ask {host.name}")
     since = len(k.lines)
-    tools = set()
+    tools = []
     while time.monotonic() - started < 1.0:
-        tools |= k.children()
+        tools.append(len(k.children()))
         time.sleep(0.01)
     for i, host in enumerate(r):
         k.expect(rf"^done {host.name} status ok {'powered' if host.spec.powered else '-'}",
-                 0.5, since)
-    # At most one for each suite, though 93 BMCs were asked.
-    assert 1 <= len(tools) <= 3, tools
+                 5, since)
+    # At most one for each suite at a time, though 93 BMCs were asked.
+    assert 1 <= max(tools) <= 3, tools
     for i in range(90):
         k.expect(rf"^done dead{i} status lost", 10)
 

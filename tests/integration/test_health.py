@@ -390,7 +390,7 @@ def test_a_running_probe_is_never_doubled(harness, servers):
                fall=5)
     assert told["error"] == "no whole answer within 200 ms"  # never beyond the interval
     gaps = [b - a for a, b in zip(server.arrivals, server.arrivals[1:])]
-    assert min(gaps) > 0.19
+    assert min(gaps) > 0.1  # one that is doubled comes at once
 
 
 def test_starts_are_spread_over_the_interval(harness, servers):
