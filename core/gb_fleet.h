@@ -114,7 +114,6 @@ typedef struct gb_asked_t {
     double rate_per_server;
     /* the tick's own: */
     double arrived, late;    /* since at_us */
-    double smooth_s;         /* service time, mean of some minutes; 0: unknown */
     double slots_per_server; /* that rate_per_slot was worked out for */
     int64_t busy_at_us;      /* when there was work last */
 } gb_asked_t;
@@ -130,7 +129,8 @@ typedef struct gb_pool_t {
     gb_rules_t rules;
     gb_threshold_t threshold;
     uint32_t waiting;   /* in: requests that wait for a server, or will come again */
-    int64_t service_us; /* in: mean time that a server needs for one; 0: unknown */
+    int64_t service_us; /* in: time that a server needs for one, mean of some minutes;
+                           0: unknown */
     gb_policy_t memory; /* what `threshold` remembers between ticks */
     /* For every other policy.  The pointers are the caller's, set before each tick, and
      * of no use in a copy that another process reads: only the tick follows them. */

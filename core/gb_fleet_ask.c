@@ -15,7 +15,6 @@
 
 #define ASK_EVERY_US      (500 * GB_US_PER_MS)
 #define RATE_MEAN_S       30.0
-#define SERVICE_MEAN_S    300.0
 #define SERVICE_UNKNOWN_S 0.1
 #define SERVICE_LEAST_S   1e-4
 #define SERVICE_MOST_S    86400.0
@@ -186,21 +185,15 @@ static bool is_near(double is, double was)
     return fabs(is - was) <= DRIFT * was;
 }
 
-/* The service time follows its mean over minutes; a response is late when it takes so
+/* The service time is a mean over minutes already: another one over it would keep what
+ * the first few requests took for all of them.  A response is late when it takes so
  * long as the administrator says, or several times as long as usual. */
-static void supply_times(gb_pool_t *pool, gb_supply_t *supply, int64_t now_us)
+static void supply_times(const gb_pool_t *pool, gb_supply_t *supply)
 {
-    gb_asked_t *asked = &pool->asked;
-    double since_s = asked->at_us != 0 ? (double)(now_us - asked->at_us) / 1e6 : 0;
-    double now_s = gb_within((double)pool->service_us / 1e6, 0, SERVICE_MOST_S);
     double late_s;
 
-    if (now_s > 0) {
-        asked->smooth_s += asked->smooth_s > 0 ? (now_s - asked->smooth_s) * since_s /
-                                                     (since_s + SERVICE_MEAN_S)
-                                               : now_s;
-    }
-    supply->service_s = asked->smooth_s > 0 ? asked->smooth_s : SERVICE_UNKNOWN_S;
+    supply->service_s =
+        pool->service_us > 0 ? (double)pool->service_us / 1e6 : SERVICE_UNKNOWN_S;
     supply->service_s = gb_within(supply->service_s, SERVICE_LEAST_S, SERVICE_MOST_S);
     late_s = pool->late_us > 0 ? (double)pool->late_us / 1e6
                                : fmax(LATE_UNKNOWN_S, LATE_UNKNOWN * supply->service_s);
@@ -304,9 +297,9 @@ static void check(gb_pool_t *pool, int64_t now_us)
         asked->at_us <= now_us && asked->busy_at_us <= now_us &&
         asked->busy_at_us >= 0 && asked->up_capacity >= 0 &&
         asked->keep_capacity >= asked->up_capacity && isfinite(asked->keep_capacity) &&
-        asked->rate >= 0 && isfinite(asked->rate) && asked->smooth_s >= 0 &&
-        isfinite(asked->smooth_s) && asked->arrived >= 0 && asked->late >= 0 &&
-        asked->rate_per_slot >= 0 && isfinite(asked->rate_per_slot)) {
+        asked->rate >= 0 && isfinite(asked->rate) && asked->arrived >= 0 &&
+        asked->late >= 0 && asked->rate_per_slot >= 0 &&
+        isfinite(asked->rate_per_slot)) {
         return;
     }
     memset(&pool->asked, 0, sizeof pool->asked);
@@ -402,7 +395,7 @@ void gb_fleet_ask(gb_tick_t *t, const gb_span_t *span)
         asked->given = *pool->given;
         return;
     }
-    supply_times(pool, &supply, t->now_us);
+    supply_times(pool, &supply);
     supply_tail(pool, &supply, &view);
     demand = demand_of(pool, &supply, t->now_us);
     note(pool, &supply, &demand,
