@@ -295,6 +295,20 @@ START_TEST(a_set_up_and_a_shutdown_cost_what_they_draw)
 }
 END_TEST
 
+/* From the order to the first request, with all probes: to the tick. */
+START_TEST(a_set_up_takes_what_it_is_said_to_take)
+{
+    gs_decides_t decides = {.choose = choose_all, .first = 1, .packs = true};
+
+    world_setup(2, 600);
+    /* Ordered by the tick at 1 s, it serves when the second from 100 s to 101 s ends. */
+    world.fleet.servers[1].setup_s = world.fleet.servers[1].setup_p95_s = 99.9;
+    run(&decides);
+    ck_assert_double_eq_tol(result.mean_on, 1 + 500 / 600.0, 1e-9);
+    world_free();
+}
+END_TEST
+
 /* ------------------------------------------------------------ servers that come and go
  */
 
@@ -625,6 +639,7 @@ Suite *gs_discrete_suite(void)
     tcase_add_test(energy, constant_load_costs_what_the_curve_says);
     tcase_add_test(energy, a_bent_curve_is_followed_core_by_core);
     tcase_add_test(energy, a_set_up_and_a_shutdown_cost_what_they_draw);
+    tcase_add_test(energy, a_set_up_takes_what_it_is_said_to_take);
     suite_add_tcase(suite, energy);
     tcase_add_test(power, random_decisions_lose_no_request_and_keep_min);
     tcase_add_test(power, ticks_that_change_nothing_may_be_left_out);
