@@ -332,6 +332,13 @@ static void responses_note(const run_t *run, gs_result_t *result)
              100 * share, run->world->fleet.late_s);
 }
 
+static double quantile_ms(const gs_responses_t *responses, double share)
+{
+    double quantile_s = gs_responses_quantile_s(responses, share);
+
+    return quantile_s > 0 ? 1000 * quantile_s : quantile_s;
+}
+
 /* After the trace's end, without arrivals: the energy of it does not count. */
 static void run_out(run_t *run)
 {
@@ -371,8 +378,9 @@ bool gs_discrete_run_with(const gs_world_t *world, const gs_discrete_conf_t *con
     result_fill(&run, result);
     run_out(&run);
     result->late = (double)(late_so_far(&run) + run.counts.left);
-    result->p99_ms = gs_responses_quantile_s(run.responses, 0.99);
-    result->p99_ms *= result->p99_ms > 0 ? 1000 : 1;
+    result->p50_ms = quantile_ms(run.responses, 0.5);
+    result->p99_ms = quantile_ms(run.responses, 0.99);
+    result->late_responses = (double)(run.counts.late_responses + run.counts.left);
     responses_note(&run, result);
     if (counts) {
         *counts = run.counts;

@@ -280,7 +280,9 @@ typedef struct gs_result_t {
     double joules;
     double over_optimum;   /* filled in when all are there; 0: no optimum is known */
     double requests, late; /* late: negative when not known */
-    double p99_ms;         /* negative: not known */
+    double p99_ms, p50_ms; /* negative: not known */
+    double late_responses; /* whose response took too long with its service; negative:
+                              not known */
     double cycles_per_server_day;
     double peak_on, mean_on; /* without those in set-up */
     uint32_t points;

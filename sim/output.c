@@ -12,9 +12,14 @@
 #define JOULES_PER_KWH 3.6e6
 #define JSON_FIRST     65536
 
+static double percent_of(const gs_result_t *result, double count)
+{
+    return result->requests > 0 ? 100 * count / result->requests : 0;
+}
+
 static double late_percent(const gs_result_t *result)
 {
-    return result->requests > 0 ? 100 * result->late / result->requests : 0;
+    return percent_of(result, result->late);
 }
 
 /* ---------------------------------------------------------------- the table */
@@ -119,6 +124,9 @@ static void write_result(gb_json_t *json, const gs_result_t *result)
     number_or_null(json, "over_optimum", result->over_optimum > 0, result->over_optimum,
                    5);
     number_or_null(json, "late_percent", result->late >= 0, late_percent(result), 5);
+    number_or_null(json, "late_response_percent", result->late_responses >= 0,
+                   percent_of(result, result->late_responses), 5);
+    number_or_null(json, "p50_ms", result->p50_ms >= 0, result->p50_ms, 1);
     number_or_null(json, "p99_ms", result->p99_ms >= 0, result->p99_ms, 1);
     number_or_null(json, "cycles_per_server_day", has_way,
                    result->cycles_per_server_day, 4);

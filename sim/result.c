@@ -46,7 +46,8 @@ void *gs_alloc(size_t count, size_t bytes)
 
 void gs_result_begin(gs_result_t *result, gs_policy_e policy)
 {
-    *result = (gs_result_t){.policy = policy, .p99_ms = -1};
+    *result = (gs_result_t){
+        .policy = policy, .p99_ms = -1, .p50_ms = -1, .late_responses = -1};
 }
 
 void gs_series_begin(gs_series_t *series, gs_result_t *result, uint32_t seconds)

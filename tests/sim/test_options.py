@@ -111,13 +111,23 @@ def test_json_has_the_keys_that_were_promised():
                  "reactive").split():
         assert name in names
     for policy in document["policies"]:
-        for key in ("policy joules over_optimum late_percent p99_ms cycles_per_server_day "
-                    "peak_on mean_on").split():
+        for key in ("policy joules over_optimum late_percent late_response_percent p50_ms p99_ms "
+                    "cycles_per_server_day peak_on mean_on").split():
             assert key in policy
     assert document["by"]["optimum"]["over_optimum"] == 1
     assert document["by"]["bound"]["over_optimum"] <= 1
     assert document["by"]["bound"]["mean_on"] is None
     assert document["by"]["always-on"]["mean_on"] == 20
+
+
+def test_only_the_discrete_mode_knows_single_responses():
+    args = ("--shape", "day", "--length", "10m", "--policy", "lcp")
+    fluid = report(*args)["by"]["lcp"]
+    assert fluid["p50_ms"] is None and fluid["late_response_percent"] is None
+    discrete = report(*args, "--mode", "discrete")["by"]["lcp"]
+    # Exponential times of 120 ms: half below 83 ms; one in 65 above 500 ms, without any wait.
+    assert 78 < discrete["p50_ms"] < 100
+    assert 1.0 < discrete["late_response_percent"] < 10
 
 
 def test_a_seed_gives_the_same_again_and_another_something_else():
