@@ -332,11 +332,14 @@ static void tick(gb_news_t *memory, double budget, const scene_t *scene,
     double begun_s = seconds(demand->now_us - memory->began_at_us);
     double rate = memory->arrived / passed_s;
     double ticks = ceil(scene->setup_s / scene->tick_s) + 1;
+    double begun_rate = begun_s <= MINUTE_S ? memory->begun / begun_s : -1;
 
+    if (memory->ticked_at_us == memory->began_at_us) {
+        begun_rate = rate; /* the first tick, which may be longer than a minute */
+    }
     follow_supply(memory, scene);
     memory->learned.price = clipped_price(scene, memory->learned.price, &memory->theta);
-    gb_news_learn(memory, rate, passed_s,
-                  begun_s <= MINUTE_S ? memory->begun / begun_s : -1,
+    gb_news_learn(memory, rate, passed_s, begun_rate,
                   ticks < GB_NEWS_RING ? (uint32_t)ticks : GB_NEWS_RING - 1,
                   scene->setup_s, day_second(demand));
     choose(memory, scene, demand, rate);

@@ -17,7 +17,7 @@
 #include "gb_supply.h"
 
 #define GB_NEWS_RING     128 /* ticks remembered: set-ups of up to 20 minutes at 10 s */
-#define GB_NEWS_FEATURES 9   /* of the past, from which the mean is forecast */
+#define GB_NEWS_FEATURES 10  /* of the past, from which the mean is forecast */
 #define GB_NEWS_SCALES   8   /* signs of how far off the forecast will be */
 #define GB_NEWS_MEANS    6   /* of the load, over 20 s to 81 minutes */
 #define GB_NEWS_ERRORS   100 /* bins of the histogram of errors */
@@ -25,7 +25,7 @@
 #define GB_NEWS_LEVELS   32  /* bins of the level of the load, a quarter of e each */
 #define GB_NEWS_HOURS    24
 
-#define GB_NEWS_LAYOUT 1u
+#define GB_NEWS_LAYOUT 2u
 
 /* What is worth to survive a restart.  Loads are logarithms of requests/s + shift,
  * times seconds, errors differences of such logarithms. */

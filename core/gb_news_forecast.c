@@ -5,22 +5,27 @@
  *
  * All in logarithms of the rate: what grows by half grows by half at any level.  The
  * forecast is the shortest mean plus a weighted sum of features (differences of means,
- * the day's profile), the weights are found by recursive least squares that forget in
- * two days.  The size of its error is a product of powers of signs (recent errors,
- * errors at this level of the load, in this hour, noise), whose weights follow the
- * gradient of the likelihood.  Errors in units of this size fill a histogram that
- * forgets in a week.
+ * the day's profile, a ramp that goes on), the weights are found by recursive least
+ * squares that forget in two days.  The size of its error is a product of powers of
+ * signs (recent errors, errors at this level of the load, in this hour, noise), whose
+ * weights follow the gradient of the likelihood.  Errors in units of this size fill a
+ * histogram that forgets in a week.
  */
 #include "gb_news_private.h"
 
 #include <math.h>
 
-#define STEP_S       10.0 /* the tick for which the rates of learning were chosen */
-#define MINUTE_S     60.0
-#define HOUR_S       3600.0
-#define DAY_S        86400.0
-#define BIN_S        (DAY_S / GB_NEWS_DAY)
-#define CONSTANT     0.1 /* the feature that never changes */
+#define STEP_S      10.0 /* the tick for which the rates of learning were chosen */
+#define MINUTE_S    60.0
+#define HOUR_S      3600.0
+#define DAY_S       86400.0
+#define BIN_S       (DAY_S / GB_NEWS_DAY)
+#define CONSTANT    0.1   /* the feature that never changes */
+#define RAMP        9     /* the feature that begins with a weight, of 1, */
+#define RAMP_MOST_S 600.0 /* carried on no longer: minutes say little of hours */
+#define RAMP_SPREAD                                                                    \
+    0.1                  /* and is slower to give it up than one without is to get it  \
+                          */
 #define PROFILE_MOST 0.5 /* the profile is believed so far */
 #define PROFILE_NEW  0.4 /* weight of today in it */
 #define FALL_MOST    1.5 /* the forecast leaves the mean by no more, downwards, */
@@ -54,6 +59,8 @@ void gb_news_forget(gb_news_learned_t *learned)
     for (uint32_t i = 0; i < GB_NEWS_FEATURES; i++) {
         learned->spread[i][i] = 1;
     }
+    learned->weight[RAMP] = 1; /* what rises goes on to, until the contrary is seen */
+    learned->spread[RAMP][RAMP] = RAMP_SPREAD;
     for (uint32_t i = 0; i < GB_NEWS_SCALES; i++) {
         learned->scale[i] = scale[i];
     }
@@ -153,6 +160,23 @@ static bool profile_at(const gb_news_learned_t *learned, double day_s, double *l
     return true;
 }
 
+/* How much the load will have risen after a set-up when it goes on as it does now.  Of
+ * two means, the shorter is ahead by the slope times the difference of their lengths;
+ * what noise alone makes is taken off (a standard deviation of one tick, half of which
+ * the mean of 20 s has; twice that where the slope is of a minute only), so it is
+ * nothing in most ticks.  Weights cannot learn that: a small difference is noise and
+ * will be gone, a large one is a ramp and will not. */
+static double ramp(const gb_news_learned_t *learned, double setup_s)
+{
+    const double *mean = learned->mean;
+    double noise = sqrt(learned->slow_noise);
+    double of_minute = (mean[0] - mean[1] - 2 * noise) / (mean_s[1] - mean_s[0]);
+    double longer = (mean[0] - mean[2] - noise) / (mean_s[2] - mean_s[0]);
+    double slope = of_minute > longer ? of_minute : longer;
+
+    return slope > 0 ? slope * (gb_news_clean(setup_s, RAMP_MOST_S) + mean_s[0]) : 0;
+}
+
 static void find_features(const gb_news_learned_t *learned, double load, double setup_s,
                           float *feature)
 {
@@ -167,6 +191,7 @@ static void find_features(const gb_news_learned_t *learned, double load, double 
         value[7] = gb_news_clip(then - now, -PROFILE_MOST, PROFILE_MOST);
         value[8] = gb_news_clip(now - learned->mean[1], -PROFILE_MOST, PROFILE_MOST);
     }
+    value[RAMP] = ramp(learned, setup_s);
     for (uint32_t i = 0; i < GB_NEWS_FEATURES; i++) {
         feature[i] = (float)gb_news_clip(value[i], -1, 1);
     }

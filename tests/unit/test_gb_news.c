@@ -212,6 +212,51 @@ START_TEST(a_daily_rise_is_learned)
 }
 END_TEST
 
+#define RAMP 9 /* the feature */
+
+static double newest_ramp(void)
+{
+    return (double)memory.ring[(memory.next + GB_NEWS_RING - 1) % GB_NEWS_RING]
+        .feature[RAMP];
+}
+
+/* The first ramp ever is carried on: 200 requests/s grow by half of one each second. */
+START_TEST(a_ramp_is_followed_from_its_first_minutes)
+{
+    double ahead;
+
+    run(12 * 3600, 200);
+    for (int i = 0; i < 120; i++) {
+        second(200 + 0.5 * i);
+    }
+    ahead = exp(memory.forecast) - memory.learned.shift;
+    ck_assert_double_ge(ahead, 260 + 0.5 * 0.5 * supply.setup_s);
+    ck_assert_double_le(ahead, 260 + 2 * 0.5 * supply.setup_s);
+    for (int i = 0; i < 600; i++) { /* and ends */
+        second(260);
+    }
+    ck_assert_double_eq_tol(exp(memory.forecast) - memory.learned.shift, 260, 30);
+}
+END_TEST
+
+START_TEST(noise_is_no_ramp)
+{
+    unsigned seed = (unsigned)time(NULL), ramps = 0;
+
+    printf("gb_news seed %u\n", seed);
+    srand(seed);
+    for (int i = 0; i < 8640; i++) {
+        double rate = 300 + 60.0 * (rand() / (double)RAND_MAX - 0.5);
+
+        for (int s = 0; s < 10; s++) {
+            second(rate);
+        }
+        ramps += i > 360 && newest_ramp() > 0;
+    }
+    ck_assert_uint_le(ramps, 8640 / 10);
+}
+END_TEST
+
 START_TEST(the_price_follows_the_measured_late_share)
 {
     double price;
@@ -526,6 +571,8 @@ Suite *gb_news_suite(void)
     tcase_add_test(tcase, a_line_calls_for_more_and_keeps_all);
     tcase_add_test(tcase, chance_waiting_is_no_line);
     tcase_add_test(tcase, a_daily_rise_is_learned);
+    tcase_add_test(tcase, a_ramp_is_followed_from_its_first_minutes);
+    tcase_add_test(tcase, noise_is_no_ramp);
     tcase_add_test(tcase, the_price_follows_the_measured_late_share);
     tcase_add_test(tcase, late_last_has_its_own_prices);
     tcase_add_test(tcase, long_set_ups_stretch_the_tick);
