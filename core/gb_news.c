@@ -235,14 +235,18 @@ static void weigh(const gb_news_t *memory, const scene_t *scene, uint32_t *up,
                  kept[2] = {KEEP_WEIGHT, KEEP_WEIGHT};
     const gb_news_price_t price = {memory->theta, 1 / scene->per_server,
                                    scene->servers};
+    const double span_s = scene->setup_s + scene->tick_s;
+    const double full = scene->per_server * scene->servers;
     gb_news_load_t load;
     uint32_t far[2], half[2];
 
     gb_news_spread(&load, &memory->learned, memory->forecast, memory->size);
+    gb_news_doubt(&load, &memory->learned, span_s, full);
     gb_news_cheapest(&load, scene->supply, &price, both, far);
     gb_news_spread(&load, &memory->learned,
                    0.5 * (memory->learned.mean[0] + memory->forecast),
                    HALF_SIZE * memory->size);
+    gb_news_doubt(&load, &memory->learned, span_s, full);
     gb_news_cheapest(&load, scene->supply, &price, kept, half);
     *up = far[0];
     *keep = most_of(far[1], half[1]);
@@ -342,6 +346,7 @@ static void tick(gb_news_t *memory, double budget, const scene_t *scene,
     gb_news_learn(memory, rate, passed_s, begun_rate,
                   ticks < GB_NEWS_RING ? (uint32_t)ticks : GB_NEWS_RING - 1,
                   scene->setup_s, day_second(demand));
+    gb_news_watch(&memory->learned, rate < scene->full ? rate : scene->full, passed_s);
     choose(memory, scene, demand, rate);
     if (begun_s < MINUTE_S) {
         memory->choice.keep = scene->servers;

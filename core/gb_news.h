@@ -46,6 +46,9 @@ typedef struct gb_news_learned_t {
     double price;        /* logarithm of the price of lateness over its start */
     double arrived_rate; /* requests/s, mean of a day */
     double late_rate;    /* of these late */
+    double watched_s;    /* learned from so far, */
+    double record;       /* the highest rate in it; fades within weeks */
+    double near_s;       /* spent near the record; fades within days */
     double profile[GB_NEWS_DAY];
     uint8_t seen[GB_NEWS_DAY]; /* 1: profile[] is known */
 } gb_news_learned_t;
@@ -123,7 +126,7 @@ void gb_news_forget(gb_news_learned_t *learned);
     (4u * 4u +                                                                         \
      8u * (2u + GB_NEWS_MEANS + GB_NEWS_FEATURES * (1u + GB_NEWS_FEATURES) +           \
            GB_NEWS_SCALES + GB_NEWS_ERRORS + 4u + 2u * GB_NEWS_LEVELS +                \
-           2u * GB_NEWS_HOURS + 3u + GB_NEWS_DAY) +                                    \
+           2u * GB_NEWS_HOURS + 6u + GB_NEWS_DAY) +                                    \
      GB_NEWS_DAY + 8u)
 size_t gb_news_save(const gb_news_t *memory, uint8_t *out);
 

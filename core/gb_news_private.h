@@ -9,6 +9,7 @@
 
 #define GB_NEWS_ERROR_LOW  (-6.0) /* the histogram's range, in sizes of errors, */
 #define GB_NEWS_ERROR_STEP 0.2    /* and the width of its bins */
+#define GB_NEWS_DOUBTS     8      /* loads above any so far that are reckoned with */
 
 /* Garbage that would not be garbage in sums: no more than `most`. */
 static inline double gb_news_clean(double value, double most)
@@ -32,8 +33,8 @@ static inline double gb_news_clip(double value, double low, double high)
 /* A tick of `passed_s` with the mean rate given: the means and the day's profile move,
  * the forecast whose time has come is judged and learned from, a new one is made (into
  * the ring's next place, memory->forecast and ->size).  `ahead` ticks lie between a
- * forecast and its truth.  During the first minute the means are those of `begun_rate`,
- * else it is negative. */
+ * forecast and its truth.  During the first minute, or the first tick when that is
+ * longer, the means are those of `begun_rate`, else it is negative. */
 void gb_news_learn(gb_news_t *memory, double rate, double passed_s, double begun_rate,
                    uint32_t ahead, double setup_s, uint32_t day_s);
 
@@ -45,8 +46,8 @@ void gb_news_reshift(gb_news_learned_t *learned, double shift);
 /* A distribution of rates, ascending. */
 typedef struct gb_news_load_t {
     uint32_t count;
-    double rate[GB_NEWS_ERRORS];
-    double share[GB_NEWS_ERRORS]; /* how likely */
+    double rate[GB_NEWS_ERRORS + GB_NEWS_DOUBTS];
+    double share[GB_NEWS_ERRORS + GB_NEWS_DOUBTS]; /* how likely */
 } gb_news_load_t;
 
 /* That of exp(forecast + size * error) - shift.  Rates that are not positive are left
@@ -66,5 +67,15 @@ typedef struct gb_news_price_t {
 void gb_news_cheapest(const gb_news_load_t *load, const gb_supply_t *supply,
                       const gb_news_price_t *price, const double weight[2],
                       uint32_t cheapest[2]);
+
+/* gb_news_record.c */
+
+/* A tick with the mean rate given: is it a record, is it near one? */
+void gb_news_watch(gb_news_learned_t *learned, double rate, double passed_s);
+
+/* Corrects a distribution of gb_news_spread() for loads above the record, for a time
+ * span_s ahead; all servers carry `full` requests/s. */
+void gb_news_doubt(gb_news_load_t *load, const gb_news_learned_t *learned,
+                   double span_s, double full);
 
 #endif /* GB_NEWS_PRIVATE_H */

@@ -45,7 +45,8 @@ bool gb_news_sane(const gb_news_learned_t *l)
         !within(l->hour_error, GB_NEWS_HOURS, 0, WEIGHT_MOST) ||
         !within(l->hour_count, GB_NEWS_HOURS, 0, COUNT_MOST) ||
         !within(&l->price, 1, -100, 100) || !within(&l->arrived_rate, 1, 0, 1e18) ||
-        !within(&l->late_rate, 1, 0, 1e18) ||
+        !within(&l->late_rate, 1, 0, 1e18) || !within(&l->watched_s, 1, 0, 1e9) ||
+        !within(&l->record, 1, 0, 1e18) || !within(&l->near_s, 1, 0, 1e9) ||
         !within(l->profile, GB_NEWS_DAY, -LOAD_MOST, LOAD_MOST)) {
         return false;
     }
@@ -129,6 +130,9 @@ static void each_field(cursor_t *c, gb_news_learned_t *l)
     each_double(c, &l->price, 1);
     each_double(c, &l->arrived_rate, 1);
     each_double(c, &l->late_rate, 1);
+    each_double(c, &l->watched_s, 1);
+    each_double(c, &l->record, 1);
+    each_double(c, &l->near_s, 1);
     each_double(c, l->profile, GB_NEWS_DAY);
     for (uint32_t i = 0; i < GB_NEWS_DAY; i++) {
         uint64_t seen = l->seen[i];

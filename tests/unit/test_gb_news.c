@@ -257,6 +257,76 @@ START_TEST(noise_is_no_ramp)
 }
 END_TEST
 
+/* The load of a single server, on a fleet of twenty. */
+START_TEST(in_doubt_a_server_stays)
+{
+    uint32_t first = run(120, 50).keep, later = run(1800, 50).keep;
+
+    ck_assert_uint_ge(first, SERVERS / 2);
+    ck_assert_uint_le(later, 6);
+    ck_assert_uint_le(run(6 * 3600, 50).keep, 2);
+}
+END_TEST
+
+/* Bursts that are always as high: servers for them, and none for higher ones. */
+START_TEST(what_never_came_is_not_prepared_for)
+{
+    uint32_t need = gb_tail_need(&tail, 800);
+
+    for (int cycle = 0; cycle < 100; cycle++) {
+        run(120, 800);
+        run(480, 40);
+        if (cycle >= 80) {
+            ck_assert_uint_ge(memory.choice.keep, need);
+            ck_assert_uint_le(memory.choice.keep, need + 2);
+        }
+    }
+    run(120, 1000); /* one that is higher */
+    ck_assert_double_ge(memory.learned.record, 999);
+    ck_assert_uint_ge(run(10, 1000).keep, gb_tail_need(&tail, 1000));
+}
+END_TEST
+
+START_TEST(doubt_leaves_a_distribution)
+{
+    unsigned seed = (unsigned)time(NULL);
+
+    printf("gb_news seed %u\n", seed);
+    srand(seed);
+    gb_news_forget(&memory.learned);
+    memory.learned.shift = CARRIES;
+    for (int i = 0; i < 2000; i++) {
+        double full = 1 + rand() % 2000, size = 0.01 + rand() % 100 * 0.02;
+        double sum = 0, before = 0, above = 0, doubt, first;
+        gb_news_load_t load;
+
+        memory.learned.record = rand() % 2000;
+        memory.learned.near_s = rand() % 10000;
+        memory.learned.watched_s = rand() % 2 ? 1e9 : rand() % 100000;
+        gb_news_spread(&load, &memory.learned, log(CARRIES + rand() % 1200), size);
+        for (uint32_t j = 0; j < load.count; j++) {
+            before += load.share[j];
+        }
+        first = load.rate[0];
+        doubt = pow(1 + memory.learned.watched_s / 270, -2);
+        gb_news_doubt(&load, &memory.learned, 270, full);
+        for (uint32_t j = 0; j < load.count; j++) {
+            ck_assert(load.share[j] >= 0 && load.rate[j] > 0);
+            ck_assert(j == 0 || load.rate[j] >= load.rate[j - 1]);
+            sum += load.share[j];
+            above += load.rate[j] > 1.1 * memory.learned.record ? load.share[j] : 0;
+        }
+        if (memory.learned.record > 0 && doubt > 1e-5) { /* what is not listed is 0 */
+            before += doubt * (1 - before);
+        }
+        ck_assert_double_eq_tol(sum, before, 1e-5);
+        if (memory.learned.watched_s > 1e8 && memory.learned.record > first) {
+            ck_assert_double_le(above, pow(1 + memory.learned.near_s / 270, -2) + 1e-6);
+        }
+    }
+}
+END_TEST
+
 START_TEST(the_price_follows_the_measured_late_share)
 {
     double price;
@@ -573,6 +643,9 @@ Suite *gb_news_suite(void)
     tcase_add_test(tcase, a_daily_rise_is_learned);
     tcase_add_test(tcase, a_ramp_is_followed_from_its_first_minutes);
     tcase_add_test(tcase, noise_is_no_ramp);
+    tcase_add_test(tcase, in_doubt_a_server_stays);
+    tcase_add_test(tcase, what_never_came_is_not_prepared_for);
+    tcase_add_test(tcase, doubt_leaves_a_distribution);
     tcase_add_test(tcase, the_price_follows_the_measured_late_share);
     tcase_add_test(tcase, late_last_has_its_own_prices);
     tcase_add_test(tcase, long_set_ups_stretch_the_tick);
