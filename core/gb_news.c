@@ -34,6 +34,7 @@
 #define THETA_LAST_LOW  (15.0 / 7)
 #define THETA_LAST_HIGH (1200.0 / 7)
 #define PRICE_GAIN      0.6
+#define PRICE_HASTE     3.0 /* so much more of it at first: the start is a guess */
 #define BUDGET_AIM      0.8 /* of the budget: what is aimed at is met on average only */
 #define BURST_MOST      50  /* late requests of a tick count as so many mean ticks */
 
@@ -292,6 +293,7 @@ static void move_price(gb_news_t *memory, const scene_t *scene, double budget,
                        double passed_s)
 {
     gb_news_learned_t *learned = &memory->learned;
+    double haste = 1 + PRICE_HASTE * exp(-learned->watched_s / DAY_S);
     double weight, mean, late;
 
     budget = budget > 0 && budget <= 1 ? gb_news_clip(budget, 1e-6, 1) : 0.005;
@@ -302,7 +304,8 @@ static void move_price(gb_news_t *memory, const scene_t *scene, double budget,
     learned->late_rate += weight * (memory->late / passed_s - learned->late_rate);
     mean = learned->arrived_rate * passed_s;
     late = gb_news_clean(memory->late, BURST_MOST * mean);
-    learned->price += PRICE_GAIN * (late / (BUDGET_AIM * budget) - memory->arrived) /
+    learned->price += haste * PRICE_GAIN *
+                      (late / (BUDGET_AIM * budget) - memory->arrived) /
                       (mean > 1 ? mean : 1) * gb_news_clean(passed_s / DAY_S, 1);
     learned->price = clipped_price(scene, learned->price, &memory->theta);
 }

@@ -349,6 +349,25 @@ START_TEST(the_price_follows_the_measured_late_share)
 }
 END_TEST
 
+/* Without a late one the price falls, on the first day faster than on the tenth. */
+START_TEST(the_price_moves_faster_at_first)
+{
+    double start, first, tenth;
+
+    run(600, 300);
+    start = memory.learned.price;
+    run(6 * 3600, 300);
+    first = start - memory.learned.price;
+    memory.learned.watched_s = 10.0 * DAY_S;
+    start = memory.learned.price = 0;
+    run(6 * 3600, 300);
+    tenth = start - memory.learned.price;
+    ck_assert_double_gt(tenth, 0.5 * 0.6 / 4);
+    ck_assert_double_gt(first, 2 * tenth);
+    ck_assert_double_lt(first, 4 * tenth);
+}
+END_TEST
+
 START_TEST(late_last_has_its_own_prices)
 {
     supply.late_last = true;
@@ -647,6 +666,7 @@ Suite *gb_news_suite(void)
     tcase_add_test(tcase, what_never_came_is_not_prepared_for);
     tcase_add_test(tcase, doubt_leaves_a_distribution);
     tcase_add_test(tcase, the_price_follows_the_measured_late_share);
+    tcase_add_test(tcase, the_price_moves_faster_at_first);
     tcase_add_test(tcase, late_last_has_its_own_prices);
     tcase_add_test(tcase, long_set_ups_stretch_the_tick);
     tcase_add_test(tcase, a_gap_or_a_clock_that_runs_back_begins_the_minute_anew);
