@@ -23,6 +23,7 @@
 #define NEAR         0.1  /* part of the record that is near it */
 #define WATCHED_MOST 1e9
 #define DOUBT_FAINT  1e-6
+#define ALIKE        2.0 /* set-ups: loads that are not so far apart count as one */
 
 void gb_news_watch(gb_news_learned_t *learned, double rate, double passed_s)
 {
@@ -93,7 +94,7 @@ static void add_doubt(gb_news_load_t *load, double record, double full, double d
 void gb_news_doubt(gb_news_load_t *load, const gb_news_learned_t *learned,
                    double span_s, double full)
 {
-    double doubt = likely(learned->watched_s, span_s);
+    double doubt = likely(learned->watched_s, ALIKE * span_s);
 
     if (!(learned->record > 0) || load->count > GB_NEWS_ERRORS) {
         return;

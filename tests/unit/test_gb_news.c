@@ -308,7 +308,7 @@ START_TEST(doubt_leaves_a_distribution)
             before += load.share[j];
         }
         first = load.rate[0];
-        doubt = pow(1 + memory.learned.watched_s / 270, -2);
+        doubt = pow(1 + memory.learned.watched_s / 540, -2);
         gb_news_doubt(&load, &memory.learned, 270, full);
         for (uint32_t j = 0; j < load.count; j++) {
             ck_assert(load.share[j] >= 0 && load.rate[j] > 0);
