@@ -32,7 +32,7 @@
 #define THETA_FIFO_HIGH (120.0 / 7)
 #define THETA_LAST      (150.0 / 7)
 #define THETA_LAST_LOW  (15.0 / 7)
-#define THETA_LAST_HIGH (1200.0 / 7)
+#define THETA_LAST_HIGH (400.0 / 7) /* more buys little but energy */
 #define PRICE_GAIN      0.6
 #define PRICE_HASTE     3.0 /* so much more of it at first: the start is a guess */
 #define BUDGET_AIM      0.8 /* of the budget: what is aimed at is met on average only */

@@ -374,6 +374,11 @@ START_TEST(late_last_has_its_own_prices)
     run(3600, 300);
     ck_assert_double_gt(memory.theta, 15.0 / 7 - 1e-9);
     ck_assert_double_gt(memory.theta, 120.0 / 7);
+    for (int i = 0; i < DAY_S; i++) {
+        second(300);
+        memory.late = memory.arrived; /* all of them late */
+    }
+    ck_assert_double_eq_tol(memory.theta, 400.0 / 7, 1e-9);
 }
 END_TEST
 
