@@ -301,7 +301,8 @@ START_TEST(a_set_up_takes_what_it_is_said_to_take)
     gs_decides_t decides = {.choose = choose_all, .first = 1, .packs = true};
 
     world_setup(2, 600);
-    /* Ordered by the tick at 1 s, it serves when the second from 100 s to 101 s ends. */
+    /* Ordered by the tick at 1 s, it serves when the second from 100 s to 101 s ends.
+     */
     world.fleet.servers[1].setup_s = world.fleet.servers[1].setup_p95_s = 99.9;
     run(&decides);
     ck_assert_double_eq_tol(result.mean_on, 1 + 500 / 600.0, 1e-9);
