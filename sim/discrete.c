@@ -47,7 +47,6 @@ typedef struct run_t {
     uint64_t late_told; /* to the policy */
     double joules;      /* up to the second before */
     double on_s;
-    uint32_t peak_on;
 } run_t;
 
 void gs_discrete_defaults(gs_discrete_conf_t *conf, const gs_options_t *options)
@@ -255,8 +254,6 @@ static void second_run(run_t *run, gs_series_t *series)
         gs_series_add(series, (double)arrived, run->watch.serving, run->watch.coming,
                       joules - run->joules, late);
         run->on_s += run->watch.serving;
-        run->peak_on =
-            run->watch.serving > run->peak_on ? run->watch.serving : run->peak_on;
     }
     run->joules = joules;
     if (!run->decides->threshold) {
@@ -315,7 +312,6 @@ static void result_fill(const run_t *run, gs_result_t *result)
     result->is_run = true;
     result->requests = (double)run->counts.arrived;
     result->mean_on = run->on_s / (double)trace->seconds;
-    result->peak_on = run->peak_on;
     result->joules = run->joules;
     result->cycles_per_server_day =
         (double)run->counts.starts / run->world->fleet.count / days;
@@ -373,6 +369,7 @@ bool gs_discrete_run_with(const gs_world_t *world, const gs_discrete_conf_t *con
         second_run(&run, &series);
     }
     gs_series_end(&series);
+    result->peak_on = series.peak_on;
     run.counts.starts = run.watch.starts;
     run.counts.failures = run.watch.failures;
     result_fill(&run, result);

@@ -104,7 +104,7 @@ static void fill_in(const run_t *run, gs_result_t *result)
     result->p99_ms = p99_s < 0 ? -1 : 1000 * p99_s;
     result->cycles_per_server_day =
         (double)fluid->starts * DAY_S / seconds / run->world->fleet.count;
-    result->peak_on = fluid->peak_on;
+    result->peak_on = run->series.peak_on;
     result->mean_on = fluid->on_s / seconds;
 }
 

@@ -284,7 +284,9 @@ typedef struct gs_result_t {
     double late_responses; /* whose response took too long with its service; negative:
                               not known */
     double cycles_per_server_day;
-    double peak_on, mean_on; /* without those in set-up */
+    /* Without those in set-up.  A run's peak leaves out the descent from all on, with
+     * which it begins. */
+    double peak_on, mean_on;
     uint32_t points;
     double step_s;
     gs_point_t *series; /* [points], free() */
@@ -295,6 +297,8 @@ typedef struct gs_series_t {
     uint32_t step_s, filled;
     gs_point_t sum;
     double late, requests;
+    double last_on, peak_on; /* since the number first grew */
+    bool has_grown;
     gs_result_t *result;
 } gs_series_t;
 void gs_series_begin(gs_series_t *series, gs_result_t *result, uint32_t seconds);

@@ -84,9 +84,20 @@ static void finish_point(gs_series_t *series)
     series->late = series->requests = 0;
 }
 
+/* All are on when a run begins, whatever the load: how many of them the load needed
+ * shows only from when the number first grows. */
+static void note_peak(gs_series_t *series, double on)
+{
+    series->has_grown =
+        series->has_grown || (series->last_on > 0 && on > series->last_on);
+    series->peak_on = series->has_grown ? fmax(series->peak_on, on) : on;
+    series->last_on = on;
+}
+
 void gs_series_add(gs_series_t *series, double arrived, double on, double coming,
                    double watts, double late)
 {
+    note_peak(series, on);
     series->requests += arrived;
     series->late += late;
     series->sum.on += (float)on;

@@ -126,12 +126,25 @@ def test_the_oracle_and_the_optimum_are_in_order():
 
 @pytest.mark.parametrize("mode", ["fluid", "discrete"])
 def test_every_policy_begins_with_all_on(mode):
-    """The set-up is longer than the trace: who is on was on from the beginning."""
+    """The set-up is longer than the trace: who is on was on from the beginning, though one
+    server would have done in the first second."""
     by = report("--trace", "-", "--servers", "8", "--rate", "60", "--setup", "2h",
                 "--mode", mode, "--policy", "news,lcp,kpa,reactive",
-                text=steady(60, 600))["by"]
+                text="0,60\n" + "".join("%d,450\n" % t for t in range(1, 600)))["by"]
     for name in ("news", "lcp", "kpa", "reactive", "oracle"):
         assert by[name]["peak_on"] == 8
+
+
+@pytest.mark.parametrize("mode", ["fluid", "discrete"])
+def test_most_on_leaves_out_the_beginning(mode):
+    """Load for one of eight, then for about three."""
+    by = report("--trace", "-", "--servers", "8", "--rate", "60", "--setup", "10s",
+                "--mode", mode, "--policy", "news,lcp,reactive",
+                text=steady(30, 3600) + "".join("%d,140\n" % t for t in range(3600, 5400, 10)))
+    by = by["by"]
+    for name in ("news", "lcp", "reactive", "oracle"):
+        assert 3 <= by[name]["peak_on"] <= 5, name
+    assert by["always-on"]["peak_on"] == 8
 
 
 def test_policies_by_name_only():
