@@ -339,6 +339,11 @@ static bool read_policies(const char *option, const char *value, bool *wanted)
 static bool read_curve(const char *option, const char *value, gs_options_t *options)
 {
     options->has_curve = gb_parse_watts(value, options->curve);
+    if (options->has_curve && options->curve[0] > options->curve[10]) {
+        return wrong(option, value,
+                     "it begins with the watts of an idle server, which "
+                     "are not more than those of a busy one");
+    }
     return options->has_curve ||
            wrong(
                option, value,
