@@ -77,14 +77,48 @@ static void write_heading(const gs_world_t *world)
            fleet->count, fleet->types > 1 ? " of different types, on average" : "",
            fleet->rate / fleet->count, 1000 * fleet->late_s, server->curve.watts[0],
            server->curve.watts[10], world->setup_s);
-    printf(
-        "%s, %s queue, seed %llu\n\n", options->discrete ? "discrete events" : "fluid",
-        options->late_last ? "late-last" : "fifo", (unsigned long long)options->seed);
+    printf("%s, %s queue, seed %llu\n", options->discrete ? "discrete events" : "fluid",
+           options->late_last ? "late-last" : "fifo",
+           (unsigned long long)options->seed);
+}
+
+/* What decides about the savings, and no option said. */
+static void write_guesses(const gs_world_t *world)
+{
+    const gs_options_t *options = world->options;
+    const gs_server_t *server = &world->fleet.servers[0];
+    const char *before = "assumed, since nothing says it: ";
+
+    if (options->shape != GS_SHAPE_NONE) {
+        return;
+    }
+    if (!options->servers && !options->model_file) {
+        printf("%s--servers %u", before, world->fleet.count);
+        before = ", ";
+    }
+    if (options->service_s < 0 && options->rate < 0 && !world->trace.log.timed) {
+        printf("%s--service-time %gms", before, 1000 * server->service_s);
+        before = ", ";
+    }
+    if (!options->server && !options->has_curve && !options->model_file) {
+        printf("%s--curve %g:%g", before, server->curve.watts[0],
+               server->curve.watts[10]);
+        before = ", ";
+    }
+    if (options->setup_s < 0 && !options->model_file) {
+        printf("%s--setup %gs", before, server->setup_s);
+        before = ", ";
+    }
+    if (before[0] == ',') {
+        putchar('\n');
+    }
 }
 
 void gs_table_write(const gs_world_t *world, const gs_result_t *results, uint32_t count)
 {
     write_heading(world);
+    write_guesses(world);
+    putchar('\n');
     printf("%-14s %10s %9s %8s %9s %10s %8s %8s\n", "policy", "kWh", "x optimum",
            "% late", "p99 ms", "cycles/day", "mean on", "peak on");
     for (uint32_t i = 0; i < count; i++) {

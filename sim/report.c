@@ -105,6 +105,14 @@ static void write_settings(gb_json_t *json, const gs_world_t *world)
     number(json, "budget", options->conf.budget, 6);
     gb_json_key(json, "service_given");
     gb_json_bool(json, options->service_s >= 0);
+    gb_json_key(json, "rate_given");
+    gb_json_bool(json, options->rate > 0);
+    gb_json_key(json, "servers_given");
+    gb_json_bool(json, options->servers > 0 || options->model_file != NULL);
+    gb_json_key(json, "power_given");
+    gb_json_bool(json, options->server || options->has_curve || options->model_file);
+    gb_json_key(json, "setup_given");
+    gb_json_bool(json, options->setup_s >= 0 || options->model_file);
     number(json, "min_on", options->min_on, 0);
     number(json, "spare", options->spare, 0);
     gb_json_close_object(json);

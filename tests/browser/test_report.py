@@ -94,6 +94,18 @@ def test_says_the_numbers(opened, kind):
     assert page.complaints() == []
 
 
+def test_tells_what_nobody_said(opened):
+    page, _ = opened("log")
+    said = page.value(TEXT % "#guesses")
+    for option in ("--service-time", "--server,", "--setup"):
+        assert option in said, said
+    assert "--servers" not in said
+    assert page.value("document.querySelector('#guesses').hidden") is False
+    assert "more than 5 servers at once" in page.value(TEXT % "#facts")
+    page, _ = opened("shape")  # is generated
+    assert page.value("document.querySelector('#guesses').hidden") is True
+
+
 def test_hostile_name_is_text_only(opened, reports):
     page, _ = opened("log")
     assert page.value(TEXT % "h1") == HOSTILE

@@ -21,6 +21,7 @@ HOUR = ("--shape", "day", "--length", "1h")
     ((*HOUR, "--servers", "5x"), ["--servers 5x"]),
     ((*HOUR, "--cores", "-1"), ["--cores -1"]),
     ((*HOUR, "--curve", "1,2,3"), ["--curve 1,2,3", "11 watts"]),
+    ((*HOUR, "--curve", "200:100"), ["--curve 200:100", "idle"]),
     ((*HOUR, "--curve", "100:200", "--server", "autoscale2012"), ["--curve", "--server"]),
     ((*HOUR, "--rate", "0"), ["--rate 0", "more than 0"]),
     ((*HOUR, "--rate", "nan"), ["--rate nan"]),
@@ -188,3 +189,28 @@ def test_a_full_disk_is_noticed():
                               stderr=subprocess.PIPE, text=True, timeout=300)
     assert done.returncode == 1
     assert "standard output" in done.stderr
+
+
+def test_what_nobody_said_is_told():
+    """Of a real load, whose savings hang on it; a generated one is play."""
+    said = ("--servers", "6", "--service-time", "100ms", "--curve", "100:200", "--setup", "1m")
+    load = ("--trace", "-", "--policy", "lcp")
+    text = steady(30, 600)
+    table = good(*load, text=text)
+    assert ("\nassumed, since nothing says it: --servers 20, --service-time 120ms, "
+            "--curve 140:200, --setup 260s\n") in table
+    for i in range(0, len(said), 2):
+        rest = good(*load, *said[:i], *said[i + 2:], text=text)
+        assert "\nassumed, since nothing says it: %s " % said[i] in rest
+        assert rest.count(" --") == 1
+    assert "assumed" not in good(*load, *said, text=text)
+    assert "assumed" not in good(*HOUR, "--policy", "lcp")
+
+
+def test_overload_is_of_all_servers_together():
+    """12 of 2 cores each: one alone carries little in time, all of them do."""
+    fleet = ("--trace", "-", "--policy", "lcp", "--cores", "2", "--service-time", "900ms",
+             "--late-after", "3s")
+    good(*fleet, "--servers", "12", text=steady(11, 600))  # nothing on standard error
+    done = run(*fleet, "--servers", "3", text=steady(11, 600))
+    assert done.returncode == 0 and "3 servers carry" in done.stderr
