@@ -250,7 +250,8 @@ static void add_policies(apr_array_header_t *text,
         text,
         "<details%s><summary>What each policy would do</summary><table>"
         "<caption>With the requests that came in the past %s, on a model of "
-        "these servers by their power curves and boot times.</caption><thead>"
+        "these servers by their power curves and boot times, which has its own "
+        "always on. Late: not served within GreenQueue late=.</caption><thead>"
         "<tr><th scope=\"col\">Policy</th><th scope=\"col\">Would be on</th>"
         "<th scope=\"col\">Energy</th><th scope=\"col\">Always on</th>"
         "<th scope=\"col\">Saved</th><th scope=\"col\">Late</th></tr></thead>"
