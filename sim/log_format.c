@@ -480,6 +480,20 @@ static bool match_items(match_t *match, uint32_t index, const char *at)
     return at == match->end || fail_at(match, at, format->count, false);
 }
 
+/* When the request came. False when that is no instant since 1970: a time of service is
+ * whatever the line says, and carries the end back by that. */
+static bool arrival_at(const match_t *match, const gs_log_moment_t *moment,
+                       int64_t *at_us)
+{
+    if (!gs_log_moment_at(moment, at_us)) {
+        return false;
+    }
+    if (match->format->is_end && match->took_us > 0) {
+        *at_us -= match->took_us;
+    }
+    return *at_us >= 0;
+}
+
 bool gs_log_format_match(gs_log_format_t *format, const char *line, size_t bytes,
                          gs_log_entry_t *entry, gs_log_miss_t *miss)
 {
@@ -496,7 +510,7 @@ bool gs_log_format_match(gs_log_format_t *format, const char *line, size_t bytes
         match.miss.is_literal = true;
         match.miss.item = format->count;
     }
-    if (fits && !gs_log_moment_at(moment, &entry->at_us)) {
+    if (fits && !arrival_at(&match, moment, &entry->at_us)) {
         match.miss.is_date = true;
         fits = false;
     }
@@ -506,9 +520,6 @@ bool gs_log_format_match(gs_log_format_t *format, const char *line, size_t bytes
     }
     entry->zone_s = moment->told & GS_TELLS_ZONE ? moment->zone_s : 0;
     entry->took_us = match.took_us;
-    if (format->is_end && match.took_us > 0) {
-        entry->at_us -= match.took_us;
-    }
     return true;
 }
 
@@ -529,7 +540,7 @@ void gs_log_miss_text(const gs_log_format_t *format, const gs_log_miss_t *miss,
     unsigned column = (unsigned)miss->at + 1;
 
     if (miss->is_date) {
-        snprintf(text, bytes, "there is no such day");
+        snprintf(text, bytes, "there is no such day since 1970");
     }
     else if (miss->is_literal && miss->item == format->count) {
         snprintf(text, bytes, "expected \"%.*s\" at its beginning",

@@ -71,7 +71,7 @@ const char *gs_log_time_read(const gs_log_time_t *time, gs_log_day_t *day,
                              const char *at, const char *end, gs_log_moment_t *moment);
 
 /* Unix time in microseconds, 1970 to 2999.  Without a zone the clock is taken for UTC.
- * False when there is no such day. */
+ * False when there is no such day since 1970. */
 bool gs_log_moment_at(const gs_log_moment_t *moment, int64_t *at_us);
 
 #endif /* GREENSIM_LOG_TIME_H */

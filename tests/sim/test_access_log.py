@@ -132,6 +132,16 @@ def test_time_of_the_end_is_carried_back():
     assert (found["requests"], found["seconds"]) == (600, 600)
 
 
+def test_end_is_not_carried_back_beyond_1970():
+    """%D says what it likes; counts are kept by seconds since 1970."""
+    lines = text("%d 0" % i for i in range(600)) + b"60 61000000\n7 9223372036854\n60 60000000\n"
+    found, said = greensim("--access-log", "-", "--log-format", "%{end:sec}t %D",
+                           "--service-time", "100ms", data=lines)
+    assert (found["requests"], found["seconds"]) == (601, 600)
+    assert "standard input:601: there is no such day since 1970" in said
+    assert "2 of 603 lines" in said
+
+
 def test_lines_that_do_not_fit_are_shown_and_left_out(tmp_path):
     log = tmp_path / "access.log"
     lines = [combined(BEGIN + i // 4) for i in range(1200)]

@@ -104,7 +104,7 @@ static const struct {
     {"common", "h - - " AT " \"GET / HTTP/1.1\" x 17",
      "expected a number for %>s at character 53"},
     {"common", "h - - [31/Nov/2026:08:30:20 +0100] \"GET /\" 200 17",
-     "there is no such day"},
+     "there is no such day since 1970"},
     {"combined", "h - - " AT " \"GET /\" 200 17 \"-\" \"x\\\"",
      "expected %{User-Agent}i from character"},
     {"%t %D", AT " 1.5", "expected its end at character 31"},
