@@ -38,7 +38,8 @@ typedef struct linear_t {
     type_t *types;
     uint32_t type_count;
     gs_slots_t slots;
-    double *need; /* [slots] cores, mean of the slot's finer ones */
+    double *need;     /* [slots] cores, mean of the slot's finer ones */
+    double full_rate; /* of all together; what comes beyond it is served by no plan */
     glp_prob *problem;
     double *solution; /* [columns + 1] */
     int rows;
@@ -61,6 +62,7 @@ static void make_types(linear_t *lp)
         double setup_s = server->setup_s;
 
         type->full_rate = server->cores / server->service_s;
+        lp->full_rate += type->full_rate;
         type->cores = server->cores;
         type->idle_watts = server->curve.watts[0] - server->curve.off_watts;
         type->off_watts = server->curve.off_watts;
@@ -224,7 +226,7 @@ static void add_slot_rows(linear_t *lp, uint32_t t)
     if (lp->has_price) {
         add(lp, late_column(lp, t), 1);
     }
-    end_row(lp, GLP_LO, lp->slots.rate[t]);
+    end_row(lp, GLP_LO, fmin(lp->slots.rate[t], lp->full_rate));
     for (uint32_t i = 0; i < lp->type_count; i++) {
         add(lp, column(lp, t, i, 0), 1);
     }

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from simkit import refused, report, steady
+from simkit import refused, report, run, steady
 
 SERVER = {"name": "http://a", "machine": None, "capacity": 8,
           "watts": [140 + 6 * i for i in range(11)], "off_watts": 3,
@@ -21,6 +21,8 @@ SERVER = {"name": "http://a", "machine": None, "capacity": 8,
     ("0,1\n1,1,1\n", ["stdin:2"]),
     ("0,1\n1,1e30\n", ["stdin:2", "at most"]),
     ("0,1\n99999999,1\n", ["stdin:2", "days"]),
+    ("0,1\n1e308,1\n", ["stdin:2", "days"]),
+    ("0,1000001\n1,1\n", ["stdin:1", "1000001 requests/s; at most 1000000 "]),
     ("0,0\n10,0\n", ["no requests"]),
     ("\0\0\0", ["stdin:1"]),
     ("0,1\n" + "1" * 500 + ",1\n", ["stdin:2", "too long"]),
@@ -95,6 +97,19 @@ def test_servers_of_different_types_get_a_linear_program(tmp_path):
     assert by["bound"]["joules"] <= by["optimum"]["joules"]
     for name in ("oracle", "always-on", "lcp"):
         assert by[name]["joules"] > by["optimum"]["joules"]
+
+
+def test_servers_of_different_types_that_are_too_few(tmp_path):
+    """All of them are on all the time, as with servers that are alike."""
+    model = tmp_path / "fleet.json"
+    model.write_text(json.dumps({"servers": [SERVER, dict(SERVER, capacity=16)]}))
+    done = run("--json", "--trace", "-", "--model", model, "--policy", "lcp",
+               text=steady(1000, 3600))
+    assert done.returncode == 0 and "--scale" in done.stderr, done.stderr
+    by = {p["policy"]: p for p in json.loads(done.stdout)["policies"]}
+    assert by["optimum"]["mean_on"] == pytest.approx(2, abs=1e-3)
+    assert by["optimum"]["joules"] <= by["always-on"]["joules"] * 1.000001
+    assert by["bound"]["joules"] <= by["optimum"]["joules"] * 1.000001
 
 
 @pytest.mark.parametrize("text, words", [
