@@ -36,6 +36,10 @@ bool gs_fail(gs_error_t *error, const char *format, ...)
 /* Zeroed memory for count items; the caller's, for free(). */
 void *gs_alloc(size_t count, size_t bytes) __attribute__((returns_nonnull));
 
+/* The same memory with room for so many bytes, of which new ones are not cleared; the
+ * old pointer is no longer valid. */
+void *gs_realloc(void *memory, size_t bytes) __attribute__((returns_nonnull));
+
 /* ---------------------------------------------------------------- random numbers */
 
 /* xoshiro256++ (Blackman, Vigna 2019), its state filled by splitmix64 from the seed and
@@ -374,6 +378,9 @@ bool gs_run(const gs_world_t *world, gs_chooser_t *chooser, gs_result_t *result,
 void gs_progress(const char *what, double share);
 
 /* ---------------------------------------------------------------- the output */
+
+/* fifo, late-last or off. */
+const char *gs_queue_name(const gs_options_t *options);
 
 void gs_table_write(const gs_world_t *world, const gs_result_t *results,
                     uint32_t count);

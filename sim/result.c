@@ -42,6 +42,17 @@ void *gs_alloc(size_t count, size_t bytes)
     return memory;
 }
 
+void *gs_realloc(void *memory, size_t bytes)
+{
+    void *more = realloc(memory, bytes);
+
+    if (!more) {
+        fprintf(stderr, "greensim: there is no memory for %zu bytes\n", bytes);
+        exit(1);
+    }
+    return more;
+}
+
 /* ---------------------------------------------------------------- plots */
 
 void gs_result_begin(gs_result_t *result, gs_policy_e policy)

@@ -113,7 +113,8 @@ static bool check_bin(const bins_t *bins, const bin_t *bin, const place_t *place
     const bin_t *before = bins->count ? &bins->bins[bins->count - 1] : NULL;
 
     if (bin->rate > GS_RATE_MOST) {
-        return gs_fail(place->error, "%s:%lu: %g requests/s; at most %g are allowed",
+        return gs_fail(place->error,
+                       "%s:%lu: %.15g requests/s; at most %.15g are allowed",
                        place->path, place->line, bin->rate, GS_RATE_MOST);
     }
     if (before && bin->at_s <= before->at_s) {
@@ -123,7 +124,7 @@ static bool check_bin(const bins_t *bins, const bin_t *bin, const place_t *place
     }
     if (before && bin->at_s - bins->bins[0].at_s >= GS_SECONDS_MOST) {
         return gs_fail(place->error,
-                       "%s:%lu: %.0f seconds after the first line; a trace is at most "
+                       "%s:%lu: %.15g seconds after the first line; a trace is at most "
                        "%u days long",
                        place->path, place->line, bin->at_s - bins->bins[0].at_s,
                        GS_SECONDS_MOST / 86400);
@@ -394,20 +395,16 @@ char *gs_file_read(const char *path, size_t most, size_t *bytes, gs_error_t *err
         gs_fail(error, "%s cannot be read: %s", path, strerror(errno));
         return NULL;
     }
-    text = gs_alloc(room + 1, 1);
+    text = gs_alloc(room, 1);
     *bytes = 0;
     while ((got = fread(text + *bytes, 1, room - *bytes, file)) > 0) {
         *bytes += got;
-        if (*bytes == room) {
-            char *more = gs_alloc(2 * room + 1, 1);
-
-            memcpy(more, text, room);
-            free(text);
-            text = more;
-            room *= 2;
-        }
         if (*bytes > most) {
             break;
+        }
+        if (*bytes == room) {
+            room = room > most / 2 ? most + 1 : 2 * room;
+            text = gs_realloc(text, room);
         }
     }
     if (ferror(file)) {
