@@ -16,7 +16,7 @@
 #define DAY_S            86400.0
 #define POLICY_LIST_MOST 400
 
-enum { EXIT_WELL = 0, EXIT_USAGE = 2 };
+enum { EXIT_WELL = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 static const char usage_text[] =
     "usage: greensim LOAD [FLEET] [POLICIES] [OUTPUT]\n"
@@ -765,6 +765,15 @@ static bool is_question(int code, const char *value)
     return true;
 }
 
+static int answered(void)
+{
+    if (fflush(stdout)) {
+        fputs("greensim: standard output cannot be written\n", stderr);
+        return EXIT_FAILED;
+    }
+    return EXIT_WELL;
+}
+
 int gs_options_read(int argc, char **argv, gs_options_t *options)
 {
     bool seen[O_END] = {false};
@@ -783,7 +792,7 @@ int gs_options_read(int argc, char **argv, gs_options_t *options)
         }
         code = code == 1 ? O_LOG : code;
         if (is_question(code, optarg)) {
-            return EXIT_WELL;
+            return answered();
         }
         if (seen[code] && code != O_LOG) {
             clash(name_of(code), "is given twice");

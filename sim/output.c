@@ -22,6 +22,11 @@ static double late_percent(const gs_result_t *result)
     return percent_of(result, result->late);
 }
 
+const char *gs_queue_name(const gs_options_t *options)
+{
+    return options->queue_off ? "off" : options->late_last ? "late-last" : "fifo";
+}
+
 /* ---------------------------------------------------------------- the table */
 
 static void cell(bool is_known, int width, int decimals, double value)
@@ -78,8 +83,7 @@ static void write_heading(const gs_world_t *world)
            fleet->rate / fleet->count, 1000 * fleet->late_s, server->curve.watts[0],
            server->curve.watts[10], world->setup_s);
     printf("%s, %s queue, seed %llu\n", options->discrete ? "discrete events" : "fluid",
-           options->late_last ? "late-last" : "fifo",
-           (unsigned long long)options->seed);
+           gs_queue_name(options), (unsigned long long)options->seed);
 }
 
 /* What decides about the savings, and no option said. */
@@ -181,7 +185,7 @@ static void write_settings(gb_json_t *json, const gs_world_t *world)
     gb_json_key(json, "mode");
     gb_json_string(json, options->discrete ? "discrete" : "fluid");
     gb_json_key(json, "queue");
-    gb_json_string(json, options->late_last ? "late-last" : "fifo");
+    gb_json_string(json, gs_queue_name(options));
     number_or_null(json, "servers", true, fleet->count, 0);
     number_or_null(json, "rate", true, fleet->rate / fleet->count, 6);
     number_or_null(json, "cores", true, fleet->servers[0].cores, 0);

@@ -93,7 +93,7 @@ static void write_settings(gb_json_t *json, const gs_world_t *world)
     gb_json_key(json, "run");
     gb_json_open_object(json);
     text(json, "mode", options->discrete ? "discrete" : "fluid");
-    text(json, "queue", options->late_last ? "late-last" : "fifo");
+    text(json, "queue", gs_queue_name(options));
     gb_json_key(json, "generated");
     gb_json_bool(json, options->shape != GS_SHAPE_NONE);
     gb_json_key(json, "seed");

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """greensim's options: what is taken, and what is said of what is not."""
+import subprocess
+
 import pytest
 
-from simkit import good, refused, report, run, steady
+from simkit import GREENSIM, good, refused, report, run, steady
 
 HOUR = ("--shape", "day", "--length", "1h")
 
@@ -183,8 +185,6 @@ def test_overload_is_warned_of():
 
 def test_a_full_disk_is_noticed():
     with open("/dev/full", "w") as full:
-        import subprocess
-        from simkit import GREENSIM
         done = subprocess.run([GREENSIM, *HOUR, "--policy", "lcp"], stdout=full,
                               stderr=subprocess.PIPE, text=True, timeout=300)
     assert done.returncode == 1
@@ -214,3 +214,21 @@ def test_overload_is_of_all_servers_together():
     good(*fleet, "--servers", "12", text=steady(11, 600))  # nothing on standard error
     done = run(*fleet, "--servers", "3", text=steady(11, 600))
     assert done.returncode == 0 and "3 servers carry" in done.stderr
+
+
+@pytest.mark.parametrize("question", [["--help"], ["--version"], ["--server", "help"]])
+def test_a_full_disk_is_noticed_by_answers(question):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([GREENSIM, *question], stdout=full, stderr=subprocess.PIPE,
+                              text=True, timeout=300)
+    assert done.returncode == 1
+    assert "standard output" in done.stderr
+
+
+@pytest.mark.parametrize("queue", ["fifo", "late-last", "off"])
+def test_the_queue_that_ran_is_named(tmp_path, queue):
+    page = tmp_path / "page.html"
+    args = [*HOUR, "--mode", "discrete", "--queue", queue, "--policy", "lcp"]
+    assert report(*args, "--report", page)["options"]["queue"] == queue
+    assert '"queue":"%s"' % queue in page.read_text()
+    assert ", %s queue," % queue in good(*args)
