@@ -331,6 +331,13 @@ void gs_bound_run(const gs_world_t *world, double late_most, uint32_t step_s,
     result->late = allowed;
     snprintf(result->note, sizeof result->note,
              "lower bound for any policy with at most %g%% late", 100 * late_most);
+    (void)dual(&p, &slots, PRICE_MOST, &late);
+    if (late > allowed) { /* at any price: the bound grows with the price */
+        result->joules = 0;
+        snprintf(result->note, sizeof result->note,
+                 "no policy has at most %g%% late: all servers together are too few",
+                 100 * late_most);
+    }
     program_close(&p);
     free(slots.rate);
 }

@@ -44,7 +44,7 @@ static void write_row(const gs_result_t *result, int decimals)
     bool has_way = result->policy != GS_BOUND && result->mean_on > 0;
 
     printf("%-14s", gs_policy_name(result->policy));
-    cell(true, 10, decimals, result->joules / JOULES_PER_KWH);
+    cell(result->joules > 0, 10, decimals, result->joules / JOULES_PER_KWH);
     cell(result->over_optimum > 0, 9, 3, result->over_optimum);
     cell(result->late >= 0, 8, 3, late_percent(result));
     cell(result->p99_ms >= 0, 9, 0, result->p99_ms);
@@ -158,7 +158,7 @@ static void write_result(gb_json_t *json, const gs_result_t *result)
     gb_json_open_object(json);
     gb_json_key(json, "policy");
     gb_json_string(json, gs_policy_name(result->policy));
-    number_or_null(json, "joules", true, result->joules, 1);
+    number_or_null(json, "joules", result->joules > 0, result->joules, 1);
     number_or_null(json, "over_optimum", result->over_optimum > 0, result->over_optimum,
                    5);
     number_or_null(json, "late_percent", result->late >= 0, late_percent(result), 5);

@@ -139,6 +139,14 @@ def test_the_oracle_and_the_optimum_are_in_order():
     assert "t_wait" in by["hindsight"]["note"]
 
 
+def test_a_bound_that_nobody_keeps_is_none():
+    done = run("--json", "--trace", "-", "--servers", 2, "--rate", 60, "--cores", 8,
+               "--service-time", "120ms", "--policy", "always-on", text=steady(500, 600))
+    bound = [p for p in json.loads(done.stdout)["policies"] if p["policy"] == "bound"][0]
+    assert bound["joules"] is None and bound["over_optimum"] is None
+    assert "too few" in bound["note"]
+
+
 @pytest.mark.parametrize("mode", ["fluid", "discrete"])
 def test_every_policy_begins_with_all_on(mode):
     """The set-up is longer than the trace: who is on was on from the beginning, though one
