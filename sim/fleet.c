@@ -25,23 +25,10 @@
 /* ---------------------------------------------------------------- where they come from
  */
 
-static const gs_published_t *find_published(const char *name)
-{
-    const gs_published_t *found;
-
-    for (uint32_t i = 0; (found = gs_published(i)); i++) {
-        if (strcmp(found->name, name) == 0) {
-            return found;
-        }
-    }
-    return NULL;
-}
-
 static bool make_alike(gs_fleet_t *fleet, const gs_options_t *options,
                        gs_error_t *error)
 {
-    const gs_published_t *kind =
-        find_published(options->server ? options->server : "autoscale2012");
+    const gs_published_t *kind = gs_published_find(options->server);
     gs_server_t like = {.capacity = options->capacity};
 
     if (!kind) {

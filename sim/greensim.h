@@ -4,8 +4,9 @@
  * out.
  *
  *   options -> trace (csv, generator, log) + fleet -> world
- *   world + chooser -> fluid or discrete run -> result;  world -> optimum, bound ->
- * result results -> table, JSON, report
+ *   world + chooser -> fluid or discrete run -> result
+ *   world -> optimum, bound -> result
+ *   results -> table, JSON, report
  *
  * One thread.  Functions that can fail for a reason that is the user's return false and
  * say why in a gs_error_t: what is wrong, and what is allowed.  Memory comes from
@@ -228,6 +229,8 @@ typedef struct gs_published_t {
     double watts[11], off_watts, setup_watts;
 } gs_published_t;
 const gs_published_t *gs_published(uint32_t index);
+/* By its name; NULL as the name: the usual one.  NULL: there is none. */
+const gs_published_t *gs_published_find(const char *name);
 
 /* Everything that does not change from run to run. */
 typedef struct gs_world_t {

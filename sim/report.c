@@ -118,40 +118,20 @@ static void write_settings(gb_json_t *json, const gs_world_t *world)
     gb_json_close_object(json);
 }
 
-/* Where the curve comes from, in words. */
-static const char *source_of(const gs_options_t *options)
+/* Where the curve comes from, in words; of what server it is, or NULL. */
+static const char *source_of(const gs_options_t *options, const char **what)
 {
-    const char *name = options->server ? options->server : "autoscale2012";
-    const gs_published_t *found;
+    const gs_published_t *found = gs_published_find(options->server);
 
+    *what = NULL;
     if (options->model_file) {
         return "the model file";
     }
     if (options->has_curve) {
         return "given with --curve";
     }
-    for (uint32_t i = 0; (found = gs_published(i)) != NULL; i++) {
-        if (strcmp(found->name, name) == 0) {
-            return found->source;
-        }
-    }
-    return name;
-}
-
-static const char *kind_of(const gs_options_t *options)
-{
-    const char *name = options->server ? options->server : "autoscale2012";
-    const gs_published_t *found;
-
-    if (options->model_file || options->has_curve) {
-        return NULL;
-    }
-    for (uint32_t i = 0; (found = gs_published(i)) != NULL; i++) {
-        if (strcmp(found->name, name) == 0) {
-            return found->what;
-        }
-    }
-    return NULL;
+    *what = found ? found->what : NULL;
+    return found ? found->source : options->server;
 }
 
 static void write_type(gb_json_t *json, const gs_server_t *server, uint32_t count)
@@ -181,14 +161,15 @@ static void write_type(gb_json_t *json, const gs_server_t *server, uint32_t coun
 static void write_fleet(gb_json_t *json, const gs_world_t *world)
 {
     const gs_fleet_t *fleet = &world->fleet;
+    const char *what;
 
     gb_json_key(json, "fleet");
     gb_json_open_object(json);
     number(json, "count", fleet->count, 0);
     number(json, "rate", fleet->rate, 3);
     number(json, "boot_fail_share", fleet->boot_fail_share, 6);
-    text(json, "source", source_of(world->options));
-    text(json, "what", kind_of(world->options));
+    text(json, "source", source_of(world->options, &what));
+    text(json, "what", what);
     gb_json_key(json, "types");
     gb_json_open_array(json);
     for (uint32_t type = 0; type < fleet->types; type++) {

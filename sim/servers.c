@@ -8,6 +8,9 @@
  */
 #include "greensim.h"
 
+#include <string.h>
+
+/* The first one where no other is named. */
 static const gs_published_t published[] = {
     {"autoscale2012",
      "2 x quad-core Xeon 2.26 GHz; straight line from idle to busy",
@@ -80,4 +83,16 @@ static const gs_published_t published[] = {
 const gs_published_t *gs_published(uint32_t index)
 {
     return index < sizeof published / sizeof published[0] ? &published[index] : NULL;
+}
+
+const gs_published_t *gs_published_find(const char *name)
+{
+    const gs_published_t *found = published;
+
+    for (uint32_t i = 0; name && (found = gs_published(i)); i++) {
+        if (strcmp(found->name, name) == 0) {
+            break;
+        }
+    }
+    return found;
 }
