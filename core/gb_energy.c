@@ -35,6 +35,15 @@ double gb_curve_watts(const gb_curve_t *curve, uint32_t load_permille)
     return curve->watts[step] + (curve->watts[step + 1] - curve->watts[step]) * part;
 }
 
+double gb_curve_watts_at(const gb_curve_t *curve, double load)
+{
+    double permille = load > 0.0 ? (load < 1.0 ? load : 1.0) * 1000.0 : 0.0;
+    uint32_t whole = (uint32_t)permille;
+    double low = gb_curve_watts(curve, whole);
+
+    return low + (gb_curve_watts(curve, whole + 1) - low) * (permille - whole);
+}
+
 /* What is NaN, infinite or negative is no power. */
 static bool is_power(double watts)
 {

@@ -28,6 +28,10 @@ void gb_curve_assume(gb_curve_t *curve);
 /* Watts at `load_permille` (clamped to 0..1000). */
 double gb_curve_watts(const gb_curve_t *curve, uint32_t load_permille);
 
+/* The same at a load of 0..1 (clamped; no number counts as 0), between permille, too.
+ */
+double gb_curve_watts_at(const gb_curve_t *curve, double load);
+
 /* Joules, integrated by the trapezoid rule over instants that ascend.  A gap of more
  * than `gap_us` is not filled in: the next sample starts anew. */
 typedef struct gb_joules_t {

@@ -59,16 +59,6 @@ void gb_fluid_settle(gb_plant_t *plant)
 
 /* -------------------------------------------------------------- watts */
 
-/* Watts at a load of 0..1, also between the permille of gb_curve_watts(). */
-static double curve_watts(const gb_curve_t *curve, double load)
-{
-    double permille = gb_within(load, 0.0, 1.0) * 1000.0;
-    uint32_t whole = (uint32_t)permille;
-    double low = gb_curve_watts(curve, whole);
-
-    return low + (gb_curve_watts(curve, whole + 1) - low) * (permille - whole);
-}
-
 static double share(double part, double whole)
 {
     return whole > 0.0 ? part / whole : 0.0;
@@ -82,12 +72,13 @@ static double alike_watts(const gb_plant_t *plant, uint32_t on, double rate)
     double rest;
 
     if (!plant->packs || full >= on) {
-        return on * curve_watts(curve, share(rate, saturation(plant, on)));
+        return on * gb_curve_watts_at(curve, share(rate, saturation(plant, on)));
     }
     rest = rate - full * goal(plant, 1);
-    return full * curve_watts(curve, share(goal(plant, 1), saturation(plant, 1))) +
-           curve_watts(curve, share(rest, saturation(plant, 1))) +
-           (on - full - 1) * curve_watts(curve, 0.0);
+    return full *
+               gb_curve_watts_at(curve, share(goal(plant, 1), saturation(plant, 1))) +
+           gb_curve_watts_at(curve, share(rest, saturation(plant, 1))) +
+           (on - full - 1) * gb_curve_watts_at(curve, 0.0);
 }
 
 static double mixed_watts(const gb_plant_t *plant, uint32_t on, double rate)
@@ -103,9 +94,9 @@ static double mixed_watts(const gb_plant_t *plant, uint32_t on, double rate)
         double part = fmin(left, slots * plant->supply.rate_per_slot);
 
         left -= part;
-        watts +=
-            curve_watts(&plant->curves[k - 1],
-                        spreads ? even : share(part, slots / plant->supply.service_s));
+        watts += gb_curve_watts_at(
+            &plant->curves[k - 1],
+            spreads ? even : share(part, slots / plant->supply.service_s));
     }
     return watts;
 }

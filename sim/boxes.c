@@ -12,17 +12,6 @@
 #define STREAM_BOOTS    0xb007
 #define NS_PER_S        1e9
 
-/* Watts while that share of a server's cores is busy; between the curve's points on a
- * straight line. */
-static double curve_watts(const gb_curve_t *curve, double share)
-{
-    double place = share * 10;
-    uint32_t step = place < 9 ? (uint32_t)place : 9;
-
-    return curve->watts[step] +
-           (curve->watts[step + 1] - curve->watts[step]) * (place - step);
-}
-
 static void box_open(gs_box_t *box, const gs_server_t *server, double *watts,
                      double late_s, bool is_up)
 {
@@ -33,7 +22,7 @@ static void box_open(gs_box_t *box, const gs_server_t *server, double *watts,
     box->cores = server->cores;
     box->watts_busy = watts;
     for (uint32_t i = 0; i <= box->cores; i++) {
-        watts[i] = curve_watts(&server->curve, (double)i / box->cores);
+        watts[i] = gb_curve_watts_at(&server->curve, (double)i / box->cores);
     }
     gs_line_open(&box->line);
     box->service_ns = server->service_s * NS_PER_S;

@@ -40,6 +40,9 @@ START_TEST(load_between_points_is_interpolated)
     ck_assert_double_eq_tol(gb_curve_watts(&curve, 50), 70, NEAR);
     ck_assert_double_eq_tol(gb_curve_watts(&curve, 975), 170 + 130 * 0.75, NEAR);
     ck_assert_double_eq_tol(gb_curve_watts(&curve, 999), 170 + 130 * 0.99, 1e-6);
+    ck_assert_double_eq_tol(gb_curve_watts_at(&curve, 0.05), 70, NEAR);
+    ck_assert_double_eq_tol(gb_curve_watts_at(&curve, 0.99905), 170 + 130 * 0.9905,
+                            1e-6);
 }
 END_TEST
 
@@ -50,6 +53,9 @@ START_TEST(load_above_full_is_clamped)
     gb_curve_linear(&curve, 100, 200);
     ck_assert_double_eq_tol(gb_curve_watts(&curve, 1001), 200, NEAR);
     ck_assert_double_eq_tol(gb_curve_watts(&curve, UINT32_MAX), 200, NEAR);
+    ck_assert_double_eq_tol(gb_curve_watts_at(&curve, 1.5), 200, NEAR);
+    ck_assert_double_eq_tol(gb_curve_watts_at(&curve, -1), 100, NEAR);
+    ck_assert_double_eq_tol(gb_curve_watts_at(&curve, NAN), 100, NEAR);
 }
 END_TEST
 
