@@ -20,8 +20,6 @@
 #define SERVICE_UNKNOWN_S 0.1 /* while nothing was answered */
 #define DRIFT             0.1 /* of the service time, until tables are made anew, */
 #define MAKE_EVERY_US     (10 * GB_US_PER_S) /* which takes 9 us a server */
-#define USED_MOST         0.9                /* of a slot's time */
-#define USED_LEAST        0.05
 
 typedef struct yard_t {
     gb_plant_t plant;
@@ -136,21 +134,6 @@ static void servers_fill(mgb_keeper_t *keeper, yard_t *yard, uint32_t count)
     yard->plant.supply.setup_watts = setup_watts;
 }
 
-/* What a slot carries within the goal, as core/gb_fleet_ask.c has it: that of a server
- * of mean size that is alone. */
-static double rate_per_slot(const yard_t *yard, uint32_t count, double service_s,
-                            double wait_s)
-{
-    double alone[2] = {0, yard->slots_upto[count] / count};
-    gb_tail_row_t rows[2];
-    gb_tail_t one = {.rows = rows, .room = 1};
-
-    memset(rows, 0, sizeof(rows));
-    gb_tail_build(&one, alone, 1, service_s, wait_s);
-    return gb_within(rows[1].goal_rate / alone[1], USED_LEAST / service_s,
-                     USED_MOST / service_s);
-}
-
 static void plant_make(mgb_keeper_t *keeper, yard_t *yard, uint32_t pool,
                        double service_s, double late_s)
 {
@@ -167,7 +150,8 @@ static void plant_make(mgb_keeper_t *keeper, yard_t *yard, uint32_t pool,
     supply->tail = &yard->tail;
     supply->service_s = service_s;
     supply->late_s = late_s;
-    supply->rate_per_slot = rate_per_slot(yard, count, service_s, late_s - service_s);
+    supply->rate_per_slot = gb_supply_slot_rate(yard->slots_upto[count] / count,
+                                                service_s, late_s - service_s);
     supply->late_last = yard->balancer->conf->hold.queue == MGB_QUEUE_LATE_LAST;
     yard->plant.curves = yard->curves;
     yard->plant.packs = mgb_lbmethod_is_ours(yard->balancer->balancer);

@@ -23,8 +23,6 @@
 #define LATE_LEAST        1.5 /* times the service time: a goal that can be met */
 #define LATE_MOST_S       (7 * 86400.0)
 #define SETUP_LEAST_S     1.0
-#define USED_MOST         0.9  /* of a slot's time, however late a response may be */
-#define USED_LEAST        0.05 /* and however soon it has to come */
 #define DRIFT             0.05 /* the table of late shares stands for so much more or less */
 #define REQUESTS_MOST     1e12
 
@@ -219,26 +217,10 @@ static bool tail_fits(const gb_tail_t *tail, const gb_supply_t *supply)
     return true;
 }
 
-/* The rate that a slot of a server of mean size carries when no more than GB_TAIL_GOAL
- * are late at it. */
-static double rate_of(double slots, const gb_tail_t *tail)
-{
-    gb_tail_row_t rows[2];
-    gb_tail_t one;
-    double alone[2] = {0, slots};
-
-    memset(&one, 0, sizeof one);
-    memset(rows, 0, sizeof rows);
-    one.rows = rows;
-    one.room = 1;
-    gb_tail_build(&one, alone, 1, tail->service_s, tail->wait_s);
-    return gb_within(rows[1].goal_rate / slots, USED_LEAST / tail->service_s,
-                     USED_MOST / tail->service_s);
-}
-
 /* The table of late shares is made anew only when servers or times have become others:
- * it takes some 5 us a server.  What the policy is told agrees with it.  `view` has as
- * many rows as there are servers. */
+ * it takes some 7 us a server.  What the policy is told agrees with it: a slot carries
+ * what one of a server of mean size does.  `view` has as many rows as there are
+ * servers. */
 static void supply_tail(gb_pool_t *pool, gb_supply_t *supply, gb_tail_t *view)
 {
     gb_asked_t *asked = &pool->asked;
@@ -255,7 +237,8 @@ static void supply_tail(gb_pool_t *pool, gb_supply_t *supply, gb_tail_t *view)
     }
     if (!fits || !(asked->rate_per_slot > 0) ||
         !is_near(slots, asked->slots_per_server)) {
-        asked->rate_per_slot = rate_of(slots, tail);
+        asked->rate_per_slot =
+            gb_supply_slot_rate(slots, tail->service_s, tail->wait_s);
         asked->slots_per_server = slots;
     }
     *view = *tail;

@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * gb_supply.c - how many servers of an order suffice.
+ * gb_supply.c - how many servers of an order suffice, and what one of them carries.
  */
 #include "gb_supply.h"
+
+#include <string.h>
+
+#define USED_MOST  0.9  /* of a slot's time, however late a response may be */
+#define USED_LEAST 0.05 /* and however soon it has to come */
 
 /* What adds up to just enough is enough, however the sum was rounded. */
 #define NEARLY (1.0 - 1e-9)
@@ -50,4 +55,16 @@ uint32_t gb_supply_for_rate(const gb_supply_t *supply, double rate_per_s, double
         }
     }
     return high;
+}
+
+double gb_supply_slot_rate(double slots, double service_s, double wait_s)
+{
+    double alone[2] = {0, slots};
+    gb_tail_row_t rows[2];
+    gb_tail_t one = {.rows = rows, .room = 1};
+
+    memset(rows, 0, sizeof rows);
+    gb_tail_build(&one, alone, 1, service_s, wait_s);
+    return gb_within(rows[1].goal_rate / slots, USED_LEAST / service_s,
+                     USED_MOST / service_s);
 }

@@ -22,7 +22,7 @@ typedef struct gb_supply_t {
     double service_s;      /* mean time that a request takes in a slot, > 0 */
     double late_s;         /* a response that takes longer is late, > service_s */
     double rate_per_slot;  /* requests/s that a slot carries within the goal, less than
-                              1 / service_s */
+                              1 / service_s; gb_supply_slot_rate() */
     double setup_s;     /* from the order to the first request: learned 95 % quantile */
     double setup_watts; /* drawn meanwhile by a server, less what it draws off */
     bool late_last;     /* the waiting room serves those first who are in time */
@@ -56,5 +56,11 @@ double gb_within(double value, double low, double high);
  * cost: logarithmic. */
 uint32_t gb_supply_for_load(const gb_supply_t *supply, double in_flight);
 uint32_t gb_supply_for_rate(const gb_supply_t *supply, double rate_per_s, double share);
+
+/* The rate (requests/s) that a slot of a server with so many (above 0) carries when the
+ * server is alone and no more than GB_TAIL_GOAL wait longer than `wait_s`: at least 5 %
+ * and at most 90 % of what it could do without a pause, 1 / service_s.  Pure; costs as
+ * much as a row of gb_tail_build(). */
+double gb_supply_slot_rate(double slots, double service_s, double wait_s);
 
 #endif /* GB_SUPPLY_H */

@@ -89,6 +89,25 @@ START_TEST(every_number_is_the_least_that_suffices)
 }
 END_TEST
 
+/* 8 slots of 120 ms, late beyond 500 ms: 56.1 requests/s, of 66.7. */
+START_TEST(what_a_slot_carries_keeps_the_goal)
+{
+    double rate = gb_supply_slot_rate(8, 0.12, 0.38);
+
+    ck_assert_double_le(gb_erlang_late(8, 8 * rate, 0.12, 0.38), GB_TAIL_GOAL * 1.01);
+    ck_assert_double_ge(gb_erlang_late(8, 8 * rate * 1.05, 0.12, 0.38), GB_TAIL_GOAL);
+    ck_assert_double_gt(8 * rate, 55);
+    ck_assert_double_lt(8 * rate, 57);
+}
+END_TEST
+
+START_TEST(a_slot_is_neither_idle_nor_without_pause)
+{
+    ck_assert_double_eq_tol(gb_supply_slot_rate(1000, 0.12, 3600), 0.9 / 0.12, 1e-9);
+    ck_assert_double_eq_tol(gb_supply_slot_rate(1, 10, 1e-6), 0.05 / 10, 1e-9);
+}
+END_TEST
+
 Suite *gb_supply_suite(void);
 
 Suite *gb_supply_suite(void)
@@ -102,6 +121,8 @@ Suite *gb_supply_suite(void)
     tcase_add_test(tcase, servers_for_a_rate_within_the_goal);
     tcase_add_test(tcase, rounding_needs_no_server);
     tcase_add_test(tcase, every_number_is_the_least_that_suffices);
+    tcase_add_test(tcase, what_a_slot_carries_keeps_the_goal);
+    tcase_add_test(tcase, a_slot_is_neither_idle_nor_without_pause);
     suite_add_tcase(suite, tcase);
     return suite;
 }
