@@ -3,67 +3,30 @@
  * test_gb_fleet_ask.c - what policies other than threshold are told, and what the fleet
  * makes of their answers.
  */
-#include "core/gb_fleet.h"
+#define MOST 1000
+#include "one_pool.h"
 
 #include <check.h>
 #include <math.h>
 #include <stdio.h>
-#include <string.h>
 #include <time.h>
 
-#define TICK_US (100 * GB_US_PER_MS)
-#define SEC     GB_US_PER_S
-#define MOST    1000
-#define ROOM    64
 #define SERVICE 0.12
 
-static gb_machine_t machines[MOST];
-static gb_sense_t senses[MOST];
-static gb_rules_t rules[MOST];
-static gb_door_t doors[MOST];
-static gb_pool_t pool;
-static gb_fleet_t fleet;
-static gb_action_t actions[ROOM];
 static gb_decider_t decider;
 static gb_tail_t tail;
 static gb_tail_row_t rows[MOST + 1];
 static gb_upto_t upto[MOST + 1];
 static double slots[MOST + 1];
-static uint32_t used;
-static int64_t now_us;
-
-static const gb_rules_t usual = {.drain_timeout_us = 600 * SEC,
-                                 .stop_timeout_us = 120 * SEC,
-                                 .wake_timeout_us = 300 * SEC,
-                                 .wake_retry_us = 10 * SEC,
-                                 .awake_dwell_us = 10 * SEC,
-                                 .asleep_dwell_us = 5 * SEC,
-                                 .cycles_per_day = 24,
-                                 .packets = 3};
-
-static void put(uint32_t m, gb_state_e state)
-{
-    machines[m].state = state;
-    machines[m].entered_at_us = now_us - 600 * SEC;
-    senses[m].verdict = state == GB_ST_ON ? GB_VERDICT_GOOD : GB_VERDICT_NONE;
-    senses[m].proof = state == GB_ST_ASLEEP ? GB_PROOF_OFF : GB_PROOF_NONE;
-}
 
 /* `count` equal machines of 8 slots, 120 ms a request; the first `on` of them on, the
  * rest asleep. */
 static void setup(gb_policy_e policy, uint32_t count, uint32_t on)
 {
-    memset(&fleet, 0, sizeof fleet);
-    memset(&pool, 0, sizeof pool);
+    one_pool_setup(count, on, 8, 60 * SEC, 1000 * SEC);
     memset(&decider, 0, sizeof decider);
     memset(&tail, 0, sizeof tail);
-    memset(senses, 0, sizeof senses);
-    memset(doors, 0, sizeof doors);
-    now_us = 1000 * SEC;
-    pool.mode = GB_MODE_ON;
-    pool.min_awake = 1;
     pool.wakes_at_once = 64;
-    pool.rules = usual;
     gb_policy_defaults(&pool.policy, policy);
     pool.threshold = pool.policy.threshold;
     pool.decider = &decider;
@@ -74,23 +37,7 @@ static void setup(gb_policy_e policy, uint32_t count, uint32_t on)
     tail.rows = rows;
     pool.service_us = (int64_t)(SERVICE * 1e6);
     pool.late_us = 500 * GB_US_PER_MS;
-    fleet.machines = machines;
-    fleet.senses = senses;
-    fleet.rules = rules;
-    fleet.doors = doors;
-    fleet.pools = &pool;
-    fleet.pool_count = 1;
-    fleet.machine_count = fleet.door_count = count;
     for (uint32_t i = 0; i < count; i++) {
-        gb_state_init(&machines[i], 60 * SEC, now_us);
-        machines[i].rungs_wake = machines[i].rungs_sleep = 1;
-        machines[i].flags = GB_MF_CAN_WAKE | GB_MF_CAN_SLEEP | GB_MF_MANAGED;
-        rules[i] = usual;
-        put(i, i < on ? GB_ST_ON : GB_ST_ASLEEP);
-        doors[i].machine = i;
-        doors[i].capacity = 8;
-        doors[i].rank = i;
-        doors[i].counted = true;
         doors[i].idle_watts = 140;
         doors[i].setup_watts = 200;
     }
@@ -267,8 +214,7 @@ START_TEST(every_policy_lives_without_servers)
 }
 END_TEST
 
-/* ------------------------------------------------------------ what is asked, and when
- */
+/* ---------------------------------------------------------- what is asked, and when */
 
 /* The answer stands as a capacity: one that fails is missed in the same tick. */
 START_TEST(one_that_fails_between_two_answers_is_replaced_at_once)

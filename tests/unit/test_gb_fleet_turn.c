@@ -3,79 +3,20 @@
  * test_gb_fleet_turn.c - whose turn it is: watts, boot times, dwell, cycles and wear in
  * fleets of unlike and of equal machines.
  */
-#include "core/gb_fleet.h"
+#define MOST 12
+#include "one_pool.h"
 
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
-#define TICK_US (100 * GB_US_PER_MS)
-#define SEC     GB_US_PER_S
-#define HOUR    (3600 * SEC)
-#define MOST    12
-#define ROOM    64
-
-static gb_machine_t machines[MOST];
-static gb_sense_t senses[MOST];
-static gb_rules_t rules[MOST];
-static gb_door_t doors[MOST];
-static gb_pool_t pool;
-static gb_fleet_t fleet;
-static gb_action_t actions[ROOM];
-static uint32_t used;
-static int64_t now_us;
-
-static const gb_rules_t usual = {.drain_timeout_us = 600 * SEC,
-                                 .stop_timeout_us = 120 * SEC,
-                                 .wake_timeout_us = 300 * SEC,
-                                 .wake_retry_us = 10 * SEC,
-                                 .awake_dwell_us = 10 * SEC,
-                                 .asleep_dwell_us = 5 * SEC,
-                                 .cycles_per_day = 24,
-                                 .packets = 3};
-
-static void put(uint32_t m, gb_state_e state)
-{
-    machines[m].state = state;
-    machines[m].entered_at_us = now_us - 600 * SEC;
-    senses[m].verdict = state == GB_ST_ON ? GB_VERDICT_GOOD : GB_VERDICT_NONE;
-    senses[m].proof = state == GB_ST_ASLEEP ? GB_PROOF_OFF : GB_PROOF_NONE;
-}
+#define HOUR (3600 * SEC)
 
 /* `count` equal machines of capacity 10, the first `on` of them on, the rest asleep. */
 static void setup(uint32_t count, uint32_t on)
 {
-    memset(&fleet, 0, sizeof fleet);
-    memset(&pool, 0, sizeof pool);
-    memset(senses, 0, sizeof senses);
-    memset(doors, 0, sizeof doors);
-    now_us = 1000 * HOUR;
-    pool.mode = GB_MODE_ON;
-    pool.min_awake = 1;
-    pool.wakes_at_once = 8;
-    pool.rules = usual;
-    pool.threshold.wake_permille = 800;
-    pool.threshold.sleep_permille = 500;
-    fleet.machines = machines;
-    fleet.senses = senses;
-    fleet.rules = rules;
-    fleet.doors = doors;
-    fleet.pools = &pool;
-    fleet.pool_count = 1;
-    fleet.machine_count = fleet.door_count = count;
-    for (uint32_t i = 0; i < count; i++) {
-        gb_state_init(&machines[i], 30 * SEC, now_us);
-        machines[i].rungs_wake = machines[i].rungs_sleep = 1;
-        machines[i].flags = GB_MF_CAN_WAKE | GB_MF_CAN_SLEEP | GB_MF_MANAGED;
-        rules[i] = usual;
-        put(i, i < on ? GB_ST_ON : GB_ST_ASLEEP);
-        doors[i].machine = i;
-        doors[i].capacity = 10;
-        doors[i].rank = i;
-        doors[i].counted = true;
-    }
+    one_pool_setup(count, on, 10, 30 * SEC, 1000 * HOUR);
 }
 
 static void tick(void)

@@ -3,69 +3,21 @@
  * test_gb_fleet_waiting.c - requests that wait: whom they wake, and what they may
  * expect.
  */
-#include "core/gb_fleet.h"
+#define MOST 12
+#include "one_pool.h"
 
 #include <check.h>
-#include <string.h>
-
-#define TICK_US (100 * GB_US_PER_MS)
-#define SEC     GB_US_PER_S
-#define MOST    12
-#define ROOM    64
-
-static gb_machine_t machines[MOST];
-static gb_sense_t senses[MOST];
-static gb_rules_t rules[MOST];
-static gb_door_t doors[MOST];
-static gb_pool_t pool;
-static gb_fleet_t fleet;
-static gb_action_t actions[ROOM];
-static uint32_t used;
-static int64_t now_us;
-
-static const gb_rules_t usual = {.drain_timeout_us = 600 * SEC,
-                                 .stop_timeout_us = 120 * SEC,
-                                 .wake_timeout_us = 300 * SEC,
-                                 .wake_retry_us = 10 * SEC,
-                                 .awake_dwell_us = 10 * SEC,
-                                 .asleep_dwell_us = 60 * SEC,
-                                 .cycles_per_day = 24,
-                                 .packets = 3};
 
 /* `count` machines of capacity 16, all ASLEEP for `slept_us`; min=0, boot 40 s. */
 static void all_asleep(uint32_t count, int64_t slept_us)
 {
-    memset(&fleet, 0, sizeof fleet);
-    memset(&pool, 0, sizeof pool);
-    memset(senses, 0, sizeof senses);
-    memset(doors, 0, sizeof doors);
-    now_us = 100000 * SEC;
-    pool.mode = GB_MODE_ON;
+    one_pool_setup(count, 0, 16, 40 * SEC, 100000 * SEC);
     pool.min_awake = 0;
-    pool.wakes_at_once = 8;
-    pool.rules = usual;
-    pool.threshold.wake_permille = 800;
-    pool.threshold.sleep_permille = 500;
-    fleet.machines = machines;
-    fleet.senses = senses;
-    fleet.rules = rules;
-    fleet.doors = doors;
-    fleet.pools = &pool;
-    fleet.pool_count = 1;
-    fleet.machine_count = fleet.door_count = count;
+    pool.rules.asleep_dwell_us = 60 * SEC;
     for (uint32_t i = 0; i < count; i++) {
-        gb_state_init(&machines[i], 40 * SEC, now_us - 3600 * SEC);
-        machines[i].state = GB_ST_ASLEEP;
         machines[i].entered_at_us = now_us - slept_us;
-        machines[i].rungs_wake = machines[i].rungs_sleep = 1;
-        machines[i].flags = GB_MF_CAN_WAKE | GB_MF_CAN_SLEEP | GB_MF_MANAGED;
-        rules[i] = usual;
-        senses[i].proof = GB_PROOF_OFF;
+        rules[i] = pool.rules;
         senses[i].verdict = GB_VERDICT_BAD;
-        doors[i].machine = i;
-        doors[i].capacity = 16;
-        doors[i].rank = i;
-        doors[i].counted = true;
     }
 }
 
