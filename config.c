@@ -184,8 +184,7 @@ const command_rec mgb_commands[] = {
          "certificates that Redfish services are verified against"),
     {NULL, {NULL}, NULL, 0, RAW_ARGS, NULL}};
 
-/* ------------------------------------------------------------ create, merge, look up
- */
+/* ----------------------------------------------------------- create, merge, look up */
 
 void *mgb_config_create_server(apr_pool_t *p, server_rec *s)
 {

@@ -13,8 +13,7 @@
 #define SEC GB_US_PER_S
 #define DAY (24 * 3600 * GB_US_PER_S)
 
-/* ------------------------------------------------------------- settings of a balancer
- */
+/* ----------------------------------------------------------- settings of a balancer */
 
 typedef enum kind_e {
     KIND_WORD, /* read by a setter of its own */

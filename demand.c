@@ -18,10 +18,11 @@
 
 #include <math.h>
 
-#define CARRY_S       10      /* a sum that is behind for so long stays so */
-#define SERVICE_S     300.0   /* time constant of the mean service time */
-#define SERVICE_LEAST 20.0    /* requests that it is made of at least */
-#define LATE_LEAST    2       /* times the mean service time: sooner, nothing is late */
+#define ADDED_MOST    64    /* members that may come at run time, and be decided upon */
+#define CARRY_S       10    /* a sum that is behind for so long stays so */
+#define SERVICE_S     300.0 /* time constant of the mean service time */
+#define SERVICE_LEAST 20.0  /* requests that it is made of at least */
+#define LATE_LEAST    2     /* times the mean service time: sooner, nothing is late */
 #define FLOOR_AHEAD_S 86400.0 /* no schedule is looked at sooner */
 
 /* The counters of a member at the latest look; [door]. */
@@ -75,15 +76,20 @@ static void mind_prepare(mgb_mind_t *mind, gb_policy_e policy)
     }
 }
 
+uint32_t mgb_demand_room(const mgb_balancer_t *b)
+{
+    uint32_t room = (uint32_t)b->balancer->workers->nelts + ADDED_MOST;
+
+    return room < GB_MEMBERS_MAX ? room : GB_MEMBERS_MAX;
+}
+
 /* The memory that the policies of a balancer work in. */
 static void pool_prepare(mgb_keeper_t *keeper, gb_pool_t *pool, asker_t *asker,
                          uint32_t slot)
 {
-    uint32_t room =
-        (uint32_t)asker->balancer->balancer->workers->nelts + MGB_DECIDE_SPARE;
+    uint32_t room = mgb_demand_room(asker->balancer);
     mgb_mind_t *mind = &keeper->shared->minds[slot];
 
-    room = room < GB_MEMBERS_MAX ? room : GB_MEMBERS_MAX;
     asker->tail.room = room;
     asker->tail.rows = apr_pcalloc(keeper->pool, (room + 1) * sizeof(gb_tail_row_t));
     mind_prepare(mind, pool->policy.policy);

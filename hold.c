@@ -72,8 +72,7 @@ typedef enum end_e {
     END_FULL
 } end_e;
 
-/* ------------------------------------------------------------------ what the MPM has
- */
+/* ----------------------------------------------------------------- what the MPM has */
 
 static int directive_number(const char *name, int otherwise)
 {

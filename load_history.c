@@ -15,8 +15,7 @@
 #define DRIFT_TICKS 10  /* drift of one sign for so long is no request in between */
 #define STUCK_TICKS 100 /* who was emptying a row has been killed meanwhile */
 
-/* ------------------------------------------------------------------ the keeper's notes
- */
+/* --------------------------------------------------------------- the keeper's notes */
 
 /* Counters of a member as they were, to tell what was added since. */
 typedef struct member_then_t {

@@ -264,8 +264,7 @@ bool mgb_meter_enter(request_rec *r, mgb_context_t *ctx, uint32_t slot, bool sti
     return true;
 }
 
-/* ------------------------------------------------------------------ hooks of children
- */
+/* ---------------------------------------------------------------- hooks of children */
 
 /* Each attempt on a backend comes through here.  What our method elected is counted
  * already; sticky routes and other methods' choices are counted now.  A closed gate
@@ -439,8 +438,7 @@ static void meter_child_init(apr_pool_t *p, server_rec *s)
                      __ATOMIC_RELEASE);
 }
 
-/* ------------------------------------------------------------------ the dead's counts
- */
+/* ---------------------------------------------------------------- the dead's counts */
 
 /* Each count is exchanged for 0, so two that do this at once give nothing back twice.
  */

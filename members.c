@@ -14,8 +14,7 @@
 #define CLAIM_TRIES    100
 #define CLAIM_PAUSE_US 1000
 
-/* ------------------------------------------------------------------ pointer -> index
- */
+/* ----------------------------------------------------------------- pointer -> index */
 
 typedef struct map_cell_t {
     const void *key;
@@ -203,8 +202,7 @@ uint32_t mgb_members_slot(mgb_context_t *ctx, const mgb_balancer_t *b,
     return slot;
 }
 
-/* ------------------------------------------------------------------ the worker bit U
- */
+/* ----------------------------------------------------------------- the worker bit U */
 
 static void mirror_one(mgb_context_t *ctx, proxy_worker *worker)
 {

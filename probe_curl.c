@@ -130,8 +130,7 @@ static void judge(const mgb_probe_t *probe, CURLcode code, mgb_answer_t *answer)
     }
 }
 
-/* ------------------------------------------------------------------ curl's callbacks
- */
+/* ----------------------------------------------------------------- curl's callbacks */
 
 static size_t take_body(char *data, size_t size, size_t count, void *baton)
 {

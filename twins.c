@@ -42,10 +42,9 @@ static yard_t *yards; /* [pool] */
 
 static void yard_create(mgb_keeper_t *keeper, yard_t *yard, const mgb_balancer_t *b)
 {
-    uint32_t room = (uint32_t)b->balancer->workers->nelts + MGB_DECIDE_SPARE;
+    uint32_t room = mgb_demand_room(b);
     apr_pool_t *p = keeper->pool;
 
-    room = room < GB_MEMBERS_MAX ? room : GB_MEMBERS_MAX;
     yard->balancer = b;
     yard->room = room;
     yard->upto = apr_pcalloc(p, (room + 1) * sizeof(gb_upto_t));

@@ -64,9 +64,10 @@ void mgb_comeback_capacities(mgb_keeper_t *keeper, int64_t now_us);
 
 /* demand.c: what policies are told.  create: once, after the fleet.  sense: each tick,
  * before the decisions and after what waits; it looks at the counters once a second. */
-#define MGB_DECIDE_SPARE                                                               \
-    64 /* members that may be added at run time, and decided upon */
 void mgb_demand_create(mgb_keeper_t *keeper);
+/* How many servers of a balancer there is room for in what policies are told: its
+ * members, and some that may be added at run time. */
+uint32_t mgb_demand_room(const mgb_balancer_t *b);
 void mgb_demand_sense(mgb_keeper_t *keeper, int64_t now_us);
 
 /* twins.c: what each policy would do, by what came in the latest second.  create: once,

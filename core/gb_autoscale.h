@@ -28,9 +28,9 @@ typedef struct gb_autoscale_t {
 } gb_autoscale_t;
 
 /* The load (as a multiple of what is carried within the goal) that so many requests at
- * a server stand for, in multiples of p: the measured curve of the paper, 10
- * -> 7 and 32 -> 14, over 7, straight on from there.  Not negative.  Pure. 0.5 -> 0.5;
- * 1 -> 1;  2.1 -> 1.5;  3.2 -> 2;  5.4 -> 3 */
+ * a server stand for, in multiples of p: the measured curve of the paper, by which 10
+ * requests are a load of 7 and 32 one of 14, over 7; straight on from there.  Not
+ * negative.  Pure.  Examples: 0.5 is 0.5, 1 is 1, 2.1 is 1.5, 3.2 is 2, 5.4 is 3. */
 double gb_autoscale_load(double requests);
 
 /* `wait_s` is t_wait; 0: 120 s x setup / 260 s, as published.  Call through

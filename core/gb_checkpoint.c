@@ -323,8 +323,7 @@ void gb_checkpoint_read(const uint8_t *in, uint32_t i, int64_t wall_us, int64_t 
     each_record(&c, into);
 }
 
-/* ------------------------------------------------------------------ what NEWS learned
- */
+/* ---------------------------------------------------------------- what NEWS learned */
 
 static size_t block_bytes(uint32_t inside)
 {

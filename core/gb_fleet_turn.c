@@ -10,11 +10,9 @@
  */
 #include "gb_fleet_private.h"
 
-#define WEIGHED_FOR_US                                                                 \
-    (60 * GB_US_PER_S) /* cycles of today grow fewer by themselves                     \
-                        */
-#define SLOWNESS_MOST 8
-#define BOOT_MOST_US  (7 * 86400 * GB_US_PER_S) /* what was written may be anything */
+#define WEIGHED_FOR_US (60 * GB_US_PER_S) /* today's cycles grow fewer alone */
+#define SLOWNESS_MOST  8
+#define BOOT_MOST_US   (7 * 86400 * GB_US_PER_S) /* what was written may be anything */
 
 /* Boot times within half of each other are the same: they are measured ones. */
 #define SLOWER(us) ((us) + (us) / 2)

@@ -162,8 +162,7 @@ static void transfer_unwatched(void *transfer)
     ((mgb_redfish_transfer_t *)transfer)->unwatched = true;
 }
 
-/* ------------------------------------------------------------------ curl's callbacks
- */
+/* ----------------------------------------------------------------- curl's callbacks */
 
 static size_t take_body(char *data, size_t size, size_t count, void *baton)
 {

@@ -22,8 +22,7 @@
 #define Z95        1.6448536269514722 /* 95 % quantile of the normal distribution */
 #define SETUP_MOST 5.0                /* set-ups are at most so many times the p95 */
 
-/* ---------------------------------------------------------------- where they come from
- */
+/* ------------------------------------------------------------- where they come from */
 
 static bool make_alike(gs_fleet_t *fleet, const gs_options_t *options,
                        gs_error_t *error)

@@ -336,8 +336,7 @@ bool gs_log_format_read(gs_log_format_t *format, const char *text, gs_error_t *e
     return check_ends(format, error) && choose(format, error);
 }
 
-/* -------------------------------------------------------------------------- matching
- */
+/* ------------------------------------------------------------------------- matching */
 
 typedef struct match_t {
     gs_log_format_t *format;
@@ -523,8 +522,7 @@ bool gs_log_format_match(gs_log_format_t *format, const char *line, size_t bytes
     return true;
 }
 
-/* ---------------------------------------------------------------------- explanations
- */
+/* --------------------------------------------------------------------- explanations */
 
 static const char *example(const gs_log_format_t *format, const gs_log_item_t *item)
 {

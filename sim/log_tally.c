@@ -122,8 +122,7 @@ double gs_log_tally_took_s(const gs_log_tally_t *tally, double share)
     return took_of_index(last) / 1e6;
 }
 
-/* -------------------------------------------------------------------------- the trace
- */
+/* ------------------------------------------------------------------------ the trace */
 
 static void free_hour(gs_log_hour_t **hour)
 {

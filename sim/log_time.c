@@ -203,8 +203,7 @@ bool gs_log_time_suffices(uint32_t told, const char **missing)
     return *missing == NULL;
 }
 
-/* -------------------------------------------------------------------------- calendar
- */
+/* ------------------------------------------------------------------------- calendar */
 
 /* Days since 1970-01-01 in the Gregorian calendar (Howard Hinnant's days_from_civil).
  */
@@ -261,8 +260,7 @@ bool gs_log_moment_at(const gs_log_moment_t *moment, int64_t *at_us)
     return at_s >= 0;
 }
 
-/* --------------------------------------------------------------------------- reading
- */
+/* -------------------------------------------------------------------------- reading */
 
 /* Exactly `digits` digits with a value within least..most. */
 static const char *read_fixed(const char *at, const char *end, int digits,

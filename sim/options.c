@@ -305,8 +305,7 @@ static bool read_option(int code, char *value, gs_options_t *options)
     return true;
 }
 
-/* ---------------------------------------------------------------- what fits together
- */
+/* --------------------------------------------------------------- what fits together */
 
 static bool clash(const char *option, const char *why)
 {

@@ -30,8 +30,7 @@ static void text(gb_json_t *json, const char *key, const char *value)
     gb_json_string(json, value);
 }
 
-/* ------------------------------------------------------------------------- the inputs
- */
+/* ----------------------------------------------------------------------- the inputs */
 
 /* A minute's mean rate at its highest. */
 static double peak_rate(const gs_trace_t *trace)
@@ -190,8 +189,7 @@ static void write_fleet(gb_json_t *json, const gs_world_t *world)
     gb_json_close_object(json);
 }
 
-/* ------------------------------------------------------------------------ the results
- */
+/* ---------------------------------------------------------------------- the results */
 
 enum { SERIES_RATE, SERIES_ON, SERIES_WATTS, SERIES_LATE };
 
@@ -264,8 +262,7 @@ static void write_numbers(gb_json_t *json, const gs_world_t *world,
     gb_json_close_object(json);
 }
 
-/* -------------------------------------------------------------------------- the file
- */
+/* ------------------------------------------------------------------------- the file */
 
 /* The JSON as a text; the caller's, for free().  NULL: it is none, which is a bug. */
 static char *make_numbers(const gs_world_t *world, const gs_result_t *results,

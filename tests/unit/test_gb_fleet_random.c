@@ -479,8 +479,7 @@ static void demand_run(uint32_t p)
     }
 }
 
-/* ------------------------------------------------------------ counting for ourselves
- */
+/* ----------------------------------------------------------- counting for ourselves */
 
 static bool has_door(uint32_t m, uint32_t p)
 {

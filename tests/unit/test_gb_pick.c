@@ -417,8 +417,7 @@ START_TEST(damaged_header_is_no_way_out_of_the_table)
 }
 END_TEST
 
-/* ------------------------------------------------------------------ random histories
- */
+/* ----------------------------------------------------------------- random histories */
 
 static void random_step(gb_pick_table_t *table, uint32_t *counts)
 {

@@ -797,8 +797,7 @@ START_TEST(the_error_says_why_and_goes_when_it_is_on_again)
 }
 END_TEST
 
-/* ------------------------------------------- found as it should not be, switched off
- */
+/* ------------------------------------------ found as it should not be, switched off */
 
 START_TEST(found_powered_is_welcome_and_never_ordered_off_at_once)
 {
