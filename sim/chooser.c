@@ -100,6 +100,11 @@ bool gs_chooser_is_instant(const gs_chooser_t *chooser)
     return chooser->policy == GS_OPT_REACTIVE;
 }
 
+uint32_t gs_chooser_asks(const gs_chooser_t *chooser)
+{
+    return is_core(chooser->policy) ? 2 : 1;
+}
+
 /* ---------------------------------------------------------------- by the past */
 
 /* Mean of the latest `window` seconds. */

@@ -44,8 +44,9 @@ typedef struct run_t {
     int64_t tick_ns;  /* of the next tick */
     gs_responses_t *responses;
     gs_discrete_counts_t counts;
-    uint64_t late_told; /* to the policy */
-    double joules;      /* up to the second before */
+    uint64_t arrived_told, late_told; /* to the policy */
+    uint64_t arrived_seen, late_seen; /* at the end of the second before */
+    double joules;                    /* up to the second before */
     double on_s;
 } run_t;
 
@@ -178,20 +179,23 @@ static uint64_t late_so_far(const run_t *run)
     return run->conf->late_by_response ? run->counts.late_responses : run->counts.late;
 }
 
-static void choose(run_t *run, double arrived, double late)
+/* What came, and what is there, at the end of a part of a second. */
+static void choose(run_t *run, int64_t now_ns)
 {
     gs_watch_t *watch = &run->watch;
     gb_supply_t supply = run->world->plant.supply;
     uint32_t waiting = gs_room_count(&run->room);
     gb_demand_t demand = {
-        .now_us = ((int64_t)run->second + 1) * GB_US_PER_S,
-        .day_s = (run->world->trace.start_day_s + (int64_t)run->second + 1) % 86400,
-        .arrived = arrived,
-        .late = late,
+        .now_us = now_ns / 1000,
+        .day_s = (run->world->trace.start_day_s + now_ns / NS_PER_S) % 86400,
+        .arrived = (double)(run->counts.arrived - run->arrived_told),
+        .late = (double)(late_so_far(run) - run->late_told),
         .in_system = run->boxes.requests.used,
         .backlog = (double)waiting + run->boxes.in_line,
     };
 
+    run->arrived_told = run->counts.arrived;
+    run->late_told = late_so_far(run);
     supply.on = watch->on;
     supply.coming = watch->coming;
     supply.capacity_on = watch->capacity_on;
@@ -236,28 +240,41 @@ static void events_until(run_t *run, int64_t end_ns)
     }
 }
 
-/* One second: what happens in it, the policy's answer to it, and the tick at its end.
- */
+static void series_add(run_t *run, gs_series_t *series, double joules)
+{
+    double arrived = (double)(run->counts.arrived - run->arrived_seen);
+    double late = (double)(late_so_far(run) - run->late_seen);
+
+    gs_series_add(series, arrived, run->watch.serving, run->watch.coming,
+                  joules - run->joules, late);
+    run->on_s += run->watch.serving;
+}
+
+/* One second: what happens in it, the policy's answers, and the tick at its end. */
 static void second_run(run_t *run, gs_series_t *series)
 {
-    int64_t end_ns = ((int64_t)run->second + 1) * NS_PER_S;
-    uint64_t arrived = run->counts.arrived;
-    double joules, late;
+    uint32_t asks = run->decides->asks ? run->decides->asks : 1;
+    int64_t begin_ns = (int64_t)run->second * NS_PER_S;
+    int64_t end_ns = begin_ns + NS_PER_S;
+    double joules;
 
     second_begin(run);
+    for (uint32_t i = 1; i < asks; i++) {
+        int64_t part_ns = begin_ns + i * (NS_PER_S / asks);
+
+        events_until(run, part_ns);
+        choose(run, part_ns);
+    }
     events_until(run, end_ns);
     joules = gs_boxes_joules(&run->boxes, end_ns);
-    late = (double)(late_so_far(run) - run->late_told);
-    arrived = run->counts.arrived - arrived;
-    run->late_told = late_so_far(run);
     if (series) {
-        gs_series_add(series, (double)arrived, run->watch.serving, run->watch.coming,
-                      joules - run->joules, late);
-        run->on_s += run->watch.serving;
+        series_add(run, series, joules);
     }
     run->joules = joules;
+    run->arrived_seen = run->counts.arrived;
+    run->late_seen = late_so_far(run);
     if (!run->decides->threshold) {
-        choose(run, (double)arrived, late);
+        choose(run, end_ns);
     }
     tick(run);
     run->tick_ns = end_ns + GS_TICK_NS;
@@ -402,11 +419,13 @@ bool gs_discrete_run(const gs_world_t *world, gs_chooser_t *chooser,
                             .baton = chooser,
                             .first = gs_chooser_first(chooser),
                             .packs = gs_chooser_packs(chooser),
-                            .is_instant = gs_chooser_is_instant(chooser)};
+                            .is_instant = gs_chooser_is_instant(chooser),
+                            .asks = gs_chooser_asks(chooser)};
     gs_discrete_conf_t conf;
 
     if (gs_chooser_policy(chooser) == (gs_policy_e)GB_POLICY_THRESHOLD) {
         decides.threshold = &world->options->conf;
+        decides.asks = 1;
     }
     gs_discrete_defaults(&conf, world->options);
     return gs_discrete_run_with(world, &conf, &decides, result, NULL, error);

@@ -40,7 +40,7 @@ typedef struct gs_discrete_conf_t {
 /* As published policies are judged: no dwell, no limit of cycles, no slow start. */
 void gs_discrete_defaults(gs_discrete_conf_t *conf, const gs_options_t *options);
 
-/* Who decides, asked once a second of simulated time. */
+/* Who decides, asked once a second of simulated time, or `asks` times. */
 typedef gb_choice_t gs_choose_fn(void *baton, const gb_supply_t *supply,
                                  const gb_demand_t *demand);
 typedef struct gs_decides_t {
@@ -50,6 +50,7 @@ typedef struct gs_decides_t {
     uint32_t first; /* so many are on when the run begins */
     bool packs;
     bool is_instant;
+    uint32_t asks; /* a divisor of 10, the ticks of a second; 0: 1 */
     const gb_policy_conf_t
         *threshold; /* the module's own threshold decides at each tick,
                        with these settings; `choose` is not asked */

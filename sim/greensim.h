@@ -252,9 +252,9 @@ double gs_break_even_s(const gs_world_t *world);
 
 /* ---------------------------------------------------------------- who decides */
 
-/* An online policy, whichever: the core's, a simple one, a clairvoyant one.  Both modes
- * ask it, once a second of simulated time (demand.now_us; the trace's first second ends
- * at 1 s). */
+/* An online policy, whichever: the core's, a simple one, a clairvoyant one.  The fluid
+ * mode asks it once a second of simulated time (demand.now_us; the trace's first second
+ * ends at 1 s), the discrete mode gs_chooser_asks() times. */
 typedef struct gs_chooser_t gs_chooser_t;
 
 /* `conf` may be NULL: the options'.  `world` has to outlive it. */
@@ -269,6 +269,9 @@ uint32_t gs_chooser_first(const gs_chooser_t *chooser);
 bool gs_chooser_packs(const gs_chooser_t *chooser);
 /* True: with it a set-up takes no time and no watts (opt-reactive). */
 bool gs_chooser_is_instant(const gs_chooser_t *chooser);
+/* How often a second it is asked where requests are single ones: the module's policies
+ * twice, as in the module; what they are compared with counts seconds. */
+uint32_t gs_chooser_asks(const gs_chooser_t *chooser);
 gb_choice_t gs_chooser_choose(gs_chooser_t *chooser, const gb_supply_t *supply,
                               const gb_demand_t *demand);
 void gs_chooser_close(gs_chooser_t *chooser);
