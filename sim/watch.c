@@ -11,7 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The simulation begins a day after the clock did: everybody has been as he is. */
+/* The simulation begins a day after the clock did.  Who is on has just come, as on the
+ * day on which the module is installed: GreenDwell holds for him; who is off has been
+ * so. */
 #define ORIGIN_US     (24 * 3600 * GB_US_PER_S)
 #define FALL          2                   /* GreenReverseHealth fall= */
 #define WAKE_LEAST_US (300 * GB_US_PER_S) /* GreenWake timeout= */
@@ -63,6 +65,7 @@ static void machine_open(gs_watch_t *watch, uint32_t i, const gs_server_t *serve
 
     gb_state_init(machine, us_of(server->setup_p95_s), 1);
     machine->state = is_on ? GB_ST_ON : GB_ST_ASLEEP;
+    machine->entered_at_us = is_on ? ORIGIN_US : 0;
     machine->retry_at_us = machine->deadline_at_us = GB_NEVER_US;
     machine->flags = FLAGS;
     machine->rungs_wake = machine->rungs_sleep = 1;

@@ -517,16 +517,22 @@ START_TEST(the_dwell_keeps_servers_on)
 
     world_setup(2, 1000);
     for (uint32_t i = 0; i < 100; i++) {
-        on[i] = i == 20 || i == 21 || i == 40 || i == 41 ? 2 : 1;
+        on[i] = i == 60 || i == 61 || i == 80 || i == 81 ? 2 : 1;
     }
     ck_assert(gs_discrete_follow(&world, &conf, on, 100, 10, &result, &error));
     ck_assert_double_eq_tol(result.mean_on, 1 + 40 / 1000.0, 0.003);
     gs_result_free(&result);
-    /* At 220 s the first goes, on for long; at 420 s the second, on since 200 s, would,
-     * and has to stay until 500 s. */
+    /* At 620 s the first goes, on for long; at 820 s the second, on since 600 s, would,
+     * and has to stay until 900 s. */
     conf.awake_dwell_s = 300;
     ck_assert(gs_discrete_follow(&world, &conf, on, 100, 10, &result, &error));
     ck_assert_double_eq_tol(result.mean_on, 1 + 120 / 1000.0, 0.003);
+    gs_result_free(&result);
+    /* The first came when the run began: it goes at 690 s, is back at 800 s, and then
+     * neither may go. */
+    conf.awake_dwell_s = 690;
+    ck_assert(gs_discrete_follow(&world, &conf, on, 100, 10, &result, &error));
+    ck_assert_double_eq_tol(result.mean_on, 1 + (90 + 200) / 1000.0, 0.003);
     world_free();
 }
 END_TEST
