@@ -28,6 +28,7 @@
 typedef struct program_t {
     const gs_world_t *world;
     uint32_t servers, least; /* on, always */
+    gb_plant_t spread; /* the same servers, the load spread over those that are on */
     double start_joules;
     double price; /* of a late request; negative: none, all slots are kept in time */
     double *cost, *late;    /* [servers + 1] of the slot */
@@ -42,6 +43,8 @@ static void program_open(program_t *p, const gs_world_t *world)
     size_t room = (size_t)world->fleet.count + 2;
 
     *p = (program_t){.world = world, .servers = world->fleet.count};
+    p->spread = world->plant;
+    p->spread.packs = false;
     p->least = world->plant.min_on > 1 ? world->plant.min_on : 1;
     p->start_joules = world->plant.supply.setup_watts * world->plant.setup_s;
     p->cost = gs_alloc(room, sizeof *p->cost);
@@ -119,6 +122,11 @@ static void weigh_slot(program_t *p, double rate, double slot_s)
         if (x < used) {
             watts = gb_fluid_watts(
                 plant, x, fmin(rate, supply->upto[x].slots / supply->service_s));
+        }
+        if (p->price >= 0) { /* with a curve that bends upward the thriftier way */
+            double rate_most = supply->upto[x].slots / supply->service_s;
+
+            watts = fmin(watts, gb_fluid_watts(&p->spread, x, fmin(rate, rate_most)));
         }
         p->late[x] = x >= none ? 0 : late_share(p, x, rate, slot_s) * rate * slot_s;
         p->cost[x] = watts * slot_s + fmax(p->price, 0) * p->late[x];
