@@ -8,7 +8,6 @@
 #include <string.h>
 
 #define STEP_S         1.0
-#define SMOOTHING      0.1 /* weight of the latest second in the smoothed rate */
 #define ARRIVED_MOST   1e9 /* in a second */
 #define ACCOUNT_MOST   1e18
 #define SETUP_MOST_S   (7 * 86400.0)
@@ -287,7 +286,7 @@ void gb_fluid_step(gb_fluid_t *fluid, const gb_plant_t *plant, double arrived)
     mend(fluid, plant);
     come_on(fluid);
     arrived = gb_within(arrived, 0.0, ARRIVED_MOST);
-    fluid->smooth += SMOOTHING * (arrived - fluid->smooth);
+    fluid->smooth += GB_FLUID_SMOOTHING * (arrived - fluid->smooth);
     capacity = saturation(plant, fluid->on);
     backlog = fmax(0.0, fluid->backlog + arrived - capacity * STEP_S);
     fluid->late_now = late_of(fluid, plant, arrived, backlog);

@@ -36,6 +36,8 @@ typedef struct gb_plant_t {
  * have changed; without it a step is linear in servers, and its result the same. */
 void gb_fluid_settle(gb_plant_t *plant);
 
+#define GB_FLUID_SMOOTHING                                                             \
+    0.1                      /* weight of the latest second in the rate that is used */
 #define GB_FLUID_BATCHES 512 /* set-ups that are ready at the same time are one */
 
 typedef struct gb_batch_t {

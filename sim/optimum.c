@@ -101,8 +101,9 @@ uint32_t gs_least_on(const gs_world_t *world, double rate)
 }
 
 /* Energy and late requests of the slot for all x: beyond what is used, each more idles.
- */
-static void weigh_slot(program_t *p, double rate, double slot_s)
+ * A run notices a load that grows some seconds later (`lagging`), when it is spared
+ * the late requests of those. */
+static void weigh_slot(program_t *p, double rate, double lagging, double slot_s)
 {
     const gb_plant_t *plant = &p->world->plant;
     const gb_supply_t *supply = &plant->supply;
@@ -113,7 +114,7 @@ static void weigh_slot(program_t *p, double rate, double slot_s)
     gb_tail_span(supply->tail, rate, &all, &none);
     from = p->price < 0 ? gs_least_on(p->world, rate) : p->least;
     for (uint32_t x = 1; x <= p->servers; x++) {
-        double watts = used_watts + idle_watts * ((double)x - used);
+        double watts = used_watts + idle_watts * ((double)x - used), late;
 
         if (x < from) {
             p->cost[x] = INFINITY;
@@ -128,7 +129,11 @@ static void weigh_slot(program_t *p, double rate, double slot_s)
 
             watts = fmin(watts, gb_fluid_watts(&p->spread, x, fmin(rate, rate_most)));
         }
-        p->late[x] = x >= none ? 0 : late_share(p, x, rate, slot_s) * rate * slot_s;
+        late = x >= none ? 0 : late_share(p, x, rate, slot_s);
+        if (lagging < rate) {
+            late = fmin(late, late_share(p, x, lagging, slot_s));
+        }
+        p->late[x] = late * rate * slot_s;
         p->cost[x] = watts * slot_s + fmax(p->price, 0) * p->late[x];
     }
 }
@@ -283,7 +288,7 @@ void gs_optimum_run(const gs_world_t *world, uint32_t step_s, gs_result_t *resul
     program_open(&p, world);
     begin(&p, -1);
     for (uint32_t i = 0; i < slots.count; i++) {
-        weigh_slot(&p, slots.rate[i], gs_slot_s(&slots, i));
+        weigh_slot(&p, slots.rate[i], slots.rate[i], gs_slot_s(&slots, i));
         advance(&p, &came_from[(size_t)i * p.servers]);
     }
     result->joules = p.value[cheapest(&p)];
@@ -298,14 +303,29 @@ void gs_optimum_run(const gs_world_t *world, uint32_t step_s, gs_result_t *resul
 
 /* ---------------------------------------------------------------- the bound */
 
+/* The rates as the fluid sees them, a mean over some ten seconds; of each slot the
+ * mean. Free it. */
+static double *lagging_rates(const gs_world_t *world, const gs_slots_t *slots)
+{
+    double *rates = gs_alloc(slots->count, sizeof *rates);
+    double smooth = gs_first_rate(&world->trace);
+
+    for (uint32_t t = 0; t < slots->seconds; t++) {
+        smooth += GB_FLUID_SMOOTHING * (world->trace.arrived[t] - smooth);
+        rates[t / slots->step_s] += smooth / gs_slot_s(slots, t / slots->step_s);
+    }
+    return rates;
+}
+
 /* Least of energy + price x late; and how many are late then. */
-static double dual(program_t *p, const gs_slots_t *slots, double price, double *late)
+static double dual(program_t *p, const gs_slots_t *slots, const double *lagging,
+                   double price, double *late)
 {
     uint32_t x;
 
     begin(p, price);
     for (uint32_t i = 0; i < slots->count; i++) {
-        weigh_slot(p, slots->rate[i], gs_slot_s(slots, i));
+        weigh_slot(p, slots->rate[i], lagging[i], gs_slot_s(slots, i));
         advance(p, NULL);
     }
     x = cheapest(p);
@@ -318,16 +338,19 @@ void gs_bound_run(const gs_world_t *world, double late_most, uint32_t step_s,
 {
     double allowed = late_most * world->trace.requests;
     double low = log(PRICE_LEAST), high = log(PRICE_MOST), late;
+    double *lagging;
     gs_slots_t slots;
     program_t p;
 
     gs_result_begin(result, GS_BOUND);
     gs_slots_make(&slots, &world->trace, step_s ? step_s : SLOT_S, 1, CELLS_MOST);
+    lagging = lagging_rates(world, &slots);
     program_open(&p, world);
-    result->joules = dual(&p, &slots, 0, &late);
+    result->joules = dual(&p, &slots, lagging, 0, &late);
     for (int i = 0; i < PRICE_TRIES && high - low > PRICE_NEAR; i++) {
         double middle = (low + high) / 2;
-        double bound = dual(&p, &slots, exp(middle), &late) - exp(middle) * allowed;
+        double bound =
+            dual(&p, &slots, lagging, exp(middle), &late) - exp(middle) * allowed;
 
         if (!world->options->quiet) {
             gs_progress("bound", (double)i / PRICE_TRIES);
@@ -339,7 +362,7 @@ void gs_bound_run(const gs_world_t *world, double late_most, uint32_t step_s,
     result->late = allowed;
     snprintf(result->note, sizeof result->note,
              "lower bound for any policy with at most %g%% late", 100 * late_most);
-    (void)dual(&p, &slots, PRICE_MOST, &late);
+    (void)dual(&p, &slots, lagging, PRICE_MOST, &late);
     if (late > allowed) { /* at any price: the bound grows with the price */
         result->joules = 0;
         snprintf(result->note, sizeof result->note,
@@ -347,5 +370,6 @@ void gs_bound_run(const gs_world_t *world, double late_most, uint32_t step_s,
                  100 * late_most);
     }
     program_close(&p);
+    free(lagging);
     free(slots.rate);
 }

@@ -6,8 +6,8 @@ import time
 
 from simkit import report
 
-CASES = 4
-ROUNDING = 1e-3  # the limits take the load of ten seconds for even
+CASES = 12
+ROUNDING = 2e-3  # the limits take ten seconds for one, in load and in servers
 POLICIES = "threshold,autoscale,lcp,kpa,news,reactive,oracle"
 
 

@@ -90,8 +90,21 @@ static double rate_of(uint32_t slot)
 typedef struct way_t {
     uint32_t on[SLOTS];
     double joules, late;
-    bool is_in_time; /* in each slot */
+    double late_seen; /* by the rate as the fluid sees it, where that is lower */
+    bool is_in_time;  /* in each slot */
 } way_t;
+
+/* Mean over the slot of the rate that lags behind. */
+static double lagging_of(uint32_t slot)
+{
+    double smooth = gs_first_rate(&world.trace), sum = 0;
+
+    for (uint32_t t = 0; t < (slot + 1) * SLOT_S; t++) {
+        smooth += 0.1 * (world.trace.arrived[t] - smooth);
+        sum += t >= slot * SLOT_S ? smooth : 0;
+    }
+    return sum / SLOT_S;
+}
 
 static double late_in_slot(uint32_t on, double rate)
 {
@@ -113,12 +126,18 @@ static void weigh_way(way_t *way, uint32_t number)
 {
     *way = (way_t){.is_in_time = true};
     for (uint32_t i = 0; i < SLOTS; i++, number /= SERVERS) {
-        double rate = rate_of(i);
+        double rate = rate_of(i), lagging = lagging_of(i);
 
         way->on[i] = 1 + number % SERVERS;
         way->joules += SLOT_S * gb_fluid_watts(&world.plant, way->on[i],
                                                fmin(rate, way->on[i] * 8 / 0.12));
         way->late += late_in_slot(way->on[i], rate);
+        way->late_seen +=
+            rate <= 0
+                ? 0
+                : rate * fmin(late_in_slot(way->on[i], rate) / rate,
+                              lagging > 0 ? late_in_slot(way->on[i], lagging) / lagging
+                                          : 0);
         way->is_in_time = way->is_in_time &&
                           way->on[i] >= gb_tail_need(world.plant.supply.tail, rate);
         if (i && way->on[i] > way->on[i - 1]) {
@@ -159,7 +178,7 @@ static double dual_of(const way_t *ways, double allowed)
         double price = exp(log_price), least = INFINITY;
 
         for (uint32_t i = 0; i < WAYS; i++) {
-            least = fmin(least, ways[i].joules + price * (ways[i].late - allowed));
+            least = fmin(least, ways[i].joules + price * (ways[i].late_seen - allowed));
         }
         bound = fmax(bound, least);
     }
