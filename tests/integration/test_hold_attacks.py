@@ -163,7 +163,7 @@ def test_a_short_crash_is_over_when_the_server_is_back(site):
     """httpd leaves it alone for a minute (retry=), for another one is there: asleep."""
     slow = ONE_AWAKE.replace("interval=300ms", "interval=1s").replace("fall=3", "fall=9")
     room, proxy = site(specs(2), balancer=slow)
-    proxy.allow("AH00957", "AH00959", "AH01114", "AH01170")
+    proxy.allow("AH00957", "AH00959", "AH00940", "AH01114", "AH01170")
     host = crashed(room, proxy)
     threading.Timer(0.5, host.heal, ["dies"]).start()
     answers = at_once(5, lambda i: ask(proxy))

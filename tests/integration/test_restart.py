@@ -92,7 +92,7 @@ def test_killed_keeper_comes_back_and_goes_on(site):
     os.kill(second, signal.SIGKILL)
     result = summary(generator)
     assert result["failed"] == 0, result
-    proxy.wait_state(urls[1], "asleep", 40)
+    wait(lambda: "asleep" in proxy.states().values(), 40, lambda: str(proxy.states()))
     assert len(proxy.keeper_pids()) == 1
     orders_obeyed_once(room, proxy)
 
