@@ -25,11 +25,6 @@
 #define LATE_LEAST    2     /* times the mean service time: sooner, nothing is late */
 #define FLOOR_AHEAD_S 86400.0 /* no schedule is looked at sooner */
 
-/* The counters of a member at the latest look; [door]. */
-typedef struct door_then_t {
-    uint64_t arrivals, failovers, late, answered, latency_sum_us;
-} door_then_t;
-
 /* What a balancer's counters have gained. */
 typedef struct gain_t {
     int64_t arrived;
@@ -37,7 +32,6 @@ typedef struct gain_t {
 } gain_t;
 
 typedef struct asker_t {
-    uint64_t waiting_room, waiting_late; /* at the latest look */
     int64_t behind; /* arrivals counted twice so far, not positive */
     uint32_t behind_s;
     double service_sum_us, service_count; /* of the past minutes */
@@ -46,10 +40,8 @@ typedef struct asker_t {
 } asker_t;
 
 static struct {
-    asker_t *askers;   /* [pool] */
-    door_then_t *then; /* [door] */
-    gain_t *gains;     /* [pool]; of this look */
-    uint32_t doors;    /* that were there at the latest look */
+    asker_t *askers; /* [pool] */
+    gain_t *gains;   /* [pool]; of this look */
     int64_t look_at_us;
 } demand;
 
@@ -110,8 +102,6 @@ void mgb_demand_create(mgb_keeper_t *keeper)
     memset(&demand, 0, sizeof(demand));
     demand.askers = apr_pcalloc(keeper->pool, (pools + 1) * sizeof(asker_t));
     demand.gains = apr_pcalloc(keeper->pool, (pools + 1) * sizeof(gain_t));
-    demand.then =
-        apr_pcalloc(keeper->pool, (mgb_dog.doors_room + 1) * sizeof(door_then_t));
     for (uint32_t i = 0; i < pools; i++) {
         demand.askers[i].balancer = mgb_fleet_balancer(keeper, mgb_dog.pool_slots[i]);
         pool_prepare(keeper, &mgb_dog.fleet.pools[i], &demand.askers[i],
@@ -121,9 +111,9 @@ void mgb_demand_create(mgb_keeper_t *keeper)
 
 /* ------------------------------------------------------------------ counting */
 
-static door_then_t door_now(const gb_cell_t *cell)
+static mgb_seen_t door_now(const gb_cell_t *cell)
 {
-    door_then_t now = {
+    mgb_seen_t now = {
         .arrivals = __atomic_load_n(&cell->arrivals, __ATOMIC_RELAXED),
         .failovers =
             __atomic_load_n(&cell->outcomes[GB_OUT_FAILOVER], __ATOMIC_RELAXED),
@@ -136,15 +126,16 @@ static door_then_t door_now(const gb_cell_t *cell)
     return now;
 }
 
-/* A door that is new to this keeper begins with what it has counted so far. */
-static void doors_gain(const mgb_keeper_t *keeper)
+/* What was seen of a member lies beside it: nothing is left out while one keeper
+ * follows another, nor is it counted again. */
+static void doors_gain(mgb_keeper_t *keeper)
 {
     for (uint32_t i = 0; i < keeper->door_count; i++) {
-        door_then_t now = door_now(&keeper->shared->cells[keeper->doors[i].slot]);
-        const door_then_t *then = &demand.then[i];
-        uint32_t pool = mgb_dog.fleet.doors[i].balancer;
+        uint32_t slot = keeper->doors[i].slot, pool = mgb_dog.fleet.doors[i].balancer;
+        mgb_seen_t now = door_now(&keeper->shared->cells[slot]);
+        mgb_seen_t *then = &keeper->shared->members[slot].seen;
 
-        if (i < demand.doors && pool < mgb_dog.fleet.pool_count) {
+        if (pool < mgb_dog.fleet.pool_count) {
             gain_t *gain = &demand.gains[pool];
 
             gain->arrived += (int64_t)(now.arrivals - then->arrivals) -
@@ -153,9 +144,8 @@ static void doors_gain(const mgb_keeper_t *keeper)
             gain->answered += now.answered - then->answered;
             gain->latency_sum_us += now.latency_sum_us - then->latency_sum_us;
         }
-        demand.then[i] = now;
+        *then = now;
     }
-    demand.doors = keeper->door_count;
 }
 
 /* Those that wait, and those that were never served. */
@@ -172,18 +162,15 @@ static uint64_t waiting_room(const mgb_balancer_shared_t *shared)
     return sum - __atomic_load_n(&waits->asked_again, __ATOMIC_RELAXED);
 }
 
-static void waits_gain(const mgb_balancer_shared_t *shared, asker_t *asker,
-                       gain_t *gain, bool first)
+static void waits_gain(mgb_balancer_shared_t *shared, gain_t *gain)
 {
     uint64_t sum = waiting_room(shared);
     uint64_t late = __atomic_load_n(&shared->waits.late, __ATOMIC_RELAXED);
 
-    if (!first) {
-        gain->arrived += (int64_t)(sum - asker->waiting_room);
-        gain->late += late - asker->waiting_late;
-    }
-    asker->waiting_room = sum;
-    asker->waiting_late = late;
+    gain->arrived += (int64_t)(sum - shared->waiting_seen);
+    gain->late += late - shared->waiting_late_seen;
+    shared->waiting_seen = sum;
+    shared->waiting_late_seen = late;
 }
 
 /* A request that goes over from one counter to another may be seen in both, or in none,
@@ -236,10 +223,12 @@ static void service_begin(const mgb_keeper_t *keeper)
         uint32_t pool = mgb_dog.fleet.doors[i].balancer;
 
         if (pool < mgb_dog.fleet.pool_count) {
+            const mgb_seen_t *seen =
+                &keeper->shared->members[keeper->doors[i].slot].seen;
             asker_t *asker = &demand.askers[pool];
 
-            asker->service_sum_us += (double)demand.then[i].latency_sum_us;
-            asker->service_count += (double)demand.then[i].answered;
+            asker->service_sum_us += (double)seen->latency_sum_us;
+            asker->service_count += (double)seen->answered;
         }
     }
     for (uint32_t i = 0; i < mgb_dog.fleet.pool_count; i++) {
@@ -295,12 +284,18 @@ static void pool_sense(mgb_keeper_t *keeper, uint32_t i, bool first)
     uint64_t arrived;
     int64_t late_us = asker->balancer->conf->hold.late_us, took_us;
 
-    waits_gain(shared, asker, gain, first);
-    service_learn(asker, gain, pool,
-                  __atomic_load_n(&shared->room.waiting, __ATOMIC_RELAXED));
+    waits_gain(shared, gain);
     arrived = arrivals_of(asker, gain->arrived);
     shared->arrived += arrived;
     shared->late += gain->late;
+    if (first) { /* of a time that nobody knows: no policy may take it for a rush */
+        arrived = 0;
+        gain->late = 0;
+    }
+    else {
+        service_learn(asker, gain, pool,
+                      __atomic_load_n(&shared->room.waiting, __ATOMIC_RELAXED));
+    }
     took_us = service_us(asker);
     pool->arrived = (double)arrived;
     pool->late = (double)gain->late;

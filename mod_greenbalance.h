@@ -220,7 +220,7 @@ apr_time_t mgb_wall_us(void);
 /* ---------------------------------------------------------------- shared segment */
 
 #define MGB_MAGIC     0x47424c31u /* "GBL1" */
-#define MGB_LAYOUT    8u          /* change it with every change of the layout */
+#define MGB_LAYOUT    9u          /* change it with every change of the layout */
 #define MGB_EVENTS    512
 #define MGB_KEY_BYTES 512
 
@@ -230,6 +230,11 @@ typedef enum mgb_slot_e {
     MGB_SLOT_LIVE,
     MGB_SLOT_GONE
 } mgb_slot_e;
+
+/* The counters of a member, as far as its balancer's accounts have them; demand.c. */
+typedef struct mgb_seen_t {
+    uint64_t arrivals, failovers, late, answered, latency_sum_us;
+} mgb_seen_t;
 
 /* A member: (balancer, worker).  `used` is claimed by compare-and-swap, the names are
  * written once; later fields by the parent (configuration) and the keeper. */
@@ -255,6 +260,7 @@ typedef struct mgb_member_t {
     int64_t returned_at_us;            /* slow start counts from here; 0: none */
     uint32_t conns_epoch; /* counted up when connections made before must not be used
                              again */
+    mgb_seen_t seen;      /* keeper */
 } mgb_member_t;
 
 /* How to wake a machine, kept for the restart at which its keys are gone while it
@@ -330,7 +336,9 @@ typedef struct mgb_balancer_shared_t {
     uint32_t past_second, past_minute; /* next index in the rings below */
     /* for pages; latencies are of the latest ten seconds: */
     uint32_t arrivals_per_s, p50_us, p99_us;
-    uint64_t arrived, late;   /* requests since httpd was started */
+    uint64_t arrived, late; /* requests since httpd was started */
+    /* of the waiting room's counters, so many are in them (demand.c): */
+    uint64_t waiting_seen, waiting_late_seen;
     char name[GB_NAME_BYTES]; /* "balancer://app" */
     char key[MGB_KEY_BYTES];  /* conf->id + name: unique over virtual hosts */
 } mgb_balancer_shared_t;

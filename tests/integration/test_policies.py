@@ -276,3 +276,24 @@ def test_what_came_and_what_was_late_is_counted(site):
     assert after["arrived"] == calm["requests"] + crowd["requests"], (calm, crowd, after)
     assert after["late"] - before["late"] >= crowd["requests"] // 2, (crowd, after)
     assert after["late"] - before["late"] <= crowd["requests"]
+
+
+def test_what_comes_while_there_is_no_keeper_is_counted_too(site):
+    """Of those that come while one keeper follows another none is left out, or counted
+    twice; and no policy takes them for a rush."""
+    _, proxy = site(hosts(2, kind="plain", service_ms=10),
+                    BALANCER + "GreenPolicy kpa\nGreenHold max=50 timeout=30s\n")
+    proxy.allow(r"GB0308: the keeper .* ended with status 9")
+    before = proxy.balancer_status()["load"]["arrived"]
+    with Load(proxy, "--rate", 60, "--duration", 8, "--new-connections") as load:
+        for end in (lambda pid: os.kill(pid, 9), lambda _: proxy.graceful()) * 2:
+            time.sleep(1)
+            keeper = wait(proxy.keeper_pid, 10, "a keeper")
+            end(keeper)
+            wait(lambda: proxy.keeper_pid() not in (0, keeper), 15, "a new keeper")
+        result = load.result()
+    assert result["failed"] == 0, result
+    wait(lambda: proxy.balancer_status()["load"]["arrived"] >= before + result["requests"],
+         10, lambda: "all counted: %s %s" % (proxy.balancer_status()["load"], result))
+    time.sleep(1.2)
+    assert proxy.balancer_status()["load"]["arrived"] == before + result["requests"]
