@@ -29,6 +29,7 @@ typedef struct yard_t {
     uint32_t *doors;    /* [room]: in their order */
     gb_tail_t tail;
     uint32_t room;
+    uint32_t awake;      /* servers; a keeper's first tick has no tally yet */
     uint32_t door_count; /* of the keeper, when it was made */
     uint32_t capacities; /* and their sum */
     int64_t made_at_us;
@@ -111,13 +112,16 @@ static void servers_fill(mgb_keeper_t *keeper, yard_t *yard, uint32_t count)
 {
     double setup_s = 0, slow_s = 0, setup_watts = 0;
 
+    yard->awake = 0;
     for (uint32_t k = 0; k < count; k++) {
         const mgb_door_t *door = &keeper->doors[yard->doors[k]];
-        const gb_boot_t *boot = &mgb_dog.fleet.machines[door->rig].boot;
+        const gb_machine_t *machine = &mgb_dog.fleet.machines[door->rig];
+        const gb_boot_t *boot = &machine->boot;
         const gb_curve_t *curve = &keeper->shared->members[door->slot].curve;
         double capacity = mgb_dog.fleet.doors[yard->doors[k]].capacity;
         double slow = (double)gb_boot_quantile(boot, 950) / GB_US_PER_S;
 
+        yard->awake += machine->state == GB_ST_ON || machine->state == GB_ST_UNKNOWN;
         yard->curves[k] = *curve;
         yard->upto[k + 1] = yard->upto[k];
         yard->upto[k + 1].capacity += capacity;
@@ -199,10 +203,9 @@ static void plant_keep(mgb_keeper_t *keeper, yard_t *yard, uint32_t i, int64_t n
 
 /* ------------------------------------------------------------------ the twins */
 
-static void twin_begin(const yard_t *yard, mgb_twin_t *twin, const gb_pool_t *pool,
-                       double arrived)
+static void twin_begin(const yard_t *yard, mgb_twin_t *twin, double arrived)
 {
-    uint32_t servers = yard->plant.supply.servers, on = pool->tally.awake;
+    uint32_t servers = yard->plant.supply.servers, on = yard->awake;
 
     memset(&twin->decider, 0, sizeof(twin->decider));
     twin->joules_always_on = 0;
@@ -219,7 +222,7 @@ static void twin_step(const yard_t *yard, mgb_twin_t *twin, gb_policy_e policy,
     gb_supply_t supply;
 
     if (!(before_s > 0)) {
-        twin_begin(yard, twin, pool, arrived);
+        twin_begin(yard, twin, arrived);
     }
     gb_fluid_step(&twin->fluid, plant, arrived);
     if (twin->fluid.now_s <= before_s) { /* what was there made no sense */

@@ -254,6 +254,18 @@ def test_a_balancer_that_is_observed_shows_what_each_policy_would_do(site):
         assert twin["since_s"] >= before[twin["policy"]]["since_s"]
 
 
+def test_twins_begin_with_the_servers_that_are_awake(site):
+    """Not with one alone: what comes until others were ready would be their fault."""
+    _, proxy = site(hosts(3, kind="plain"), BALANCER + "GreenPolicy autoscale wait=10m\n",
+                    policy_on="observe")
+
+    def twin():
+        return next(p for p in proxy.balancer_status()["policies"]
+                    if p["policy"] == "autoscale")
+    wait(lambda: twin()["since_s"] >= 3, 15, "twins go on")
+    assert twin()["would_be_on"] == 3, twin()
+
+
 # ------------------------------------------------------------------ counting
 
 def test_what_came_and_what_was_late_is_counted(site):
