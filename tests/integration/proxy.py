@@ -11,6 +11,7 @@ import ctypes
 import json
 import mmap
 import os
+import random
 import re
 import shutil
 import signal
@@ -41,9 +42,16 @@ BASE_MODULES = [
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """Below the ports of rooms (rig/machineroom) and below those that clients get by chance:
+    one of these could be taken before httpd binds it."""
+    while True:
+        port = random.SystemRandom().randrange(11000, 20000)
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
 
 
 def module_file():

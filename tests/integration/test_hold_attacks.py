@@ -149,7 +149,7 @@ ONE_AWAKE = (SLEEPY % "max=60 timeout=40s").replace("min=0", "min=1")
 def test_crash_of_the_only_one_awake_loses_nothing(site, method):
     """Its requests wait for the one that is woken in its place."""
     room, proxy = site(specs(2), balancer=ONE_AWAKE, method=method)
-    proxy.allow("AH00957", "AH00959", "AH01114", "AH01170", "GB0402", "GB0503",
+    proxy.allow("AH00957", "AH00959", "AH00940", "AH01114", "AH01170", "GB0402", "GB0503",
                 "GB1103")
     crashed(room, proxy)
     answers = at_once(20, lambda i: ask(proxy, "POST" if i % 2 else "GET",
@@ -174,7 +174,7 @@ def test_a_short_crash_is_over_when_the_server_is_back(site):
 
 def test_a_crash_without_anybody_to_wake_is_told_at_once(site):
     room, proxy = site(specs(2, kind="plain"), balancer=ONE_AWAKE)
-    proxy.allow("AH00957", "AH00959", "AH01114", "AH01170", "GB0402", "GB0503",
+    proxy.allow("AH00957", "AH00959", "AH00940", "AH01114", "AH01170", "GB0402", "GB0503",
                 "GB1103")
     for host in room:
         host.fault("dies")
