@@ -113,24 +113,6 @@ static gb_supply_t sound_supply(const gb_supply_t *supply)
     return sound;
 }
 
-/* Within the bounds, which are those of the servers that there really are. */
-static gb_choice_t sound_choice(gb_choice_t choice, uint32_t servers)
-{
-    if (choice.up < 1) {
-        choice.up = 1;
-    }
-    if (choice.up > servers) {
-        choice.up = servers;
-    }
-    if (choice.keep < choice.up) {
-        choice.keep = choice.up;
-    }
-    if (choice.keep > servers) {
-        choice.keep = servers;
-    }
-    return choice;
-}
-
 static gb_choice_t ask(gb_decider_t *decider, gb_policy_e policy,
                        const gb_policy_conf_t *conf, const gb_supply_t *supply,
                        const gb_demand_t *demand)
@@ -169,7 +151,7 @@ gb_choice_t gb_decide(gb_decider_t *decider, const gb_policy_conf_t *conf,
     }
     else {
         decider->choice =
-            sound_choice(ask(decider, policy, conf, &there, &asked), there.servers);
+            gb_choice_within(ask(decider, policy, conf, &there, &asked), there.servers);
     }
     return decider->choice;
 }

@@ -311,9 +311,7 @@ static void note(gb_pool_t *pool, const gb_supply_t *supply, const gb_demand_t *
     gb_asked_t *asked = &pool->asked;
     double since_s = (double)(demand->now_us - asked->at_us) / 1e6;
 
-    choice.up = choice.up > 0 ? lesser(choice.up, supply->servers) : 1;
-    choice.keep =
-        choice.keep > choice.up ? lesser(choice.keep, supply->servers) : choice.up;
+    choice = gb_choice_within(choice, supply->servers); /* a given one, too */
     asked->choice = choice;
     asked->up_capacity = capacity_of(asked, supply->upto, choice.up);
     asked->keep_capacity = capacity_of(asked, supply->upto, choice.keep);

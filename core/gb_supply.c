@@ -20,6 +20,23 @@ double gb_within(double value, double low, double high)
     return value < high ? value : high;
 }
 
+gb_choice_t gb_choice_within(gb_choice_t choice, uint32_t servers)
+{
+    if (choice.up < 1) {
+        choice.up = 1;
+    }
+    if (choice.up > servers) {
+        choice.up = servers;
+    }
+    if (choice.keep < choice.up) {
+        choice.keep = choice.up;
+    }
+    if (choice.keep > servers) {
+        choice.keep = servers;
+    }
+    return choice;
+}
+
 uint32_t gb_supply_for_load(const gb_supply_t *supply, double in_flight)
 {
     uint32_t low = 1;

@@ -50,6 +50,9 @@ typedef struct gb_choice_t {
 /* `value` brought into low..high; what is not a number is `low`.  Pure. */
 double gb_within(double value, double low, double high);
 
+/* The choice with 1 <= up <= keep <= servers; servers >= 1.  Pure. */
+gb_choice_t gb_choice_within(gb_choice_t choice, uint32_t servers);
+
 /* The fewest servers of the order, 1..servers, that are filled by so many requests in
  * flight; that carry a rate (requests/s) within the goal when each is used up to
  * `share` (above 0) of what it carries.  All of them when they do not suffice.  Pure;
