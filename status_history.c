@@ -76,8 +76,8 @@ static void json_history(gb_json_t *json, const void *data)
     const history_t *history = data;
 
     gb_json_open_object(json);
-    gb_json_key(json, "now");
-    gb_json_number(json, (double)history->report->wall / (double)GB_US_PER_S, 6);
+    gb_json_member_number(json, "now",
+                          (double)history->report->wall / (double)GB_US_PER_S, 6);
     gb_json_key(json, "columns");
     gb_json_open_array(json);
     for (size_t i = 0; i < sizeof(columns) / sizeof(columns[0]); i++) {
@@ -91,10 +91,8 @@ static void json_history(gb_json_t *json, const void *data)
 
         if (is_wanted(history, balancer)) {
             gb_json_open_object(json);
-            gb_json_key(json, "name");
-            gb_json_string(json, balancer->name);
-            gb_json_key(json, "label");
-            gb_json_string(json, balancer->label);
+            gb_json_member_string(json, "name", balancer->name);
+            gb_json_member_string(json, "label", balancer->label);
             json_minutes(json, history, balancer->index);
             gb_json_close_object(json);
         }

@@ -319,6 +319,31 @@ void gb_json_null(gb_json_t *json)
     put_word(json, "null", 4);
 }
 
+void gb_json_member_string(gb_json_t *json, const char *name, const char *text)
+{
+    gb_json_key(json, name);
+    gb_json_string(json, text);
+}
+
+void gb_json_member_unsigned(gb_json_t *json, const char *name, uint64_t value)
+{
+    gb_json_key(json, name);
+    gb_json_unsigned(json, value);
+}
+
+void gb_json_member_number(gb_json_t *json, const char *name, double value,
+                           uint32_t decimals)
+{
+    gb_json_key(json, name);
+    gb_json_number(json, value, decimals);
+}
+
+void gb_json_member_bool(gb_json_t *json, const char *name, bool value)
+{
+    gb_json_key(json, name);
+    gb_json_bool(json, value);
+}
+
 bool gb_json_finish(gb_json_t *json)
 {
     if (json->room) {

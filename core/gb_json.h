@@ -50,6 +50,13 @@ void gb_json_number(gb_json_t *json, double value, uint32_t decimals);
 void gb_json_bool(gb_json_t *json, bool value);
 void gb_json_null(gb_json_t *json);
 
+/* A member of an object: key and value. */
+void gb_json_member_string(gb_json_t *json, const char *name, const char *text);
+void gb_json_member_unsigned(gb_json_t *json, const char *name, uint64_t value);
+void gb_json_member_number(gb_json_t *json, const char *name, double value,
+                           uint32_t decimals);
+void gb_json_member_bool(gb_json_t *json, const char *name, bool value);
+
 /* Ends the text with a NUL.  True when it is one whole JSON value that has fit;
  * `json->bytes` is its length without the NUL, which needs one byte more of room. */
 bool gb_json_finish(gb_json_t *json);

@@ -156,8 +156,7 @@ static void write_result(gb_json_t *json, const gs_result_t *result)
     bool has_way = result->policy != GS_BOUND && result->mean_on > 0;
 
     gb_json_open_object(json);
-    gb_json_key(json, "policy");
-    gb_json_string(json, gs_policy_name(result->policy));
+    gb_json_member_string(json, "policy", gs_policy_name(result->policy));
     number_or_null(json, "joules", result->joules > 0, result->joules, 1);
     number_or_null(json, "over_optimum", result->over_optimum > 0, result->over_optimum,
                    5);
@@ -170,8 +169,7 @@ static void write_result(gb_json_t *json, const gs_result_t *result)
                    result->cycles_per_server_day, 4);
     number_or_null(json, "peak_on", has_way, result->peak_on, 0);
     number_or_null(json, "mean_on", has_way, result->mean_on, 4);
-    gb_json_key(json, "note");
-    gb_json_string(json, result->note);
+    gb_json_member_string(json, "note", result->note);
     gb_json_close_object(json);
 }
 
@@ -182,10 +180,8 @@ static void write_settings(gb_json_t *json, const gs_world_t *world)
 
     gb_json_key(json, "options");
     gb_json_open_object(json);
-    gb_json_key(json, "mode");
-    gb_json_string(json, options->discrete ? "discrete" : "fluid");
-    gb_json_key(json, "queue");
-    gb_json_string(json, gs_queue_name(options));
+    gb_json_member_string(json, "mode", options->discrete ? "discrete" : "fluid");
+    gb_json_member_string(json, "queue", gs_queue_name(options));
     number_or_null(json, "servers", true, fleet->count, 0);
     number_or_null(json, "rate", true, fleet->rate / fleet->count, 6);
     number_or_null(json, "cores", true, fleet->servers[0].cores, 0);
@@ -207,12 +203,10 @@ static void write_document(gb_json_t *json, const gs_world_t *world,
                            const gs_result_t *results, uint32_t count)
 {
     gb_json_open_object(json);
-    gb_json_key(json, "trace");
-    gb_json_string(json, world->trace.name);
+    gb_json_member_string(json, "trace", world->trace.name);
     number_or_null(json, "seconds", true, world->trace.seconds, 0);
     number_or_null(json, "requests", true, world->trace.requests, 0);
-    gb_json_key(json, "seed");
-    gb_json_unsigned(json, world->options->seed);
+    gb_json_member_unsigned(json, "seed", world->options->seed);
     write_settings(json, world);
     gb_json_key(json, "policies");
     gb_json_open_array(json);

@@ -18,18 +18,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void number(gb_json_t *json, const char *key, double value, uint32_t decimals)
-{
-    gb_json_key(json, key);
-    gb_json_number(json, value, decimals);
-}
-
-static void text(gb_json_t *json, const char *key, const char *value)
-{
-    gb_json_key(json, key);
-    gb_json_string(json, value);
-}
-
 /* ----------------------------------------------------------------------- the inputs */
 
 /* A minute's mean rate at its highest. */
@@ -57,15 +45,15 @@ static void write_log(gb_json_t *json, const gs_log_facts_t *log)
         return;
     }
     gb_json_open_object(json);
-    number(json, "first_at_s", (double)log->first_at_s, 0);
-    number(json, "zone_s", log->zone_s, 0);
-    number(json, "lines", (double)log->lines, 0);
-    number(json, "unfit", (double)log->unfit, 0);
-    number(json, "gap_s", (double)log->gap_s, 0);
-    number(json, "timed", (double)log->timed, 0);
-    number(json, "service_s", log->service_s, 6);
-    number(json, "service_p50_s", log->service_p50_s, 6);
-    number(json, "service_p99_s", log->service_p99_s, 6);
+    gb_json_member_number(json, "first_at_s", (double)log->first_at_s, 0);
+    gb_json_member_number(json, "zone_s", log->zone_s, 0);
+    gb_json_member_number(json, "lines", (double)log->lines, 0);
+    gb_json_member_number(json, "unfit", (double)log->unfit, 0);
+    gb_json_member_number(json, "gap_s", (double)log->gap_s, 0);
+    gb_json_member_number(json, "timed", (double)log->timed, 0);
+    gb_json_member_number(json, "service_s", log->service_s, 6);
+    gb_json_member_number(json, "service_p50_s", log->service_p50_s, 6);
+    gb_json_member_number(json, "service_p99_s", log->service_p99_s, 6);
     gb_json_close_object(json);
 }
 
@@ -77,10 +65,10 @@ static void write_load(gb_json_t *json, const gs_world_t *world)
     gb_json_open_object(json);
     gb_json_key(json, "name");
     gb_json_string_most(json, trace->name, sizeof trace->name);
-    number(json, "seconds", trace->seconds, 0);
-    number(json, "requests", trace->requests, 0);
-    number(json, "peak_rate", peak_rate(trace), 3);
-    number(json, "start_day_s", (double)trace->start_day_s, 0);
+    gb_json_member_number(json, "seconds", trace->seconds, 0);
+    gb_json_member_number(json, "requests", trace->requests, 0);
+    gb_json_member_number(json, "peak_rate", peak_rate(trace), 3);
+    gb_json_member_number(json, "start_day_s", (double)trace->start_day_s, 0);
     write_log(json, &trace->log);
     gb_json_close_object(json);
 }
@@ -91,29 +79,25 @@ static void write_settings(gb_json_t *json, const gs_world_t *world)
 
     gb_json_key(json, "run");
     gb_json_open_object(json);
-    text(json, "mode", options->discrete ? "discrete" : "fluid");
-    text(json, "queue", gs_queue_name(options));
-    gb_json_key(json, "generated");
-    gb_json_bool(json, options->shape != GS_SHAPE_NONE);
-    gb_json_key(json, "seed");
-    gb_json_unsigned(json, options->seed);
-    number(json, "smooth_s", options->smooth_s, 3);
-    number(json, "scale_peak", options->scale_peak, 3);
-    number(json, "late_s", world->fleet.late_s, 6);
-    number(json, "late_share", options->late_share, 6);
-    number(json, "budget", options->conf.budget, 6);
-    gb_json_key(json, "service_given");
-    gb_json_bool(json, options->service_s >= 0);
-    gb_json_key(json, "rate_given");
-    gb_json_bool(json, options->rate > 0);
-    gb_json_key(json, "servers_given");
-    gb_json_bool(json, options->servers > 0 || options->model_file != NULL);
-    gb_json_key(json, "power_given");
-    gb_json_bool(json, options->server || options->has_curve || options->model_file);
-    gb_json_key(json, "setup_given");
-    gb_json_bool(json, options->setup_s >= 0 || options->model_file);
-    number(json, "min_on", options->min_on, 0);
-    number(json, "spare", options->spare, 0);
+    gb_json_member_string(json, "mode", options->discrete ? "discrete" : "fluid");
+    gb_json_member_string(json, "queue", gs_queue_name(options));
+    gb_json_member_bool(json, "generated", options->shape != GS_SHAPE_NONE);
+    gb_json_member_unsigned(json, "seed", options->seed);
+    gb_json_member_number(json, "smooth_s", options->smooth_s, 3);
+    gb_json_member_number(json, "scale_peak", options->scale_peak, 3);
+    gb_json_member_number(json, "late_s", world->fleet.late_s, 6);
+    gb_json_member_number(json, "late_share", options->late_share, 6);
+    gb_json_member_number(json, "budget", options->conf.budget, 6);
+    gb_json_member_bool(json, "service_given", options->service_s >= 0);
+    gb_json_member_bool(json, "rate_given", options->rate > 0);
+    gb_json_member_bool(json, "servers_given",
+                        options->servers > 0 || options->model_file != NULL);
+    gb_json_member_bool(json, "power_given",
+                        options->server || options->has_curve || options->model_file);
+    gb_json_member_bool(json, "setup_given",
+                        options->setup_s >= 0 || options->model_file);
+    gb_json_member_number(json, "min_on", options->min_on, 0);
+    gb_json_member_number(json, "spare", options->spare, 0);
     gb_json_close_object(json);
 }
 
@@ -138,22 +122,22 @@ static void write_type(gb_json_t *json, const gs_server_t *server, uint32_t coun
     gb_json_open_object(json);
     gb_json_key(json, "name");
     gb_json_string_most(json, server->name, sizeof server->name);
-    number(json, "count", count, 0);
+    gb_json_member_number(json, "count", count, 0);
     gb_json_key(json, "watts");
     gb_json_open_array(json);
     for (uint32_t i = 0; i < 11; i++) {
         gb_json_number(json, server->curve.watts[i], 2);
     }
     gb_json_close_array(json);
-    number(json, "off_watts", server->curve.off_watts, 2);
-    number(json, "setup_watts", server->setup_watts, 2);
-    number(json, "setup_s", server->setup_s, 3);
-    number(json, "setup_p95_s", server->setup_p95_s, 3);
-    number(json, "shutdown_s", server->shutdown_s, 3);
-    number(json, "capacity", server->capacity, 0);
-    number(json, "cores", server->cores, 0);
-    number(json, "service_s", server->service_s, 6);
-    number(json, "rate", server->rate, 3);
+    gb_json_member_number(json, "off_watts", server->curve.off_watts, 2);
+    gb_json_member_number(json, "setup_watts", server->setup_watts, 2);
+    gb_json_member_number(json, "setup_s", server->setup_s, 3);
+    gb_json_member_number(json, "setup_p95_s", server->setup_p95_s, 3);
+    gb_json_member_number(json, "shutdown_s", server->shutdown_s, 3);
+    gb_json_member_number(json, "capacity", server->capacity, 0);
+    gb_json_member_number(json, "cores", server->cores, 0);
+    gb_json_member_number(json, "service_s", server->service_s, 6);
+    gb_json_member_number(json, "rate", server->rate, 3);
     gb_json_close_object(json);
 }
 
@@ -164,11 +148,11 @@ static void write_fleet(gb_json_t *json, const gs_world_t *world)
 
     gb_json_key(json, "fleet");
     gb_json_open_object(json);
-    number(json, "count", fleet->count, 0);
-    number(json, "rate", fleet->rate, 3);
-    number(json, "boot_fail_share", fleet->boot_fail_share, 6);
-    text(json, "source", source_of(world->options, &what));
-    text(json, "what", what);
+    gb_json_member_number(json, "count", fleet->count, 0);
+    gb_json_member_number(json, "rate", fleet->rate, 3);
+    gb_json_member_number(json, "boot_fail_share", fleet->boot_fail_share, 6);
+    gb_json_member_string(json, "source", source_of(world->options, &what));
+    gb_json_member_string(json, "what", what);
     gb_json_key(json, "types");
     gb_json_open_array(json);
     for (uint32_t type = 0; type < fleet->types; type++) {
@@ -221,20 +205,19 @@ static void write_series(gb_json_t *json, const gs_result_t *result, const char 
 static void write_result(gb_json_t *json, const gs_result_t *result)
 {
     gb_json_open_object(json);
-    text(json, "policy", gs_policy_name(result->policy));
+    gb_json_member_string(json, "policy", gs_policy_name(result->policy));
     gb_json_key(json, "note");
     gb_json_string_most(json, result->note, sizeof result->note);
-    gb_json_key(json, "is_run");
-    gb_json_bool(json, result->is_run);
-    number(json, "joules", result->joules, 1);
-    number(json, "over_optimum", result->over_optimum, 5);
-    number(json, "requests", result->requests, 1);
-    number(json, "late", result->late, 3);
-    number(json, "p99_ms", result->p99_ms, 1);
-    number(json, "cycles", result->cycles_per_server_day, 3);
-    number(json, "peak_on", result->peak_on, 2);
-    number(json, "mean_on", result->mean_on, 3);
-    number(json, "step_s", result->step_s, 3);
+    gb_json_member_bool(json, "is_run", result->is_run);
+    gb_json_member_number(json, "joules", result->joules, 1);
+    gb_json_member_number(json, "over_optimum", result->over_optimum, 5);
+    gb_json_member_number(json, "requests", result->requests, 1);
+    gb_json_member_number(json, "late", result->late, 3);
+    gb_json_member_number(json, "p99_ms", result->p99_ms, 1);
+    gb_json_member_number(json, "cycles", result->cycles_per_server_day, 3);
+    gb_json_member_number(json, "peak_on", result->peak_on, 2);
+    gb_json_member_number(json, "mean_on", result->mean_on, 3);
+    gb_json_member_number(json, "step_s", result->step_s, 3);
     if (result->points > 0) {
         write_series(json, result, "rate", SERIES_RATE, 3);
         write_series(json, result, "on", SERIES_ON, 2);
