@@ -196,12 +196,12 @@ static gb_line_t line_to_wake(gb_tick_t *t, const gb_span_t *span, wakeable_e ki
     uint32_t i;
 
     gb_fleet_turn_begin(&line, span, false, urgent || pool->waiting != 0);
+    if (!lacks_servers(pool) || wakes_left(pool) == 0) {
+        return line;
+    }
     for (i = span->from; i < span->to; i++) {
         gb_door_t *door = gb_fleet_door_at(t->fleet, i);
 
-        if (!lacks_servers(pool) || wakes_left(pool) == 0 || t->used == t->room) {
-            break;
-        }
         if (door->leads &&
             is_wakeable(t->fleet, door->machine, kind, urgent, t->now_us)) {
             gb_fleet_turn_add(t, &line, door);
