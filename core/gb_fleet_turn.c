@@ -12,6 +12,7 @@
 
 #define WEIGHED_FOR_US (60 * GB_US_PER_S) /* today's cycles grow fewer alone */
 #define SLOWNESS_MOST  8
+#define QUICK_US       (10 * GB_US_PER_S) /* who boots within it is as quick as any */
 #define BOOT_MOST_US   (7 * 86400 * GB_US_PER_S) /* what was written may be anything */
 
 /* Boot times within half of each other are the same: they are measured ones. */
@@ -188,7 +189,7 @@ static void make_ready(gb_tick_t *t, gb_line_t *line)
 
         quickest_us = boot_us < quickest_us ? boot_us : quickest_us;
     }
-    quickest_us = quickest_us > GB_US_PER_S ? quickest_us : GB_US_PER_S;
+    quickest_us = quickest_us > QUICK_US ? quickest_us : QUICK_US;
     for (i = 0; i < line->count; i++) {
         gb_turn_t *turn = &at(t, line, i)->turn;
 

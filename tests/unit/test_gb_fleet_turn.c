@@ -166,6 +166,22 @@ START_TEST(boot_times_that_are_nearly_the_same_are_the_same)
 }
 END_TEST
 
+/* A few seconds are as good as one. */
+START_TEST(boot_times_of_some_seconds_are_the_same)
+{
+    setup(3, 1);
+    booted_in(1, 14 * SEC);
+    booted_in(2, SEC);
+    load(12);
+    ck_assert_uint_eq(first_to(GB_ST_WAKING, SEC), 1);
+    setup(3, 1);
+    booted_in(1, 17 * SEC);
+    booted_in(2, SEC);
+    load(12);
+    ck_assert_uint_eq(first_to(GB_ST_WAKING, SEC), 2);
+}
+END_TEST
+
 START_TEST(the_quickest_comes_first_when_somebody_waits)
 {
     setup(3, 1);
@@ -495,6 +511,7 @@ Suite *gb_fleet_turn_suite(void)
     tcase_add_test(wakes, a_lower_lbset_comes_before_watts);
     tcase_add_test(wakes, of_equal_watts_the_quick_one_is_woken);
     tcase_add_test(wakes, boot_times_that_are_nearly_the_same_are_the_same);
+    tcase_add_test(wakes, boot_times_of_some_seconds_are_the_same);
     tcase_add_test(wakes, the_quickest_comes_first_when_somebody_waits);
     tcase_add_test(wakes, the_quickest_comes_first_in_panic);
     tcase_add_test(wakes, the_one_with_most_cycles_left_is_woken);
