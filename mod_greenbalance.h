@@ -9,9 +9,10 @@
  *           keeper, gives back the counts of children that died;
  *  children pick members, count requests, let them wait, show pages; a request takes no
  *           lock of ours and does no I/O for us; they hold no secret;
- *  keeper   one process, one thread (but for the writing of a checkpoint): probes,
- *           decides, gives power orders.  It alone writes machines, ladders, policy
- *           memory, gates, energy, history, events.
+ *  keeper   one process: the watchdog's thread probes, decides, gives power orders; the
+ *           journal's thread distributes writes (commit.h), where GreenCommit is on;
+ *           another one writes a checkpoint.  The watchdog alone writes machines,
+ * ladders, policy memory, gates, energy, history, events.
  */
 #ifndef MOD_GREENBALANCE_H
 #define MOD_GREENBALANCE_H
@@ -38,6 +39,7 @@
 #include "core/gb_decide.h"
 #include "core/gb_fluid.h"
 #include "core/gb_schedule.h"
+#include "core/gb_commit.h"
 
 #define MGB_VERSION GB_VERSION
 
@@ -52,7 +54,9 @@ APLOG_USE_MODULE(greenbalance);
  * 0001 mod/members, 0101 config, 0201 shared, 0301 keeper/control, 0401 watchdog,
  * 0501 health, 0601 reverse health, 0701 wake and drivers, 0801 picking and metering,
  * 0901 status, 1001 holding, 1101 coming back (slow start, outliers, sessions, pooled
- * connections), 1201 agents, 1301 Redfish, 1401 measured watts. */
+ * connections), 1201 agents, 1301 Redfish, 1401 measured watts, 1501 journal, 1551
+ * distribution, 1601 its senders and resync, 1651 children's side of replicated writes,
+ * 1701 its peers in the keeper. */
 #define GBLOGNO(n) "GB" #n ": "
 
 /* ---------------------------------------------------------------- configuration */
@@ -101,6 +105,8 @@ typedef struct mgb_hints_t {
     uint32_t capacity;     /* default MGB_CAPACITY_DEFAULT */
     gb_curve_t curve;      /* default 100:200 and 5, marked as assumed */
     int64_t boot_us;       /* default MGB_BOOT_DEFAULT_US */
+    const char *domain;    /* domain=: of failure; NULL: its own */
+    int64_t mttf_us;       /* mttf=; 0: not declared */
 } mgb_hints_t;
 
 typedef struct mgb_probe_conf_t {    /* GreenHealth */
@@ -147,6 +153,16 @@ typedef struct mgb_return_conf_t { /* GreenSlowStart, GreenOutlier, GreenSticky 
                                       request; 10 min */
 } mgb_return_conf_t;
 
+typedef struct mgb_commit_conf_t {     /* GreenCommit and what belongs to it */
+    gb_commit_conf_t terms;            /* on only with GreenReplicas independent */
+    gb_level_e level;                  /* GreenCommitBackend */
+    apr_off_t body_most;               /* GreenCommitBody; 1M */
+    const apr_array_header_t *headers; /* GreenCommitHeaders: const char*, lower case */
+    bool stale_mark;                   /* GreenCommitStale mark */
+    const char *decide;                /* GreenCommitDecide; NULL: nobody is asked */
+    const char *const *resync;         /* GreenResync, NULL-terminated; NULL: none */
+} mgb_commit_conf_t;
+
 #define MGB_POLICY_DEFAULT GB_POLICY_THRESHOLD /* where no GreenPolicy is written */
 
 typedef struct mgb_schedule_t { /* GreenSchedule */
@@ -170,19 +186,24 @@ typedef struct mgb_pool_conf_t {
     mgb_reverse_conf_t reverse;
     mgb_hold_conf_t hold;
     mgb_return_conf_t comeback;
+    mgb_commit_conf_t commit;
     bool hard_off; /* GreenHardOff: a ladder may end in a power cut */
 } mgb_pool_conf_t;
 
 /* The main server's directives, resolved. */
 typedef struct mgb_main_conf_t {
-    const char *state_dir;    /* GreenStateDir */
-    const char *runtime_dir;  /* GreenRuntimeDir */
-    const char *secrets_file; /* GreenSecrets, or NULL */
-    const char *keeper_user;  /* GreenKeeperUser; NULL: nobody else to become */
-    const char *bmc_ca;       /* GreenBmcCA; NULL: the system's certificates */
-    gb_zone_t zone;           /* this machine's, for what goes by the hour */
-    uint32_t members_room;    /* GreenMembers; 0: configured * 2, at least 64 */
-    apr_hash_t *exec_drivers; /* name -> mgb_exec_t* */
+    const char *state_dir;     /* GreenStateDir */
+    const char *runtime_dir;   /* GreenRuntimeDir */
+    const char *secrets_file;  /* GreenSecrets, or NULL */
+    const char *keeper_user;   /* GreenKeeperUser; NULL: nobody else to become */
+    const char *bmc_ca;        /* GreenBmcCA; NULL: the system's certificates */
+    gb_zone_t zone;            /* this machine's, for what goes by the hour */
+    const char *journal_file;  /* GreenJournal */
+    const char *journal_key;   /* its key=FILE; NULL: none */
+    apr_off_t journal_size;    /* 1G */
+    int64_t journal_retain_us; /* how long a settled id can be asked for; 1 d */
+    uint32_t members_room;     /* GreenMembers; 0: configured * 2, at least 64 */
+    apr_hash_t *exec_drivers;  /* name -> mgb_exec_t* */
 } mgb_main_conf_t;
 
 /* config.c */
@@ -220,7 +241,7 @@ apr_time_t mgb_wall_us(void);
 /* ---------------------------------------------------------------- shared segment */
 
 #define MGB_MAGIC     0x47424c31u /* "GBL1" */
-#define MGB_LAYOUT    9u          /* change it with every change of the layout */
+#define MGB_LAYOUT    10u         /* change it with every change of the layout */
 #define MGB_EVENTS    512
 #define MGB_KEY_BYTES 512
 
@@ -235,6 +256,38 @@ typedef enum mgb_slot_e {
 typedef struct mgb_seen_t {
     uint64_t arrivals, failovers, late, answered, latency_sum_us;
 } mgb_seen_t;
+
+/* A replica of a balancer's log.  Atomic fields; each has one writer: J the journal
+ * thread, W the watchdog.  All 0 where GreenCommit is off. */
+typedef struct mgb_replica_shared_t {
+    uint32_t is_replica;  /* J */
+    uint32_t reads;       /* J: 1: it may take reads */
+    uint32_t aside;       /* J: 1: set aside */
+    uint32_t resyncing;   /* J: 1: GreenResync runs for it */
+    uint32_t wants_awake; /* J: 1: what waits for it is old, or fills the journal */
+    uint32_t park;        /* W: 1: it drains, and is to sleep */
+    uint32_t parked;      /* J: 1: at the head, and it gets nothing more */
+    uint32_t in_flight;   /* J: 1: a write is under way there */
+    uint64_t cursor;      /* J: it has everything up to here */
+    uint64_t lag_entries; /* J: accepted or open, behind the head */
+    int64_t lag_since_us; /* J: when the oldest of them came; 0: none */
+    int64_t catch_up_us;  /* J: as long as it would take to catch up; 0: none */
+    uint64_t writes;      /* J: confirmed by it */
+    char why[GB_REASON_BYTES]; /* J: of aside */
+} mgb_replica_shared_t;
+
+/* A balancer's log.  Journal thread, atomically; pages and children read. */
+typedef struct mgb_log_shared_t {
+    uint32_t live; /* 1: the journal thread serves it */
+    uint32_t need; /* replicas that its quorum asks for; 0: GreenCommit is off */
+    uint64_t epoch, head, settled;
+    uint64_t bytes; /* of the journal, in use */
+    uint32_t permille_full;
+    uint64_t accepted, rejected, failed, met, late, full, repeated;
+    uint64_t asides;
+    uint64_t waited_sum_us; /* until the quorum, of those that were met */
+    uint32_t waited[GB_LATENCY_BUCKETS];
+} mgb_log_shared_t;
 
 /* A member: (balancer, worker).  `used` is claimed by compare-and-swap, the names are
  * written once; later fields by the parent (configuration) and the keeper. */
@@ -261,6 +314,7 @@ typedef struct mgb_member_t {
     uint32_t conns_epoch; /* counted up when connections made before must not be used
                              again */
     mgb_seen_t seen;      /* keeper */
+    mgb_replica_shared_t replica;
 } mgb_member_t;
 
 /* How to wake a machine, kept for the restart at which its keys are gone while it
@@ -330,6 +384,7 @@ typedef struct mgb_balancer_shared_t {
     int64_t patience_us;         /* who has waited for so long will be late.  Keeper */
     int64_t late_after_us;       /* a response that takes longer is late.  Keeper */
     mgb_waits_t waits;
+    mgb_log_shared_t log;
     gb_pool_t pool; /* mode, settings in force, policy memory, reason */
     uint32_t used;  /* mgb_slot_e */
     uint32_t generation;
@@ -601,6 +656,12 @@ void mgb_backends_drop(mgb_shared_t *sh, uint32_t slot);
 /* Keeper: wakes a thread in each child, which looks at the gates and at what was
  * dropped. */
 void mgb_backends_tell(mgb_shared_t *sh);
+
+/* fuzzy_commit.c: writes to balancers with GreenCommit, before mod_proxy sees them; the
+ * answers below /.well-known/green-commit/.  commit_reads.c: reads that need what was
+ * written before. */
+void mgb_commit_register_hooks(apr_pool_t *p);
+void mgb_reads_register_hooks(apr_pool_t *p);
 
 /* status_handler.c: handler greenbalance-status */
 void mgb_status_register_hooks(apr_pool_t *p);

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * commit.h - replicated writes in the keeper: the journal thread and its parts.
+ *
+ * All of it runs in the journal thread, from its loop, without locks, but for
+ * mgb_commit_prepare, _start and _stop, which are the keeper's main thread's.  The
+ * watchdog and this thread meet in the segment alone.  docs/commit-design.md.
+ */
+#ifndef MGB_COMMIT_H
+#define MGB_COMMIT_H
+
+#include "keeper.h"
+
+#include "core/gb_replica.h"
+#include "core/gb_wire.h"
+
+typedef struct mgb_journal_t mgb_journal_t; /* journal.c */
+typedef struct mgb_log_t mgb_log_t;         /* distribute.c */
+typedef struct mgb_peers_t mgb_peers_t;     /* commit_peer.c */
+
+/* The journal thread. */
+typedef struct mgb_commit_t {
+    apr_pool_t *pool; /* the thread's life; no other thread allocates from it */
+    server_rec *server;
+    mgb_context_t *ctx;
+    mgb_shared_t *shared;
+    const mgb_keeper_t *keeper; /* hints of members; read only */
+    mgb_loop_t *loop;           /* its own */
+    mgb_journal_t *journal;     /* NULL: it cannot be used; `why_closed` says why */
+    const char *why_closed;
+    mgb_log_t **logs; /* [log_count] */
+    uint32_t log_count;
+    mgb_peers_t *peers;
+    bool stopping; /* finish what is in flight, begin nothing */
+} mgb_commit_t;
+
+/* ------------------------------------------------------- commit_thread.c */
+
+/* Before privileges are dropped: makes the socket, reads the key.  Nothing and
+ * APR_SUCCESS when no balancer has GreenCommit. */
+apr_status_t mgb_commit_prepare(mgb_keeper_t *keeper);
+/* After it: opens the journal, starts the thread.  Whatever fails, the keeper goes on:
+ * writes get 503, and the log says why. */
+void mgb_commit_start(mgb_keeper_t *keeper);
+/* Ends the thread: what is in flight has a second to end.  Then the journal is closed.
+ */
+void mgb_commit_stop(mgb_keeper_t *keeper);
+
+/* ------------------------------------------------------- journal.c */
+
+/* An entry as it is stored.  Texts and bodies live in the pool that was given. */
+typedef struct mgb_entry_t {
+    uint64_t seq;
+    const char *id, *principal;
+    uint64_t nonce;
+    uint8_t digest[32];                    /* SHA-256 of method, target and body */
+    apr_time_t at;                         /* wall clock: when the intent was stored */
+    const char *method, *target, *headers; /* "Name: value\r\n" lines */
+    const char *body;
+    apr_size_t body_bytes;
+    gb_verdict_state_e state;
+    int status; /* of the answer, once decided */
+    uint64_t answer_digest;
+    const char *answered_by;    /* name of the replica */
+    const char *answer_headers; /* as above */
+    const char *answer_body;
+    apr_size_t answer_bytes;
+} mgb_entry_t;
+
+typedef struct mgb_replica_row_t { /* a replica as it is stored */
+    const char *name;              /* worker->s->name_ex */
+    uint64_t cursor, sent;
+    bool aside;
+    const char *why; /* of aside */
+} mgb_replica_row_t;
+
+/* Opens the file, or makes it; `key` has 32 bytes.  NULL: `error` (in `p`) says what is
+ * wrong and what to do: tmpfs, another's file, a wrong key, damage (with the command
+ * that repairs it), a newer version.  Blocks. */
+mgb_journal_t *mgb_journal_open(const char *path, apr_off_t size, const uint8_t key[32],
+                                apr_pool_t *p, const char **error);
+void mgb_journal_close(mgb_journal_t *journal);
+uint64_t mgb_journal_epoch(const mgb_journal_t *journal);
+
+/* The log of a balancer: its number in the file, made when it is new, with its latest
+ * entry and the latest such that it and all before have a verdict. */
+apr_status_t mgb_journal_log(mgb_journal_t *journal, const char *key, uint32_t *log,
+                             uint64_t *head, uint64_t *settled);
+/* Its replicas: mgb_replica_row_t.  In `p`. */
+apr_array_header_t *mgb_journal_replicas(mgb_journal_t *journal, uint32_t log,
+                                         apr_pool_t *p);
+
+/* Writes, which are durable when mgb_journal_commit() has said APR_SUCCESS and not
+ * before.  Reads see them at once.  APR_ENOSPC: append only, the journal is 90 % full.
+ * Any failure undoes the whole of what was not committed yet: the caller queues again
+ * what it still wants. */
+apr_status_t mgb_journal_append(mgb_journal_t *journal, uint32_t log,
+                                mgb_entry_t *entry); /* sets seq */
+apr_status_t mgb_journal_verdict(mgb_journal_t *journal, uint32_t log,
+                                 const mgb_entry_t *entry); /* state and the answer */
+apr_status_t mgb_journal_replica(mgb_journal_t *journal, uint32_t log,
+                                 const mgb_replica_row_t *row); /* insert or replace */
+apr_status_t mgb_journal_forget(mgb_journal_t *journal, uint32_t log, const char *name);
+/* Deletes up to `most` settled entries of up to `upto` that are older than `before`;
+ * ids of them are EXPIRED from then on, for as long as they are remembered. */
+apr_status_t mgb_journal_trim(mgb_journal_t *journal, uint32_t log, uint64_t upto,
+                              apr_time_t before, uint32_t most, uint32_t *trimmed);
+/* Group commit: one fsync for all since the last one.  Blocks.  APR_SUCCESS also when
+ * there was nothing. */
+apr_status_t mgb_journal_commit(mgb_journal_t *journal);
+bool mgb_journal_is_dirty(const mgb_journal_t *journal);
+
+/* Reads; APR_NOTFOUND: there is none; APR_EGONE (MGB_EXPIRED): there was one;
+ * APR_EGENERAL: it is damaged, and the log says which.  In `p`. */
+#define MGB_EXPIRED APR_FROM_OS_ERROR(ESTALE)
+apr_status_t mgb_journal_get(mgb_journal_t *journal, uint32_t log, uint64_t seq,
+                             bool with_answer, apr_pool_t *p, mgb_entry_t *entry);
+/* What the order of things needs of an entry, unopened: cheap. */
+apr_status_t mgb_journal_peek(mgb_journal_t *journal, uint32_t log, uint64_t seq,
+                              gb_entry_t *entry, apr_time_t *at);
+/* By id; its seq. */
+apr_status_t mgb_journal_find(mgb_journal_t *journal, uint32_t log, const char *id,
+                              const char *principal, uint64_t *seq);
+/* Bytes in use, and of 1000 parts how many are full. */
+void mgb_journal_space(mgb_journal_t *journal, apr_off_t *bytes, uint32_t *permille);
+
+/* ------------------------------------------------------- distribute.c */
+
+/* The log of a balancer, opened.  NULL: the journal cannot be used for it. */
+mgb_log_t *mgb_log_open(mgb_commit_t *commit, const mgb_balancer_t *b);
+void mgb_log_close(mgb_log_t *log);
+const mgb_balancer_t *mgb_log_balancer(const mgb_log_t *log);
+
+/* Who waits for an entry. `done` is called once, from the loop, never from within
+ * mgb_log_submit; the waiter may be taken back before. */
+typedef struct mgb_waiter_t {
+    struct mgb_waiter_t *next; /* the log's */
+    uint64_t seq;
+    int64_t deadline_us;
+    bool for_verdict; /* of a request that wants to know at once when it is rejected */
+    void (*done)(struct mgb_waiter_t *waiter, gb_wire_says_e says);
+} mgb_waiter_t;
+
+/* A new write: queued for the journal; `waiter` hears of it when it is met, rejected or
+ * failed (DONE), when its deadline has passed (LATE), or when it could not be stored
+ * (FULL).  Its seq and terms are set.  APR_ENOSPC, or another error: nothing was
+ * stored, and the waiter hears nothing. */
+apr_status_t mgb_log_submit(mgb_log_t *log, mgb_entry_t *entry,
+                            const gb_commit_wish_t *wish, mgb_waiter_t *waiter);
+/* Waits for an entry that is there already. */
+void mgb_log_wait(mgb_log_t *log, uint64_t seq, const gb_commit_wish_t *wish,
+                  mgb_waiter_t *waiter);
+void mgb_log_leave(mgb_log_t *log, mgb_waiter_t *waiter);
+/* How far an entry is. */
+void mgb_log_mark(mgb_log_t *log, const mgb_entry_t *entry, gb_commit_mark_t *mark);
+/* By id; the log's journal number. */
+uint32_t mgb_log_number(const mgb_log_t *log);
+
+/* Each turn of the loop, before the commit (queues what follows from what came) and
+ * after it (does what depends on it). */
+void mgb_log_before_commit(mgb_log_t *log, int64_t now_us);
+void mgb_log_after_commit(mgb_log_t *log, apr_status_t committed, int64_t now_us);
+/* Ten times a second: states of machines, parking, eligibility, the segment, trimming.
+ */
+void mgb_log_tick(mgb_log_t *log, int64_t now_us);
+/* Is anything in flight at a replica? */
+bool mgb_log_is_busy(const mgb_log_t *log);
+
+/* ------------------------------------------------------- send.c */
+
+/* What a transfer brings back; lives until `done` returns. */
+typedef struct mgb_sent_t {
+    gb_answer_t answer;
+    const char
+        *headers; /* the response's, "Name: value\r\n" lines, hop-by-hop left out */
+    const char *body;
+    apr_size_t body_bytes;
+    const char *policy; /* Green-Commit-Policy, or NULL */
+    const char *error;  /* why there is no answer, or NULL */
+} mgb_sent_t;
+
+typedef struct mgb_sender_t
+    mgb_sender_t; /* connections to one replica; one write in flight */
+typedef void mgb_sent_fn(void *baton, const mgb_sent_t *sent);
+
+apr_status_t mgb_sender_open(mgb_commit_t *commit); /* the multi handle; once */
+void mgb_sender_shut(mgb_commit_t *commit);
+/* `url`: of the member, http or https. */
+mgb_sender_t *mgb_sender_create(mgb_commit_t *commit, const mgb_balancer_t *b,
+                                const char *url, apr_pool_t *p);
+/* Sends an entry: its headers, and Idempotency-Key, Green-Commit-Time, -Seed, -Role,
+ * -Seq and -Principal.  `done` comes once, from the loop. */
+apr_status_t mgb_sender_send(mgb_sender_t *sender, const mgb_entry_t *entry,
+                             uint64_t epoch, bool answers, mgb_sent_fn *done,
+                             void *baton);
+/* Ends what is in flight without a word, and its connections. */
+void mgb_sender_drop(mgb_sender_t *sender);
+
+/* ------------------------------------------------------- resync.c */
+
+/* Runs GreenResync's command; `done` once, from the loop.  Never a shell. */
+typedef struct mgb_resync_t mgb_resync_t;
+typedef void mgb_resync_fn(void *baton, bool ok, const char *why);
+mgb_resync_t *mgb_resync_start(mgb_commit_t *commit, const char *const *argv,
+                               const char *target, const char *source, uint64_t seq,
+                               mgb_resync_fn *done, void *baton);
+void mgb_resync_stop(mgb_resync_t *resync);
+
+/* ------------------------------------------------------- commit_peer.c */
+
+/* Children's connections on `listen_fd`: SUBMIT and ASK, their waiters, REPLY. */
+mgb_peers_t *mgb_peers_create(mgb_commit_t *commit, int listen_fd);
+/* Takes no more, answers nobody: children come again to the next keeper. */
+void mgb_peers_end(mgb_peers_t *peers);
+
+/* Failpoints, in builds with TEST_CLOCK alone: MGB_FAIL("after_intent") kills the
+ * keeper there when the file named by GREEN_FAIL says so; nothing otherwise. */
+#ifdef MGB_TEST_CLOCK
+void mgb_fail_point(const char *name);
+#define MGB_FAIL(name) mgb_fail_point(name)
+#else
+#define MGB_FAIL(name) ((void)0)
+#endif
+
+#endif /* MGB_COMMIT_H */
