@@ -11,9 +11,10 @@
 
 #include "gb_types.h"
 
-#define GB_COMMIT_ID_BYTES    129 /* of an Idempotency-Key, with its NUL */
-#define GB_COMMIT_FIELD_BYTES 512 /* of the longest Green-Commit field, with its NUL   \
-                                   */
+#define GB_COMMIT_ID_BYTES 129 /* of an Idempotency-Key, with its NUL */
+#define GB_COMMIT_FIELD_BYTES                                                          \
+    512 /* of the longest Green-Commit field, with its NUL                             \
+         */
 #define GB_COMMIT_TOKEN_BYTES 48
 #define GB_COMMIT_REPLICAS    64         /* of one log */
 #define GB_COMMIT_ALL         UINT32_MAX /* quorum=all */

@@ -73,8 +73,9 @@ typedef struct gb_answer_t {
 #define GB_DO_CONFIRM (1u << 2) /* one more copy of an accepted entry */
 #define GB_DO_ASIDE   (1u << 3) /* set it aside */
 #define GB_DO_RETRY   (1u << 4) /* again, after retry_at_us */
-#define GB_DO_OTHER   (1u << 5) /* ask another replica for the verdict, if there is one \
-                                 */
+#define GB_DO_OTHER                                                                    \
+    (1u << 5) /* ask another replica for the verdict, if there is one                  \
+               */
 
 /* Takes in the answer of a replica about an entry.  Changes the replica's tries and
  * retry_at_us, ends in_flight, and changes the entry's state, status, digest and
