@@ -30,15 +30,15 @@ typedef enum gb_verdict_state_e {
 } gb_verdict_state_e;
 
 /* What a response's status means for a write. */
-typedef enum gb_outcome_e {
+typedef enum gb_commit_outcome_e {
     GB_OUT_ACCEPTED,   /* 2xx, 3xx */
     GB_OUT_REJECTED,   /* 4xx */
     GB_OUT_RETRY,      /* 408 425 429 503: not done */
     GB_OUT_UNCLEAR,    /* 502 504, anything below 200 or above 599: done or not */
     GB_OUT_ROLLED_BACK /* any other 5xx */
-} gb_outcome_e;
+} gb_commit_outcome_e;
 
-gb_outcome_e gb_commit_outcome(int status);
+gb_commit_outcome_e gb_commit_outcome(int status);
 
 /* Does a method change nothing (GET HEAD OPTIONS TRACE)?  And may it be repeated at its
  * position without harm (PUT DELETE)? */
