@@ -6,7 +6,8 @@
     POST /append        appends the body; 201 {"n": length, "hash": of all before and it}
     POST /even, /odd    the same, and 409 when the length is not even (odd)
     PUT /item/NAME      sets it: 201 when new, else 200;  DELETE: 204, or 404
-    GET /item/NAME, /list (every write that was applied, in order), /count, /health
+    GET /item/NAME, /list (every write that was applied, in order), /keys (theirs), /count,
+        /health
     GET /decide         200 or 202, as the mode says ("decide")
 
 With --level l1 a key that it knows gets the answer of the first time and changes nothing:
@@ -237,6 +238,8 @@ class Server:
         with self.store.lock:
             if path == "/list":
                 return 200, json.dumps(self.store.writes)
+            if path == "/keys":
+                return 200, json.dumps([w["key"] for w in self.store.writes])
             if path == "/count":
                 return 200, json.dumps({"n": len(self.store.writes), "hash": self.store.hash,
                                         "replica": self.name})

@@ -56,6 +56,7 @@ class Replica:
         self.process = None
         self.environment = environment
         self.boot_s = 0.0
+        self.seen, self.seen_bytes = set(), 0
         os.makedirs(directory, exist_ok=True)
 
     def start(self):
@@ -101,6 +102,22 @@ class Replica:
     def keys(self):
         return [w["key"] for w in self.writes()]
 
+    def keys_now(self):
+        """The keys that it has applied so far, as a set; cheap to ask often."""
+        try:
+            with open(os.path.join(self.dir, "writes"), "rb") as f:
+                f.seek(self.seen_bytes)
+                for line in f:
+                    if not line.endswith(b"\n"):
+                        break
+                    self.seen_bytes += len(line)
+                    record = json.loads(line)
+                    if record["applied"]:
+                        self.seen.add(record["key"])
+        except OSError:
+            pass
+        return self.seen
+
 
 class Switch(threading.Thread):
     """What the power driver talks to."""
@@ -125,8 +142,8 @@ class Switch(threading.Thread):
 
     def serve(self, connection):
         with connection:
-            order, url = connection.makefile().readline().split()
-            replica = self.replicas[url.rstrip("/").rsplit(":", 1)[1]]
+            order, url, *more = connection.makefile().readline().split()
+            replica = self.of(url)
             if order == "status":
                 connection.sendall(b"on\n" if replica.is_on() else b"off\n")
                 return
@@ -136,7 +153,23 @@ class Switch(threading.Thread):
                                 replica.start()).start()
             elif order == "off":
                 replica.stop(signal.SIGTERM)
+            elif order == "resync":
+                self.resync(replica, self.of(more[0]))
             connection.sendall(b"ok\n")
+
+    def of(self, url):
+        return self.replicas[url.rstrip("/").rsplit(":", 1)[1]]
+
+    @staticmethod
+    def resync(target, source):
+        """The target gets what the source has, as a GreenResync command would do it."""
+        target.stop()
+        with open(os.path.join(source.dir, "writes"), "rb") as f:
+            data = f.read()
+        with open(os.path.join(target.dir, "writes"), "wb") as f:
+            f.write(data)
+        target.seen, target.seen_bytes = set(), 0
+        target.start()
 
 
 class Answer:
