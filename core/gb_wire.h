@@ -74,9 +74,29 @@ bool gb_wire_read(gb_wire_type_e type, const char *at, size_t bytes, gb_wire_t *
 bool gb_wire_number(const gb_wire_t *wire, gb_wire_tag_e tag, size_t bytes,
                     uint64_t *value);
 
+/* Sets a field to a whole number, in `room` of that many bytes. */
+void gb_wire_set_number(gb_wire_t *wire, gb_wire_tag_e tag, char *room, size_t bytes,
+                        uint64_t value);
+
 /* Bytes of a frame with these fields, its head included; 0: too many. */
 size_t gb_wire_bytes(const gb_wire_t *wire);
 /* Writes it to `to`, which has that much room. */
 void gb_wire_write(const gb_wire_t *wire, char *to);
+
+/* The next of "Name: value\r\n" lines; goes on behind it.  False: there is none, or it
+ * is malformed (*bytes tells: 0 when all were read). */
+bool gb_wire_header(const char **at, size_t *bytes, gb_span_text_t *name,
+                    gb_span_text_t *value);
+
+/* A field Green-Commit (gb_commit_print) as a JSON object, ended by NUL.  Returns its
+ * length; 0: it is none, or there is no room. */
+size_t gb_wire_json(char *to, size_t room, const char *field, size_t bytes);
+
+/* An id as a part of a path that needs no escapes: itself where it can be, else "~" and
+ * hex digits.  Returns its length; 0: too long or empty.  And back: ids of
+ * GB_COMMIT_ID_BYTES; false when it is none. */
+#define GB_WIRE_PATH_BYTES (2 * GB_COMMIT_ID_BYTES)
+size_t gb_wire_path_of_id(char *to, size_t room, const char *id);
+bool gb_wire_id_of_path(const char *text, size_t bytes, char *id);
 
 #endif /* GB_WIRE_H */
