@@ -2,109 +2,18 @@
  *
  * gb_visit.c - reads Accept (RFC 9110, 12.5.1), Prefer (RFC 7240) and the browsers'
  * Sec-Fetch fields as far as the class of a request depends on them.
- *
- * Both lists have one shape: elements parted by commas, in an element parts parted by
- * semicolons, in a part NAME or NAME=VALUE, the value a word or a quoted string.  One
- * pass from left to right, whatever comes.
  */
 #include "gb_visit.h"
 
-#include "gb_ascii.h"
+#include "gb_part.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #define WEIGHT_MOST 1000 /* q=1 */
 
-/* NAME or NAME=VALUE within the text; not ended by NUL. */
-typedef struct part_t {
-    const char *name, *value; /* value: NULL when there is none */
-    size_t name_bytes, value_bytes;
-    bool broken; /* something else stands in it: it says nothing */
-    char ends;   /* ';' ',' or NUL */
-} part_t;
-
-/* Is the text this word (lower case), whatever its case? */
-static bool is_word(const char *text, size_t bytes, const char *word)
-{
-    if (bytes != strlen(word)) {
-        return false;
-    }
-    for (size_t i = 0; i < bytes; i++) {
-        if (gb_ascii_lower(text[i]) != word[i]) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* The characters of a token, and the slash of a media type. */
-static size_t word_bytes(const char *at)
-{
-    return strspn(at, "!#$%&'*+-.^_`|~/0123456789abcdefghijklmnopqrstuvwxyz"
-                      "ABCDEFGHIJKLMNOPQRSTUVWXYZ");
-}
-
-static const char *over_space(const char *at)
-{
-    return at + strspn(at, " \t");
-}
-
-/* Over a quoted string, `at` behind its first quote; *bytes: what stands in it.  The
- * text's end, and false in *closed, when its second quote is missing. */
-static const char *over_quoted(const char *at, size_t *bytes, bool *closed)
-{
-    const char *start = at;
-
-    while (*at && *at != '"') {
-        at += *at == '\\' && at[1] ? 2 : 1;
-    }
-    *bytes = (size_t)(at - start);
-    *closed = *at == '"';
-    return *closed ? at + 1 : at;
-}
-
-static const char *value_read(part_t *part, const char *at)
-{
-    bool closed = true;
-
-    at = over_space(at);
-    if (*at == '"') {
-        part->value = at + 1;
-        at = over_quoted(at + 1, &part->value_bytes, &closed);
-        part->broken = !closed;
-        return at;
-    }
-    part->value = at;
-    part->value_bytes = word_bytes(at);
-    return at + part->value_bytes;
-}
-
-/* Reads one part and what ends it; where the next begins, the text's end at last. */
-static const char *part_read(part_t *part, const char *at)
-{
-    size_t skipped;
-    bool closed;
-
-    memset(part, 0, sizeof(*part));
-    at = over_space(at);
-    part->name = at;
-    part->name_bytes = word_bytes(at);
-    at = over_space(at + part->name_bytes);
-    if (*at == '=') {
-        at = value_read(part, at + 1);
-    }
-    at = over_space(at);
-    while (*at && *at != ';' && *at != ',') { /* no token: the part says nothing */
-        part->broken = true;
-        at = *at == '"' ? over_quoted(at + 1, &skipped, &closed) : at + 1;
-    }
-    part->ends = *at;
-    return *at ? at + 1 : at;
-}
-
 /* q=0.5 in thousandths; -1 when it is none (RFC 9110, 12.4.2). */
-static int weight_read(const part_t *part)
+static int weight_read(const gb_part_t *part)
 {
     const char *v = part->value;
     int weight, step = 100;
@@ -124,15 +33,16 @@ static int weight_read(const part_t *part)
 }
 
 /* One media range and its weight; an element that cannot be read weighs -1. */
-static const char *range_read(part_t *range, int *weight, const char *at)
+static const char *range_read(gb_part_t *range, int *weight, const char *at,
+                              const char *end)
 {
-    part_t part;
+    gb_part_t part;
 
-    at = part_read(range, at);
+    at = gb_part_read(range, at, end);
     *weight = range->broken || range->value || !range->name_bytes ? -1 : WEIGHT_MOST;
     for (part = *range; part.ends == ';';) {
-        at = part_read(&part, at);
-        if (is_word(part.name, part.name_bytes, "q") && *weight >= 0) {
+        at = gb_part_read(&part, at, end);
+        if (gb_part_is(part.name, part.name_bytes, "q") && *weight >= 0) {
             *weight = part.broken ? -1 : weight_read(&part);
         }
     }
@@ -144,14 +54,14 @@ typedef struct accept_t {
     int html, plain, json, text_any, application_any, any;
 } accept_t;
 
-static bool is_json(const part_t *range)
+static bool is_json(const gb_part_t *range)
 {
-    return is_word(range->name, range->name_bytes, "application/json") ||
+    return gb_part_is(range->name, range->name_bytes, "application/json") ||
            (range->name_bytes > 5 &&
-            is_word(range->name + range->name_bytes - 5, 5, "+json"));
+            gb_part_is(range->name + range->name_bytes - 5, 5, "+json"));
 }
 
-static int *kind_of(accept_t *found, const part_t *range)
+static int *kind_of(accept_t *found, const gb_part_t *range)
 {
     const struct {
         const char *name;
@@ -163,16 +73,16 @@ static int *kind_of(accept_t *found, const part_t *range)
                  {"*/*", &found->any}};
 
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-        if (is_word(range->name, range->name_bytes, kinds[i].name)) {
+        if (gb_part_is(range->name, range->name_bytes, kinds[i].name)) {
             return kinds[i].weight;
         }
     }
     return is_json(range) ? &found->json : NULL;
 }
 
-static bool is_event_stream(const part_t *range)
+static bool is_event_stream(const gb_part_t *range)
 {
-    return is_word(range->name, range->name_bytes, "text/event-stream");
+    return gb_part_is(range->name, range->name_bytes, "text/event-stream");
 }
 
 /* Returns whether server-sent events are asked for. */
@@ -181,11 +91,11 @@ static bool accept_read(accept_t *found, const char *accept)
     bool streams = false;
 
     *found = (accept_t){-1, -1, -1, -1, -1, -1};
-    for (const char *at = accept ? accept : ""; *at;) {
-        part_t range;
+    for (const char *at = accept ? accept : "", *end = at + strlen(at); at < end;) {
+        gb_part_t range;
         int weight, *kind;
 
-        at = range_read(&range, &weight, at);
+        at = range_read(&range, &weight, at, end);
         if (weight < 0) {
             continue;
         }
@@ -205,15 +115,16 @@ typedef struct prefer_t {
 } prefer_t;
 
 /* An empty value is the same as none (RFC 7240, 2). */
-static void preference_read(prefer_t *found, const part_t *part)
+static void preference_read(prefer_t *found, const gb_part_t *part)
 {
     if (part->broken) {
         return;
     }
-    if (is_word(part->name, part->name_bytes, "respond-async") && !part->value_bytes) {
+    if (gb_part_is(part->name, part->name_bytes, "respond-async") &&
+        !part->value_bytes) {
         found->async = true;
     }
-    else if (is_word(part->name, part->name_bytes, "wait") && part->value &&
+    else if (gb_part_is(part->name, part->name_bytes, "wait") && part->value &&
              !found->has_wait) {
         found->has_wait = true;
         found->no_wait =
@@ -224,15 +135,20 @@ static void preference_read(prefer_t *found, const part_t *part)
 static void prefer_read(prefer_t *found, const char *prefer)
 {
     *found = (prefer_t){false, false, false};
-    for (const char *at = prefer ? prefer : ""; *at;) {
-        part_t part;
+    for (const char *at = prefer ? prefer : "", *end = at + strlen(at); at < end;) {
+        gb_part_t part;
 
-        at = part_read(&part, at);
+        at = gb_part_read(&part, at, end);
         preference_read(found, &part);
         while (part.ends == ';') { /* parameters of the preference */
-            at = part_read(&part, at);
+            at = gb_part_read(&part, at, end);
         }
     }
+}
+
+static const char *over_space(const char *at)
+{
+    return at + strspn(at, " \t");
 }
 
 /* One word is the whole field, but for the spaces around it. */
@@ -242,7 +158,7 @@ static bool field_is(const char *field, const char *word)
 
     field = over_space(field);
     bytes = strcspn(field, " \t");
-    return !*over_space(field + bytes) && is_word(field, bytes, word);
+    return !*over_space(field + bytes) && gb_part_is(field, bytes, word);
 }
 
 /* As far as the browser says: old ones, and all on plain HTTP, say nothing. */
