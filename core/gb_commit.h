@@ -11,13 +11,14 @@
 
 #include "gb_types.h"
 
-#define GB_COMMIT_ID_BYTES 129 /* of an Idempotency-Key, with its NUL */
-#define GB_COMMIT_FIELD_BYTES                                                          \
-    512 /* of the longest Green-Commit field, with its NUL                             \
-         */
+#define GB_COMMIT_ID_BYTES    129 /* of an Idempotency-Key, with its NUL */
+#define GB_COMMIT_FIELD_BYTES 512 /* of a Green-Commit field, with its NUL */
 #define GB_COMMIT_TOKEN_BYTES 48
-#define GB_COMMIT_REPLICAS    64         /* of one log */
-#define GB_COMMIT_ALL         UINT32_MAX /* quorum=all */
+#define GB_COMMIT_NINES_MOST  99.9
+/* Of a number in a structured field (RFC 9651): 15 digits. */
+#define GB_COMMIT_INTEGER_MOST UINT64_C(999999999999999)
+#define GB_COMMIT_REPLICAS     64         /* of one log */
+#define GB_COMMIT_ALL          UINT32_MAX /* quorum=all */
 
 typedef enum gb_level_e { GB_LEVEL_L0 = 0, GB_LEVEL_L1 } gb_level_e;
 
@@ -51,7 +52,8 @@ typedef struct gb_commit_conf_t {
     uint32_t quorum; /* GB_COMMIT_ALL: all */
     int64_t wait_us;
     int late_status;                    /* 202 or 503 */
-    uint32_t quorum_least, quorum_most; /* what the application may ask for */
+    uint32_t quorum_least, quorum_most; /* what the application may ask for; most 0:
+                                           nothing */
     int64_t wait_least_us, wait_most_us;
 } gb_commit_conf_t;
 
@@ -71,8 +73,10 @@ bool gb_commit_read_policy(const char *text, size_t bytes, gb_commit_wish_t *wis
  * not known is passed over, as the RFC wants. */
 void gb_commit_read_prefer(const char *text, size_t bytes, gb_commit_wish_t *wish);
 
-/* Idempotency-Key: an RFC 9651 string or token of 1 to 128 visible ASCII characters.
- * `id` has GB_COMMIT_ID_BYTES of room.  False: malformed. */
+/* Idempotency-Key: an RFC 9651 string or token of 1 to 128 visible ASCII characters,
+ * whose parameters are passed over.  A token may begin with any of its characters:
+ * many clients send a bare UUID.  `id` has GB_COMMIT_ID_BYTES of room.  False:
+ * malformed, and `id` is left alone. */
 bool gb_commit_read_key(const char *text, size_t bytes, char *id);
 
 /* The terms of a write: what is configured, changed by wishes within the limits. */
@@ -82,14 +86,16 @@ typedef struct gb_commit_terms_t {
     int late_status;
 } gb_commit_terms_t;
 
-/* `wish` may be NULL.  A client's wish can shorten or lengthen the wait only
- * (`is_client`), never change the quorum; the application's is brought into the limits.
- */
+/* `wish` may be NULL.  A client's (`is_client`) can shorten the wait to nothing or
+ * lengthen it to the longest that is configured or allowed, never change the quorum;
+ * `async` without a wait is a wait of 0, and makes a late answer 202.  The
+ * application's is brought into the limits.  Without members `need` is 1. */
 gb_commit_terms_t gb_commit_terms(const gb_commit_conf_t *conf,
                                   const gb_commit_wish_t *wish, bool is_client,
                                   uint32_t members);
 
-/* A commit token "EPOCH.SEQ".  read: false when malformed.  print: its length. */
+/* A commit token "EPOCH.SEQ", decimal, without needless zeros.  read: false when
+ * malformed.  print: its length; 0, and an empty text, when it has no room. */
 bool gb_commit_read_token(const char *text, size_t bytes, uint64_t *epoch,
                           uint64_t *seq);
 size_t gb_commit_print_token(char *to, size_t room, uint64_t epoch, uint64_t seq);
@@ -117,8 +123,11 @@ typedef struct gb_commit_mark_t {
     double nines; /* -log10 of the probability of its loss; negative: left out */
 } gb_commit_mark_t;
 
-/* As the field Green-Commit (RFC 9651 dictionary; nines with one digit behind the
- * point, at most 99.9).  Returns its length. */
+/* As the field Green-Commit (RFC 9651 dictionary; nines rounded down to one digit
+ * behind the point, at most 99.9).  An empty id, epoch and seq where seq is 0 or longer
+ * than 15 digits, and of UNKNOWN all that nobody can know are left out.  Returns its
+ * length; 0, and an empty text, when it has no room, which GB_COMMIT_FIELD_BYTES always
+ * are. */
 size_t gb_commit_print(char *to, size_t room, const gb_commit_mark_t *mark);
 
 /* One copy of a write, as declared by mttf= and domain=. */
@@ -130,8 +139,8 @@ typedef struct gb_commit_copy_t {
 
 /* -log10 P(loss): P is the product over failure domains d holding copies of
  * p_d + (1 - p_d) * product of p_i, with p = 1 - exp(-W / MTTF) and W the time until
- * everybody has it (commit-design.md of the references, section 1).  Negative when a
- * copy's mttf is not declared, or there is none. */
+ * everybody has it (docs/commit.md, "nines").  Within 0..GB_COMMIT_NINES_MOST; negative
+ * when a copy's mttf is not declared, or there is none. */
 double gb_commit_nines(const gb_commit_copy_t *copies, size_t count, int64_t window_us);
 
 #endif /* GB_COMMIT_H */
