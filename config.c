@@ -3,12 +3,13 @@
  * config.c - the table of directives, and those of the main server.
  *
  * Beside this file, config_pool.c has what stands in <Proxy "balancer://...">,
- * config_schedule.c its schedules, config_resolve.c what holds for a balancer in the
- * end, config_member.c the keys of BalancerMember, config_machine.c what they say of
- * machines, and config_check.c and config_balancer.c the checks.  A setter reads
- * strictly and stores; what concerns several directives is checked when all is read.
- * All of it runs in the parent, single-threaded; the accessors only read after
- * check_config.
+ * config_setting.c their values, config_schedule.c its schedules, config_commit.c and
+ * config_replicas.c what belongs to replicated writes, config_resolve.c what holds for
+ * a balancer in the end, config_member.c the keys of BalancerMember, config_machine.c
+ * what they say of machines, and config_check.c and config_balancer.c the checks.  A
+ * setter reads strictly and stores; what concerns several directives is checked when
+ * all is read. All of it runs in the parent, single-threaded; the accessors only read
+ * after check_config.
  */
 #include "config_private.h"
 
@@ -170,6 +171,25 @@ const command_rec mgb_commands[] = {
     AP_INIT_TAKE1("GreenWakeIgnore", mgb_config_set_wake_ignore, NULL, IN_BALANCER,
                   "an expression between double quotes: requests that must not wake a "
                   "server"),
+    AP_INIT_TAKE1("GreenReplicas", mgb_config_set_word, NULL, IN_BALANCER,
+                  "independent or shared: has each server its own storage?"),
+    AP_INIT_TAKE_ARGV("GreenCommit", mgb_config_set_commit, NULL, IN_BALANCER,
+                      "off, or quorum=N|all wait=DURATION late=202|503: writes go to "
+                      "every server"),
+    KEYS("GreenCommitLimits",
+         "quorum=MIN-MAX wait=MIN-MAX: what an application may ask for"),
+    AP_INIT_TAKE1("GreenCommitDecide", mgb_config_set_value, NULL, IN_BALANCER,
+                  "path at which the application is asked whether a write is complete"),
+    AP_INIT_TAKE1("GreenCommitBackend", mgb_config_set_word, NULL, IN_BALANCER,
+                  "l0 or l1: what the servers promise about repeated writes"),
+    AP_INIT_TAKE1("GreenCommitBody", mgb_config_set_value, NULL, IN_BALANCER,
+                  "SIZE of the largest body of a write"),
+    AP_INIT_TAKE_ARGV("GreenCommitHeaders", mgb_config_set_headers, NULL, IN_BALANCER,
+                      "names of the request header fields that servers get"),
+    AP_INIT_TAKE1("GreenCommitStale", mgb_config_set_word, NULL, IN_BALANCER,
+                  "refuse or mark: a read that no server can answer up to date"),
+    AP_INIT_TAKE_ARGV("GreenResync", mgb_config_set_resync, NULL, IN_BALANCER,
+                      "COMMAND [ARG...] that brings a set-aside server back"),
     PATH("GreenStateDir", MGB_MAIN_STATE_DIR, "directory of what outlives a stop"),
     PATH("GreenRuntimeDir", MGB_MAIN_RUNTIME_DIR, "directory of sockets and locks"),
     PATH("GreenSecrets", MGB_MAIN_SECRETS,
@@ -182,6 +202,9 @@ const command_rec mgb_commands[] = {
                   "room for members in the shared segment"),
     PATH("GreenBmcCA", MGB_MAIN_BMC_CA,
          "certificates that Redfish services are verified against"),
+    AP_INIT_TAKE_ARGV("GreenJournal", mgb_config_set_journal, NULL, RSRC_CONF,
+                      "FILE size=SIZE key=FILE retain=DURATION: where replicated "
+                      "writes are kept"),
     {NULL, {NULL}, NULL, 0, RAW_ARGS, NULL}};
 
 /* ----------------------------------------------------------- create, merge, look up */
@@ -249,6 +272,7 @@ const mgb_main_conf_t *mgb_config_main(server_rec *main_server)
         (void)gb_parse_count(conf->text[MGB_MAIN_MEMBERS], 1, GB_MEMBERS_MAX,
                              &resolved->members_room);
     }
+    mgb_config_resolve_journal(p, resolved, conf);
     resolved->zone = mgb_config_local_zone(p);
     resolved->exec_drivers = apr_hash_make(p);
     for (apr_hash_index_t *hi = apr_hash_first(p, conf->drivers); hi;

@@ -84,7 +84,7 @@ static void check_pool(mgb_findings_t *found, const mgb_raw_pool_t *pool)
     }
 }
 
-static bool any_sleeps(const proxy_balancer *balancer)
+bool mgb_config_any_sleeps(const proxy_balancer *balancer)
 {
     for (int i = 0; i < balancer->workers->nelts; i++) {
         const mgb_hints_t *hints =
@@ -130,7 +130,7 @@ static void check_balancer(mgb_findings_t *found, const mgb_raw_pool_t *pool,
     }
     else if (mgb_config_value(pool, MGB_SET_MODE) == GB_MODE_ON &&
              balancer->s->sticky_force && *balancer->s->sticky &&
-             any_sleeps(balancer)) {
+             mgb_config_any_sleeps(balancer)) {
         mgb_config_warn(
             found, pool->set_at[MGB_SET_MODE],
             GBLOGNO(0134) "%s: with nofailover=On whoever comes back with a session "
@@ -152,7 +152,7 @@ static void check_balancer(mgb_findings_t *found, const mgb_raw_pool_t *pool,
 
 /* A section may be about balancers of several servers, and a virtual host has the main
  * server's balancers as well: each pair once. */
-static void check_balancers(mgb_findings_t *found)
+void mgb_config_each(mgb_findings_t *found, mgb_config_each_fn *fn)
 {
     apr_hash_t *seen = apr_hash_make(found->p);
 
@@ -168,7 +168,7 @@ static void check_balancers(mgb_findings_t *found)
 
             if (pool && !apr_hash_get(seen, pair, APR_HASH_KEY_STRING)) {
                 apr_hash_set(seen, pair, APR_HASH_KEY_STRING, pool);
-                check_balancer(found, pool, balancer);
+                fn(found, pool, balancer);
             }
         }
     }
@@ -188,5 +188,5 @@ void mgb_config_check_pools(mgb_findings_t *found)
             }
         }
     }
-    check_balancers(found);
+    mgb_config_each(found, check_balancer);
 }

@@ -250,14 +250,29 @@ static void check_room(mgb_findings_t *found)
 
 /* -------------------------------------------------------------------- the system */
 
+const char *mgb_config_in_memory(apr_pool_t *p, const char *path)
+{
+    char *above = apr_pstrdup(p, path);
+    struct stat st;
+    struct statfs fs;
+
+    while (stat(above, &st) != 0 && errno == ENOENT && strrchr(above, '/') > above) {
+        *strrchr(above, '/') = '\0';
+    }
+    return statfs(above, &fs) == 0 && ((unsigned long)fs.f_type == TMPFS_MAGIC ||
+                                       (unsigned long)fs.f_type == RAMFS_MAGIC)
+               ? above
+               : NULL;
+}
+
 /* What outlives a stop must not lie in memory. */
 static void check_state_dir(mgb_findings_t *found)
 {
     const ap_directive_t *where = found->raw->where[MGB_MAIN_STATE_DIR];
     const char *dir = found->conf->state_dir;
+    const char *memory = mgb_config_in_memory(found->p, dir);
     char *path = apr_pstrdup(found->p, dir);
     struct stat st;
-    struct statfs fs;
 
     while (stat(path, &st) != 0 && errno == ENOENT && strrchr(path, '/') > path) {
         *strrchr(path, '/') = '\0';
@@ -267,14 +282,13 @@ static void check_state_dir(mgb_findings_t *found)
                           GBLOGNO(0109) "GreenStateDir %s: %s is no directory", dir,
                           path);
     }
-    else if (statfs(path, &fs) == 0 && ((unsigned long)fs.f_type == TMPFS_MAGIC ||
-                                        (unsigned long)fs.f_type == RAMFS_MAGIC)) {
+    else if (memory) {
         mgb_config_report(
             found, where,
             GBLOGNO(0110) "GreenStateDir %s: %s lies in memory (tmpfs) and "
                           "would forget which servers sleep: name a "
                           "directory on a disk",
-            dir, path);
+            dir, memory);
     }
 }
 
@@ -486,6 +500,7 @@ int mgb_config_check(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
     check_members(&found);
     mgb_config_check_pools(&found);
     mgb_config_check_machines(&found, mgb_config_members());
+    mgb_config_check_commit(&found);
     check_room(&found);
     if (found.managed) {
         check_state_dir(&found);

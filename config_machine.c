@@ -23,6 +23,8 @@ typedef enum hint_e {
     HINT_WATTS,
     HINT_OFFWATTS,
     HINT_BOOT,
+    HINT_DOMAIN,
+    HINT_MTTF,
     HINT_COUNT
 } hint_e;
 
@@ -30,7 +32,8 @@ static const char *const hint_names[HINT_COUNT] = {
     [HINT_MACHINE] = "machine",   [HINT_MAC] = "mac",         [HINT_WAKE] = "wake",
     [HINT_SLEEP] = "sleep",       [HINT_WOLTO] = "wolto",     [HINT_WOLIF] = "wolif",
     [HINT_IPMI] = "ipmi",         [HINT_REDFISH] = "redfish", [HINT_WATTS] = "watts",
-    [HINT_OFFWATTS] = "offwatts", [HINT_BOOT] = "boot"};
+    [HINT_OFFWATTS] = "offwatts", [HINT_BOOT] = "boot",       [HINT_DOMAIN] = "domain",
+    [HINT_MTTF] = "mttf"};
 
 /* Members joined to one machine, and what they say of it together. */
 typedef struct mgb_joined_t {
@@ -97,6 +100,12 @@ static const char *show_hint(apr_pool_t *p, const mgb_hints_t *hints, hint_e hin
         return hints->boot_us ? apr_psprintf(p, "%" APR_INT64_T_FMT "ms",
                                              hints->boot_us / GB_US_PER_MS)
                               : NULL;
+    case HINT_DOMAIN:
+        return hints->domain;
+    case HINT_MTTF:
+        return hints->mttf_us ? apr_psprintf(p, "%" APR_INT64_T_FMT "s",
+                                             hints->mttf_us / GB_US_PER_S)
+                              : NULL;
     case HINT_COUNT:
         break;
     }
@@ -148,6 +157,12 @@ static void copy_hints(mgb_hints_t *to, const mgb_hints_t *from)
     }
     if (!to->boot_us) {
         to->boot_us = from->boot_us;
+    }
+    if (!to->domain) {
+        to->domain = from->domain;
+    }
+    if (!to->mttf_us) {
+        to->mttf_us = from->mttf_us;
     }
     copy_curve(&to->curve, &from->curve);
 }

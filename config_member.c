@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * config_member.c - the keys of BalancerMember: wake= sleep= machine= mac= wolto=
- * wolif= ipmi= redfish= capacity= watts= offwatts= boot=.
+ * wolif= ipmi= redfish= capacity= watts= offwatts= boot= domain= mttf=.
  *
  * mod_proxy gives the keys that it does not know to the optional function
  * set_worker_hc_param of mod_proxy_hcheck, which it looks up in its pre_config.  We put
@@ -20,6 +20,8 @@
 
 #define BOOT_LEAST_US (100 * GB_US_PER_MS)
 #define BOOT_MOST_US  (24 * 3600 * GB_US_PER_S)
+#define MTTF_LEAST_US (3600 * GB_US_PER_S)
+#define MTTF_MOST_US  (INT64_C(36500) * 24 * 3600 * GB_US_PER_S)
 
 /* What the parent knows while it reads the configuration; made anew by pre_config. */
 static apr_hash_t *keys_by_worker;      /* proxy_worker* -> mgb_keys_t* */
@@ -126,7 +128,7 @@ static const char *set_sleep(apr_pool_t *p, mgb_keys_t *keys, const char *value)
     return read_ladder(p, keys->hints.sleep, &keys->hints.sleep_count, value, false);
 }
 
-static const char *set_machine(apr_pool_t *p, mgb_keys_t *keys, const char *value)
+static const char *set_name(apr_pool_t *p, const char **name, const char *value)
 {
     if (!gb_parse_name(value)) {
         return apr_psprintf(
@@ -135,8 +137,18 @@ static const char *set_machine(apr_pool_t *p, mgb_keys_t *keys, const char *valu
             "'-' that begins with a letter or digit",
             GB_WORD_MOST);
     }
-    keys->hints.machine = apr_pstrdup(p, value);
+    *name = apr_pstrdup(p, value);
     return NULL;
+}
+
+static const char *set_machine(apr_pool_t *p, mgb_keys_t *keys, const char *value)
+{
+    return set_name(p, &keys->hints.machine, value);
+}
+
+static const char *set_domain(apr_pool_t *p, mgb_keys_t *keys, const char *value)
+{
+    return set_name(p, &keys->hints.domain, value);
 }
 
 static const char *set_mac(apr_pool_t *p, mgb_keys_t *keys, const char *value)
@@ -236,14 +248,28 @@ static const char *set_boot(apr_pool_t *p, mgb_keys_t *keys, const char *value)
     return NULL;
 }
 
+static const char *set_mttf(apr_pool_t *p, mgb_keys_t *keys, const char *value)
+{
+    int64_t mttf_us;
+
+    if (!gb_parse_duration(value, &mttf_us) || mttf_us < MTTF_LEAST_US ||
+        mttf_us > MTTF_MOST_US) {
+        return "must be a duration from 1h to 36500d, such as 1800d, in which such a "
+               "machine fails once on average";
+    }
+    keys->hints.mttf_us = mttf_us;
+    return NULL;
+}
+
 static const struct {
     const char *name;
     setter_fn *set;
 } member_keys[] = {
-    {"wake", set_wake},   {"sleep", set_sleep},       {"machine", set_machine},
-    {"mac", set_mac},     {"wolto", set_wolto},       {"wolif", set_wolif},
-    {"ipmi", set_ipmi},   {"redfish", set_redfish},   {"capacity", set_capacity},
-    {"watts", set_watts}, {"offwatts", set_offwatts}, {"boot", set_boot},
+    {"wake", set_wake},     {"sleep", set_sleep},       {"machine", set_machine},
+    {"mac", set_mac},       {"wolto", set_wolto},       {"wolif", set_wolif},
+    {"ipmi", set_ipmi},     {"redfish", set_redfish},   {"capacity", set_capacity},
+    {"watts", set_watts},   {"offwatts", set_offwatts}, {"boot", set_boot},
+    {"domain", set_domain}, {"mttf", set_mttf},
 };
 
 /* httpd keeps the password of a member's URL in the worker's name; ours goes into logs

@@ -14,7 +14,12 @@
 
 #define MGB_UNSET INT64_C(-1)
 
-/* The settings of a balancer; config_pool.c has a table with a line for each. */
+/* Two numbers in one setting, such as MIN-MAX. */
+#define MGB_RANGE(from, to) ((int64_t)((uint64_t)(from) << 32 | (uint32_t)(to)))
+#define MGB_FROM(range)     ((uint32_t)((uint64_t)(range) >> 32))
+#define MGB_TO(range)       ((uint32_t)(range))
+
+/* The settings of a balancer; config_setting.c has a table with a line for each. */
 typedef enum mgb_setting_e {
     MGB_SET_MODE,
     MGB_SET_POLICY, /* gb_policy_e */
@@ -57,6 +62,18 @@ typedef enum mgb_setting_e {
     MGB_SET_STICKY_WAIT,
     MGB_SET_HARD_OFF,
     MGB_SET_WAKE_IGNORE, /* the expression stands in mgb_raw_pool_t */
+    MGB_SET_REPLICAS,    /* 1: independent */
+    MGB_SET_COMMIT,      /* the quorum; 0: off */
+    MGB_SET_COMMIT_WAIT,
+    MGB_SET_COMMIT_LATE,
+    MGB_SET_LIMIT_QUORUM, /* MGB_RANGE */
+    MGB_SET_LIMIT_WAIT,   /* MGB_RANGE, in ms */
+    MGB_SET_COMMIT_DECIDE,
+    MGB_SET_COMMIT_BACKEND, /* gb_level_e */
+    MGB_SET_COMMIT_BODY,
+    MGB_SET_COMMIT_HEADERS, /* the names stand in mgb_raw_pool_t */
+    MGB_SET_COMMIT_STALE,   /* 1: mark */
+    MGB_SET_RESYNC,         /* the command stands in mgb_raw_pool_t */
     MGB_SET_COUNT
 } mgb_setting_e;
 
@@ -72,6 +89,8 @@ typedef struct mgb_raw_pool_t {
     const ap_directive_t *set_at[MGB_SET_COUNT];
     ap_expr_info_t *wake_ignore;   /* of MGB_SET_WAKE_IGNORE */
     apr_array_header_t *schedules; /* mgb_raw_schedule_t; NULL: none written here */
+    apr_array_header_t *headers;   /* of MGB_SET_COMMIT_HEADERS: const char* */
+    const char *const *resync;     /* of MGB_SET_RESYNC, NULL-terminated */
 } mgb_raw_pool_t;
 
 /* A GreenSchedule line. */
@@ -93,6 +112,8 @@ typedef enum mgb_main_e {
     MGB_MAIN_KEEPER_USER,
     MGB_MAIN_MEMBERS,
     MGB_MAIN_BMC_CA,
+    MGB_MAIN_JOURNAL,
+    MGB_MAIN_JOURNAL_KEY,
     MGB_MAIN_COUNT
 } mgb_main_e;
 
@@ -103,6 +124,7 @@ typedef struct mgb_server_conf_t {
         *drivers; /* name -> mgb_raw_driver_t; main server only, as what follows */
     const char *text[MGB_MAIN_COUNT];
     const ap_directive_t *where[MGB_MAIN_COUNT];
+    int64_t journal_size, journal_retain_us; /* 0: not written */
     apr_array_header_t *warnings;    /* const char*: for the log, main server only */
     const mgb_main_conf_t *resolved; /* by mgb_config_main() */
 } mgb_server_conf_t;
@@ -119,6 +141,26 @@ typedef struct mgb_keys_t {
 
 /* config.c */
 mgb_server_conf_t *mgb_config_of(const server_rec *s);
+
+/* config_setting.c.  Of settings that a setter of its own reads, only what is stored.
+ */
+/* The value in force: as written for the balancer, else the default; `raw` may be NULL.
+ */
+int64_t mgb_config_value(const mgb_raw_pool_t *raw, mgb_setting_e setting);
+void mgb_config_store(mgb_raw_pool_t *pool, mgb_setting_e setting, const cmd_parms *cmd,
+                      int64_t value, const char *text);
+/* The (first) setting of a directive; its key; what it allows, for messages. */
+mgb_setting_e mgb_config_setting(const char *directive);
+const char *mgb_config_key(mgb_setting_e setting);
+const char *mgb_config_allowed(apr_pool_t *p, mgb_setting_e setting);
+/* Reads a value; false when it is not allowed. */
+bool mgb_config_read(mgb_setting_e setting, const char *text, int64_t *value);
+/* "wake=, sleep=": the keys of a directive. */
+const char *mgb_config_show_keys(apr_pool_t *p, const char *directive);
+/* Reads one KEY=VALUE of a directive and stores it; `seen` has a bit for each setting.
+ * NULL, or what is wrong. */
+const char *mgb_config_set_key(cmd_parms *cmd, mgb_raw_pool_t *pool, const char *arg,
+                               uint64_t *seen);
 
 /* config_pool.c: setters of the directives of a balancer. */
 const char *mgb_config_set_mode(cmd_parms *cmd, void *dummy, const char *arg);
@@ -138,9 +180,26 @@ const char *mgb_config_enclosing_pool(cmd_parms *cmd, mgb_raw_pool_t **pool);
 const char *mgb_config_pool_name(apr_pool_t *p, const char *text);
 /* The balancer that a <Proxy ...> section names, or NULL. */
 const char *mgb_config_section_name(apr_pool_t *p, const ap_directive_t *section);
-/* The value in force: as written for the balancer, else the default; `raw` may be NULL.
+
+/* config_commit.c: setters of what belongs to replicated writes, and what they come to.
  */
-int64_t mgb_config_value(const mgb_raw_pool_t *raw, mgb_setting_e setting);
+#define MGB_WAIT_MOST_US        (3600 * GB_US_PER_S)
+#define MGB_BODY_BYTES_MOST     (64 * 1024 * 1024)
+#define MGB_JOURNAL_KEY_BYTES   32
+#define MGB_JOURNAL_BYTES_LEAST (4 * 1024 * 1024)
+const char *mgb_config_set_word(cmd_parms *cmd, void *dummy, const char *arg);
+const char *mgb_config_set_commit(cmd_parms *cmd, void *dummy, int argc,
+                                  char *const argv[]);
+const char *mgb_config_set_headers(cmd_parms *cmd, void *dummy, int argc,
+                                   char *const argv[]);
+const char *mgb_config_set_resync(cmd_parms *cmd, void *dummy, int argc,
+                                  char *const argv[]);
+const char *mgb_config_set_journal(cmd_parms *cmd, void *dummy, int argc,
+                                   char *const argv[]);
+void mgb_config_resolve_commit(apr_pool_t *p, mgb_commit_conf_t *commit,
+                               const mgb_raw_pool_t *raw);
+void mgb_config_resolve_journal(apr_pool_t *p, mgb_main_conf_t *resolved,
+                                const mgb_server_conf_t *conf);
 
 /* config_schedule.c */
 const char *mgb_config_set_schedule(cmd_parms *cmd, void *dummy, int argc,
@@ -178,9 +237,10 @@ typedef struct mgb_findings_t {
     apr_pool_t *p; /* temporary */
     server_rec *main_server;
     const mgb_main_conf_t *conf;
-    const mgb_server_conf_t *raw; /* the main server's */
-    apr_hash_t *members;          /* config_check.c: member_id() -> mgb_keys_t */
-    bool managed;                 /* some balancer is on or observed */
+    const mgb_server_conf_t *raw;  /* the main server's */
+    apr_hash_t *members;           /* config_check.c: member_id() -> mgb_keys_t */
+    bool managed;                  /* some balancer is on or observed */
+    const mgb_raw_pool_t *commits; /* the first with GreenCommit; NULL: none */
     uint32_t errors;
 } mgb_findings_t;
 
@@ -191,6 +251,16 @@ void mgb_config_check_machines(mgb_findings_t *found,
 
 /* config_balancer.c: checks what is said of balancers. */
 void mgb_config_check_pools(mgb_findings_t *found);
+/* Each section of ours with each balancer that it is about, once. */
+typedef void mgb_config_each_fn(mgb_findings_t *found, const mgb_raw_pool_t *pool,
+                                const proxy_balancer *balancer);
+void mgb_config_each(mgb_findings_t *found, mgb_config_each_fn *fn);
+/* Can any member of it be put to sleep, as far as its own keys tell?  After
+ * mgb_config_check_machines() all are told. */
+bool mgb_config_any_sleeps(const proxy_balancer *balancer);
+
+/* config_replicas.c: what replicated writes need.  After the machines were checked. */
+void mgb_config_check_commit(mgb_findings_t *found);
 
 /* config_check.c */
 /* Logs an error with its file and line, and counts it. */
@@ -201,6 +271,9 @@ void mgb_config_report(mgb_findings_t *found, const ap_directive_t *where,
  * error leads nowhere, the warning is kept for the log. */
 void mgb_config_warn(mgb_findings_t *found, const ap_directive_t *where,
                      const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* The existing directory above `path`, or itself, when it lies in memory (tmpfs); NULL
+ * when it lies on a disk, or cannot be told. */
+const char *mgb_config_in_memory(apr_pool_t *p, const char *path);
 /* The hook post_config: logs the warnings that were kept, for the log is open now. */
 int mgb_config_tell_warnings(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
                              server_rec *s);

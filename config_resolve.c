@@ -27,6 +27,12 @@ void *mgb_config_merge_pool(apr_pool_t *p, const void *key, apr_ssize_t length,
     if (!above->schedules) {
         pool->schedules = below->schedules;
     }
+    if (above->value[MGB_SET_COMMIT_HEADERS] == MGB_UNSET) {
+        pool->headers = below->headers;
+    }
+    if (above->value[MGB_SET_RESYNC] == MGB_UNSET) {
+        pool->resync = below->resync;
+    }
     return pool;
 }
 
@@ -166,6 +172,7 @@ const mgb_pool_conf_t *mgb_config_pool(apr_pool_t *p, server_rec *s, const char 
     pool->reverse.beat_us = mgb_config_value(raw, MGB_SET_REVERSE_BEAT);
     resolve_hold(p, &pool->hold, raw);
     resolve_return(&pool->comeback, raw);
+    mgb_config_resolve_commit(p, &pool->commit, raw);
     pool->hard_off = mgb_config_value(raw, MGB_SET_HARD_OFF) != 0;
     if (waits_for_sessions(s, pool)) {
         pool->rules.drain_timeout_us =

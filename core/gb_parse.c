@@ -113,6 +113,30 @@ bool gb_parse_duration(const char *text, int64_t *duration_us)
     return false;
 }
 
+bool gb_parse_size(const char *text, int64_t *bytes)
+{
+    static const char units[] = "kmg";
+    const char *unit;
+    uint64_t number, factor = 1;
+
+    text = text ? read_digits(text, INT64_MAX, &number) : NULL;
+    if (!text) {
+        return false;
+    }
+    if (*text) {
+        unit = strchr(units, gb_ascii_lower(*text));
+        if (!unit || text[1]) {
+            return false;
+        }
+        factor = UINT64_C(1) << (10 * (unit - units + 1));
+    }
+    if (number > (uint64_t)INT64_MAX / factor) {
+        return false;
+    }
+    *bytes = (int64_t)(number * factor);
+    return true;
+}
+
 bool gb_parse_count(const char *text, uint32_t least, uint32_t most, uint32_t *count)
 {
     uint64_t number;

@@ -35,6 +35,9 @@ typedef struct gb_address_t {
  * does not fit int64_t microseconds is not. */
 bool gb_parse_duration(const char *text, int64_t *duration_us);
 
+/* Digits with an optional K, M or G (1024 times as much each); without one, bytes. */
+bool gb_parse_size(const char *text, int64_t *bytes);
+
 /* Digits, within least..most. */
 bool gb_parse_count(const char *text, uint32_t least, uint32_t most, uint32_t *count);
 

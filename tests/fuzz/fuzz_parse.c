@@ -30,6 +30,8 @@ static void try_numbers(const char *text)
     bool on = false;
 
     require(gb_parse_duration(text, &us) ? us >= 0 : us == -7);
+    us = -7;
+    require(gb_parse_size(text, &us) ? us >= 0 : us == -7);
     require(gb_parse_count(text, 3, 4096, &count) ? count >= 3 && count <= 4096
                                                   : count == 0xdeadbeef);
     require(!gb_parse_percent(text, &count) || count <= 1000);

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import tempfile
 
 import pytest
 from proxy import HTTPD, MODULES, environment, module_file
@@ -14,20 +15,25 @@ STAND_INS = {"/etc/apache2/greenbalance.secrets": "secrets",
              "/etc/apache2/waiting.html": "page.html",
              "/etc/apache2/bmc-ca.pem": "page.html",
              "/usr/local/sbin/rackpdu": "driver",
-             "/usr/local/sbin/suspend-by-ssh": "driver"}
+             "/usr/local/sbin/suspend-by-ssh": "driver",
+             "/usr/local/sbin/copy-database": "driver"}
 
 
 class Config:
-    """A directory with a configuration that only has to be read."""
+    """A directory with a configuration that only has to be read; the journal's key lies
+    on another file system."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, elsewhere):
         self.dir = str(directory)
+        self.key = os.path.join(elsewhere, "journal.key")
         os.chmod(self.dir, 0o755)
         os.mkdir(self.path("state"))
         self.file("secrets", "ipmi 10.0.1.11 admin secret\n", 0o600)
         self.file("page.html", "x" * (256 * 1024))
         self.file("large.html", "x" * (256 * 1024 + 1))
         self.file("driver", "#!/bin/sh\n", 0o755)
+        for key in (self.key, self.path("near.key")):
+            self.file(key, "0123456789abcdef" * 2, 0o600)
 
     def path(self, name):
         return os.path.join(self.dir, name)
@@ -53,7 +59,9 @@ class Config:
     def test(self, text, loaded=LOADED, keeper="daemon"):
         """(exit status, output, line number of the file at which `text` begins)"""
         base = self.base(loaded, keeper)
-        text = text.replace("DIR", self.dir)
+        text = text.replace("DIR", self.dir).replace("key=KEY", "key=" + self.key)
+        text = text.replace("/root/greenbalance-journal.key", self.key)
+        text = text.replace("/var/lib/greenbalance/", self.path("state/"))
         for real, name in STAND_INS.items():
             text = text.replace(real, self.path(name))
         conf = self.file("httpd.conf", base + text)
@@ -65,4 +73,5 @@ class Config:
 
 @pytest.fixture
 def config(tmp_path):
-    return Config(tmp_path)
+    with tempfile.TemporaryDirectory(dir="/dev/shm", prefix="green-") as elsewhere:
+        yield Config(tmp_path, elsewhere)

@@ -191,7 +191,92 @@ SYNTAX = [
     ("sticky-outside", "@GreenSticky move\n", "GreenSticky belongs into a section"),
     ("hard-off", balancer("@GreenHardOff maybe"), "GreenHardOff maybe: must be on or off"),
     ("hard-off-outside", "@GreenHardOff on\n", "GreenHardOff belongs into a section"),
+    # replicated writes
+    ("replicas", balancer("@GreenReplicas own"),
+     "GreenReplicas own: must be shared or independent"),
+    ("replicas-outside", "@GreenReplicas shared\n", "GreenReplicas belongs into a section"),
+    ("commit", balancer("@GreenCommit on"),
+     "GreenCommit on: must be off, or quorum=N or quorum=all, and then wait=DURATION"),
+    ("commit-none", balancer("@GreenCommit"), "GreenCommit: must be off, or quorum=N"),
+    ("commit-off-and", balancer("@GreenCommit off wait=1s"), "GreenCommit off: must be off"),
+    ("commit-wait-first", balancer("@GreenCommit wait=1s quorum=2"),
+     "GreenCommit wait=1s: must be off, or quorum=N"),
+    ("commit-quorum", balancer("@GreenCommit quorum=0"),
+     "GreenCommit quorum=0: must be a number of servers from 1 to 64, or all"),
+    ("commit-quorum-many", balancer("@GreenCommit quorum=65"), "from 1 to 64, or all"),
+    ("commit-quorum-word", balancer("@GreenCommit quorum=most"), "from 1 to 64, or all"),
+    ("commit-wait", balancer("@GreenCommit quorum=2 wait=61m"),
+     "GreenCommit wait=61m: must be a duration from 0 to 1h"),
+    ("commit-late", balancer("@GreenCommit quorum=2 late=500"),
+     "GreenCommit late=500: must be 202 or 503"),
+    ("commit-twice", balancer("@GreenCommit quorum=2 quorum=2"),
+     "GreenCommit: quorum= is given twice"),
+    ("commit-key", balancer("@GreenCommit quorum=2 delay=1"),
+     "GreenCommit delay=1: allowed are quorum=, wait=, late="),
+    ("commit-release", balancer("@GreenCommit quorum=2 release=all"),
+     "GreenCommit release=all: not built yet, for clients do not hold what they have"),
+    ("limits-quorum", balancer("@GreenCommitLimits quorum=3-2"),
+     "GreenCommitLimits quorum=3-2: must be MIN-MAX, two numbers of servers from 1 to 64"),
+    ("limits-quorum-one", balancer("@GreenCommitLimits quorum=2"), "must be MIN-MAX, two"),
+    ("limits-quorum-all", balancer("@GreenCommitLimits quorum=all-2"), "must be MIN-MAX"),
+    ("limits-wait", balancer("@GreenCommitLimits wait=2s-1s"),
+     "GreenCommitLimits wait=2s-1s: must be MIN-MAX, two durations from 0 to 1h"),
+    ("limits-wait-long", balancer("@GreenCommitLimits wait=0-61m"), "must be MIN-MAX"),
+    ("limits-wait-word", balancer("@GreenCommitLimits wait=" + 40 * "1" + "-2"),
+     "must be MIN-MAX"),
+    ("limits-key", balancer("@GreenCommitLimits need=1-2"),
+     "GreenCommitLimits need=1-2: allowed are quorum=, wait="),
+    ("decide", balancer("@GreenCommitDecide http://x/"),
+     "GreenCommitDecide http://x/: must be a path that begins with /"),
+    ("backend", balancer("@GreenCommitBackend l3"),
+     "GreenCommitBackend l3: must be l0 or l1"),
+    ("backend-l2", balancer("@GreenCommitBackend L2"),
+     "GreenCommitBackend L2: is not built yet: must be l0 or l1"),
+    ("body", balancer("@GreenCommitBody 1023"),
+     "GreenCommitBody 1023: must be a size from 1K to 64M, such as 64K, 1M"),
+    ("body-large", balancer("@GreenCommitBody 65M"), "must be a size from 1K to 64M"),
+    ("body-unit", balancer("@GreenCommitBody 1MB"), "must be a size from 1K to 64M"),
+    ("headers", balancer("@GreenCommitHeaders"), "GreenCommitHeaders: needs from 1 to 32"),
+    ("headers-cookie", balancer("@GreenCommitHeaders Accept COOKIE"),
+     "GreenCommitHeaders COOKIE: is a secret of the client, and must not be kept"),
+    ("headers-authorization", balancer("@GreenCommitHeaders Authorization"),
+     "GreenCommitHeaders Authorization: is a secret of the client"),
+    ("headers-hop", balancer("@GreenCommitHeaders Transfer-Encoding"),
+     "GreenCommitHeaders Transfer-Encoding: belongs to one connection"),
+    ("headers-length", balancer("@GreenCommitHeaders Content-Length"),
+     "GreenCommitHeaders Content-Length: is written anew for each server"),
+    ("headers-host", balancer("@GreenCommitHeaders Host"),
+     "GreenCommitHeaders Host: is written anew for each server"),
+    ("headers-own", balancer("@GreenCommitHeaders Green-Commit-Role"),
+     "GreenCommitHeaders Green-Commit-Role: is the module's own"),
+    ("headers-key", balancer("@GreenCommitHeaders Idempotency-Key"),
+     "GreenCommitHeaders Idempotency-Key: is sent in any case"),
+    ("headers-twice", balancer("@GreenCommitHeaders X-A x-a"),
+     "GreenCommitHeaders x-a: is named twice"),
+    ("headers-colon", balancer("@GreenCommitHeaders X-A:"),
+     "GreenCommitHeaders X-A:: must be the name of a request header field"),
+    ("stale", balancer("@GreenCommitStale serve"),
+     "GreenCommitStale serve: must be refuse or mark"),
+    ("resync", balancer("@GreenResync"), "GreenResync needs a COMMAND"),
+    ("journal-in-host", "<VirtualHost *:1>\n@GreenJournal j\n</VirtualHost>\n",
+     "GreenJournal cannot occur within <VirtualHost> section"),
+    ("journal", "@GreenJournal size=1G\n",
+     "GreenJournal size=1G: needs a FILE, and then size=SIZE, key=FILE and"),
+    ("journal-none", "@GreenJournal\n", "GreenJournal: needs a FILE"),
+    ("journal-size", "@GreenJournal j size=3M\n",
+     "GreenJournal size=3M: must be a size from 4M to 4096G"),
+    ("journal-size-overflow", "@GreenJournal j size=99999999999G\n", "must be a size from 4M"),
+    ("journal-retain", "@GreenJournal j retain=59s\n",
+     "GreenJournal retain=59s: must be a duration from 1m to 366d"),
+    ("journal-key", "@GreenJournal j key=\n", "GreenJournal key=: must be a path"),
+    ("journal-twice", "@GreenJournal j size=4M SIZE=5M\n",
+     "GreenJournal SIZE=5M: is given twice"),
+    ("journal-unknown", "@GreenJournal j keep=1d\n",
+     "GreenJournal keep=1d: allowed are size=, key=, retain="),
     # keys of members
+    ("domain", member("domain=a/b"), "domain=a/b: must be a name of at most 63"),
+    ("mttf", member("mttf=59m"), "mttf=59m: must be a duration from 1h to 36500d"),
+    ("mttf-long", member("mttf=36501d"), "mttf=36501d: must be a duration from 1h"),
     ("wake-agent", member("wake=agent"),
      "BalancerMember wake=agent: agent can put a machine to sleep only, for it runs on the "
      "machine and sleeps with it; allowed are wol, ipmi, redfish and the names of"),
@@ -258,6 +343,16 @@ SYNTAX = [
 ]
 
 SECRETS = "GreenSecrets DIR/secrets\n"
+JOURNAL = "GreenJournal DIR/journal.db key=KEY\n"
+
+
+def replicas(*lines, members=("http://10.0.0.1", "http://10.0.0.2"), journal=JOURNAL,
+             leave_out=()):
+    """A balancer of replicas with their own storage; lines are added, others left out."""
+    kept = [x for x in ("ProxySet lbmethod=bypower", "GreenBalance on",
+                        "GreenReplicas independent") if x not in leave_out]
+    return journal + '<Proxy "balancer://app">\n%s\n</Proxy>\n' % "\n".join(
+        ["BalancerMember " + x for x in members] + kept + list(lines))
 
 # Found when all is read: the message ends with "(line N of FILE)".
 CHECKS = [
@@ -293,6 +388,73 @@ CHECKS = [
      "balancer's is byrequests"),
     ("queue-in-host", balancer() + '<VirtualHost *:1>\n<Proxy "balancer://app">\n'
      "@GreenQueue late-last\n</Proxy>\n</VirtualHost>\n", "GreenQueue needs the method"),
+    ("commit-of-a-shared-database",
+     replicas("@GreenCommit quorum=1", leave_out=["GreenReplicas independent"]),
+     "balancer://app: GreenCommit sends each write to every server, so that servers that "
+     "share a database would apply it once each, 2 times in all: say GreenReplicas"),
+    ("commit-said-to-be-shared", replicas("GreenReplicas shared", "@GreenCommit quorum=1"),
+     "GreenCommit sends each write to every server"),
+    ("commit-unmanaged", replicas("@GreenCommit quorum=1", leave_out=["GreenBalance on"]),
+     "GreenCommit needs to know which servers are there: say GreenBalance on"),
+    ("commit-by-another-method",
+     replicas("@GreenCommit quorum=1", leave_out=["ProxySet lbmethod=bypower"]),
+     'and the balancer\'s is byrequests: add "ProxySet lbmethod=bypower"'),
+    ("commit-many-members", replicas("@GreenCommit quorum=1", members=[
+        "http://10.0.0.%d" % i for i in range(1, 66)]),
+     "GreenCommit serves at most 64 members, and it has 65"),
+    ("commit-quorum-above", replicas("@GreenCommit quorum=3"),
+     "GreenCommit quorum=3 is more than the 2 members that there are: no write would"),
+    ("commit-of-a-spare", replicas("@GreenCommit quorum=1", members=[
+        "http://10.0.0.1", "http://10.0.0.2 status=+R"]),
+     "GreenCommit: BalancerMember http://10.0.0.2: a spare or standby (status=+H, +R) "
+     "cannot be a replica"),
+    ("commit-of-a-standby", replicas("GreenCommit quorum=1", members=[
+        "http://10.0.0.1", "http://10.0.0.2 status=+H capacity=3"]).replace(
+            "BalancerMember http://10.0.0.2", "@BalancerMember http://10.0.0.2"),
+     "GreenCommit: BalancerMember http://10.0.0.2: a spare or standby"),
+    ("commit-by-another-scheme", replicas("@GreenCommit quorum=1", members=[
+        "http://10.0.0.1", "ajp://10.0.0.2"]),
+     "BalancerMember ajp://10.0.0.2: writes are sent by http and https only"),
+    ("commit-by-a-socket", replicas("@GreenCommit quorum=1", members=[
+        "http://10.0.0.1", "unix:/run/app.sock|http://app"]),
+     "writes are sent by http and https only, over TCP"),
+    ("commit-limits-without-quorum", replicas(
+        "GreenCommit quorum=2", "@GreenCommitLimits quorum=1-1"),
+     "GreenCommitLimits quorum=1-1 leaves out GreenCommit's own quorum=2"),
+    ("commit-limits-above", replicas(
+        "GreenCommit quorum=2", "@GreenCommitLimits quorum=1-3"),
+     "GreenCommitLimits quorum=1-3 is more than the 2 members that there are"),
+    ("commit-limits-without-wait", replicas(
+        "GreenCommit quorum=2", "@GreenCommitLimits wait=1s-2s"),
+     "GreenCommitLimits wait=1s-2s leaves out GreenCommit's own wait, 300ms"),
+    ("resync-command", replicas("@GreenResync DIR/nothing"),
+     "balancer://app: GreenResync: DIR/nothing is no file that can be executed"),
+    ("commit-body-for-the-journal", replicas(
+        "GreenCommit quorum=2", "@GreenCommitBody 2M",
+        journal="GreenJournal j key=KEY size=4M\n"),
+     "GreenCommitBody 2M: the journal, of 4194304 bytes, must have room for 4 such writes"),
+    ("journal-without-key", replicas("GreenCommit quorum=1", journal="@GreenJournal j\n"),
+     "balancer://app: GreenCommit needs a key that the journal is sealed with: say "
+     "GreenJournal DIR/j key=FILE; such a file is made by (umask 077; head -c 32 "
+     "/dev/urandom > FILE), on another disk than the journal's"),
+    ("commit-without-journal", replicas("@GreenCommit quorum=1", journal=""),
+     "say GreenJournal DIR/state/journal.db key=FILE"),
+    ("journal-key-missing",
+     replicas("GreenCommit quorum=1", journal="@GreenJournal j key=none\n"),
+     "GreenJournal key=DIR/none: No such file or directory: make one by (umask 077; head "
+     "-c 32 /dev/urandom > DIR/none), and keep a copy of it"),
+    ("journal-key-short",
+     replicas("GreenCommit quorum=1", journal="@GreenJournal j key=secrets\n"),
+     "GreenJournal key=DIR/secrets: must be a file of 32 bytes"),
+    ("journal-key-a-directory",
+     replicas("GreenCommit quorum=1", journal="@GreenJournal j key=DIR\n"),
+     "GreenJournal key=DIR: must be a file of 32 bytes"),
+    ("journal-in-memory",
+     replicas("GreenCommit quorum=1", journal="@GreenJournal /dev/shm/j/j.db key=KEY\n"),
+     "GreenJournal /dev/shm/j/j.db: /dev/shm lies in memory (tmpfs) and would forget"),
+    ("journal-a-directory",
+     replicas("GreenCommit quorum=1", journal="@GreenJournal state key=KEY\n"),
+     "GreenJournal DIR/state: must be a regular file"),
     ("bmc-ca", "@GreenBmcCA none.pem\n", "GreenBmcCA DIR/none.pem: No such file or directory"),
     ("bmc-ca-special", "@GreenBmcCA /dev/null\n", "GreenBmcCA /dev/null: must be a file of"),
     ("default-port-and-case", member("wake=wol", url="http://Web1.Example.NET:80/x"),
@@ -369,6 +531,8 @@ CONTRADICTIONS = [
     ("watts", "machine=a watts=1:2", "machine=a watts=1:3", "watts=: 1,1.1,"),
     ("offwatts", "ipmi=h offwatts=5", "ipmi=H:623 offwatts=6", "offwatts=: 5 and 6"),
     ("boot", "machine=a boot=2m", "machine=a boot=121", "boot=: 120000ms and 121000ms"),
+    ("domain", "machine=a domain=rack1", "machine=a domain=rack2", "domain=: rack1 and rack2"),
+    ("mttf", "machine=a mttf=1d", "machine=a mttf=2h", "mttf=: 86400s and 7200s"),
 ]
 
 GOOD = [
@@ -418,6 +582,23 @@ GOOD = [
      "</Proxy>\n</VirtualHost>\n"),
     ("every-way", SECRETS + member("wake=WOL,Redfish,ipmi sleep=Agent,redfish,ipmi mac=%s "
                                    "ipmi=h redfish=https://h/redfish/v1" % "52:54:00:12:34:01")),
+    ("commit-ranges", replicas(
+        "GreenCommit quorum=2 wait=1h late=503", "GreenCommitLimits quorum=1-ALL wait=0-1h",
+        "GreenCommitDecide /decide?all=1", "GreenCommitBackend L1", "GreenCommitBody 64M",
+        "GreenCommitHeaders Accept-Language X-Tenant", "GreenCommitStale MARK",
+        "GreenResync driver --from", members=[
+            "http://10.0.0.1 domain=rack-1 mttf=1h", "https://10.0.0.2 domain=rack-1 "
+            "mttf=36500d"]) + "GreenJournal j key=KEY size=4096G retain=366d\n"),
+    ("commit-all", replicas("GreenCommit quorum=ALL wait=0", "GreenCommitBody 1024",
+                            "GreenCommitLimits quorum=1-all",
+                            journal="GreenJournal j key=KEY size=4M retain=60\n")),
+    ("commit-observed", replicas("GreenCommit quorum=2", "GreenBalance observe")),
+    ("commit-off", replicas("GreenCommit quorum=9", "GreenCommit off", journal="")),
+    ("commit-off-in-host", replicas("GreenCommit quorum=1") +
+     '<VirtualHost *:1>\n<Proxy "balancer://app">\nGreenCommit off\n</Proxy>\n'
+     "</VirtualHost>\n"),
+    ("journal-of-nobody", "GreenJournal /dev/shm/j size=4M\n"),
+    ("domain-on-one-door", joined("machine=a domain=rack1", "machine=a mttf=3d")),
     ("bmc-ca-file", "GreenBmcCA page.html\n"),
     ("bmc-ca-directory", "GreenBmcCA DIR\n"),
     ("members-fit", "GreenMembers 2\n" + balancer("BalancerMember http://10.0.0.2",
@@ -515,6 +696,15 @@ WARNINGS = [
                                  '@GreenSchedule "* 12:00-24:00" min=3'),
      "GB0135: balancer://app: GreenSchedule min=3 is more than the 2 members that there "
      "are"),
+    ("quorum-of-all-and-sleep", "GreenPowerDriver pdu /bin/true\n" + replicas(
+        "@GreenCommit quorum=all", members=["http://10.0.0.1 wake=pdu sleep=pdu",
+                                            "http://10.0.0.2"]),
+     "GB0142: balancer://app: GreenCommit quorum=all asks for every server, so that none "
+     "of them will ever sleep"),
+    ("key-beside-the-journal", replicas(
+        "GreenCommit quorum=1", journal="@GreenJournal j key=near.key\n"),
+     "GB0151: GreenJournal key=DIR/near.key: it lies on the same file system as the "
+     "journal, DIR/j: "),
 ]
 
 
@@ -525,7 +715,8 @@ def test_what_is_unwise_is_told_once_and_passes(config, name, text, message):
     assert status == 0
     lines = output.splitlines()
     assert len(lines) == 2 and lines[1] == "Syntax OK", output
-    assert "[greenbalance:warn]" in lines[0] and message in lines[0]
+    assert "[greenbalance:warn]" in lines[0]
+    assert message.replace("DIR", config.dir) in lines[0]
     assert "(line %d of %s)" % (first + at, config.path("httpd.conf")) in lines[0]
 
 
@@ -582,6 +773,28 @@ def test_keys_of_mod_proxy_hcheck_are_passed_on(config, hcheck):
                                     loaded=loaded)
     assert (status == 0) == hcheck
     assert hcheck or "unknown Worker parameter" in output
+
+
+def test_the_journals_key_has_mode_0600(config):
+    for mode in (0o644, 0o640, 0o400):
+        os.chmod(config.key, mode)
+        assert_found(config, replicas("GreenCommit quorum=1", journal="@" + JOURNAL),
+                     "with mode %04o, and must belong to whoever starts httpd, uid %d, with "
+                     "0600" % (mode, os.geteuid()))
+
+
+@as_root
+def test_the_journals_key_belongs_to_whoever_starts_httpd(config):
+    os.chown(config.key, 1, -1)
+    assert_found(config, replicas("GreenCommit quorum=1", journal="@" + JOURNAL),
+                 "belongs to uid 1 with mode 0600, and must belong to whoever starts httpd")
+
+
+def test_replicated_writes_go_with_prefork(config):
+    status, output, _ = config.test(
+        replicas("GreenCommit quorum=1"),
+        loaded=[name.replace("mpm_event", "mpm_prefork") for name in LOADED])
+    assert status == 0 and output == "Syntax OK\n"
 
 
 def test_secrets_have_mode_0600(config):

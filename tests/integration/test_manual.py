@@ -43,9 +43,9 @@ def test_the_manual_has_each_directive_and_key_with_an_example(config):
                              stdout=subprocess.PIPE, env=environment()).stdout
     directives = set(re.findall(r"^(Green\w+) \(", listing, flags=re.M))
     keys = {"wake", "sleep", "machine", "mac", "wolto", "wolif", "ipmi", "redfish", "capacity",
-            "watts", "offwatts", "boot"}
+            "watts", "offwatts", "boot", "domain", "mttf"}
     shown = {section for section, text in examples() if section in text}
-    assert len(directives) == 24
+    assert len(directives) == 34
     assert directives | keys <= shown
     for name in directives | keys:
         part = re.search(r"^### %s\n(.*?)(?=^##|\Z)" % name, manual(), flags=re.M | re.S)[1]
@@ -77,6 +77,15 @@ def test_the_example_of_scaling_to_zero_passes_and_leaves_nothing_out(config):
 def test_the_example_of_office_hours_passes(config):
     status, output, _ = config.test(read_conf("office-hours.conf"))
     assert status == 0 and output == "Syntax OK\n", output
+
+
+def test_the_example_of_replicated_writes_passes_and_leaves_nothing_out(config):
+    text = read_conf("replicated-writes.conf")
+    status, output, _ = config.test(text)
+    assert status == 0 and output == "Syntax OK\n", output
+    for name in ("GreenReplicas", "GreenCommit", "GreenCommitLimits", "GreenCommitBackend",
+                 "GreenCommitBody", "GreenCommitHeaders", "GreenCommitStale", "GreenResync"):
+        assert re.search(r"^ *%s " % name, text, flags=re.M), name
 
 
 @pytest.mark.parametrize("uncomment", [False, True], ids=["as-shipped", "uncommented"])

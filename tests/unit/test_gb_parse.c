@@ -74,6 +74,43 @@ START_TEST(duration_refuses_the_rest_and_leaves_the_result_alone)
 }
 END_TEST
 
+START_TEST(size_takes_each_unit_and_bytes_without_one)
+{
+    static const struct {
+        const char *text;
+        int64_t bytes;
+    } good[] = {{"0", 0},
+                {"1023", 1023},
+                {"64K", 65536},
+                {"1m", 1048576},
+                {"4G", INT64_C(4294967296)},
+                {"8589934591G", INT64_C(8589934591) << 30},
+                {"9223372036854775807", INT64_MAX}};
+    static const char *const bad[] = {"",
+                                      "K",
+                                      "1MB",
+                                      "1 M",
+                                      "-1",
+                                      "1.5M",
+                                      "+1",
+                                      "1T",
+                                      "0x10",
+                                      "8589934592G",
+                                      "9223372036854775808"};
+    int64_t bytes = -7;
+
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        ck_assert_msg(!gb_parse_size(bad[i], &bytes), "%s", bad[i]);
+        ck_assert_int_eq(bytes, -7);
+    }
+    ck_assert(!gb_parse_size(NULL, &bytes));
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        ck_assert_msg(gb_parse_size(good[i].text, &bytes), "%s", good[i].text);
+        ck_assert_int_eq(bytes, good[i].bytes);
+    }
+}
+END_TEST
+
 START_TEST(count_keeps_its_range)
 {
     uint32_t count = UNTOUCHED;
@@ -499,6 +536,7 @@ Suite *gb_parse_suite(void)
 
     tcase_add_test(words, duration_takes_each_unit_and_seconds_without_one);
     tcase_add_test(words, duration_refuses_the_rest_and_leaves_the_result_alone);
+    tcase_add_test(words, size_takes_each_unit_and_bytes_without_one);
     tcase_add_test(words, count_keeps_its_range);
     tcase_add_test(words, percent_is_exact_to_a_tenth);
     tcase_add_test(words, per_day_and_switch_take_their_words_only);
