@@ -46,7 +46,7 @@ void mgb_commit_start(mgb_keeper_t *keeper);
  */
 void mgb_commit_stop(mgb_keeper_t *keeper);
 
-/* ------------------------------------------------------- journal.c */
+/* ------------------------------------------------------- journal.c, journal_*.c */
 
 /* An entry as it is stored.  Texts and bodies live in the pool that was given. */
 typedef struct mgb_entry_t {
@@ -76,14 +76,15 @@ typedef struct mgb_replica_row_t { /* a replica as it is stored */
 
 /* Opens the file, or makes it; `key` has 32 bytes.  NULL: `error` (in `p`) says what is
  * wrong and what to do: tmpfs, another's file, a wrong key, damage (with the command
- * that repairs it), a newer version.  Blocks. */
+ * that repairs it), a newer version.  Blocks: up to 5 s while another process has it,
+ * and for as long as it takes to look at all entries (some 3 us each). */
 mgb_journal_t *mgb_journal_open(const char *path, apr_off_t size, const uint8_t key[32],
                                 apr_pool_t *p, const char **error);
 void mgb_journal_close(mgb_journal_t *journal);
 uint64_t mgb_journal_epoch(const mgb_journal_t *journal);
 
-/* The log of a balancer: its number in the file, made when it is new, with its latest
- * entry and the latest such that it and all before have a verdict. */
+/* The log of a balancer: its number in the file, made when it is new (which commits),
+ * with its latest entry and the latest such that it and all before have a verdict. */
 apr_status_t mgb_journal_log(mgb_journal_t *journal, const char *key, uint32_t *log,
                              uint64_t *head, uint64_t *settled);
 /* Its replicas: mgb_replica_row_t.  In `p`. */
@@ -91,18 +92,24 @@ apr_array_header_t *mgb_journal_replicas(mgb_journal_t *journal, uint32_t log,
                                          apr_pool_t *p);
 
 /* Writes, which are durable when mgb_journal_commit() has said APR_SUCCESS and not
- * before.  Reads see them at once.  APR_ENOSPC: append only, the journal is 90 % full.
- * Any failure undoes the whole of what was not committed yet: the caller queues again
- * what it still wants. */
-apr_status_t mgb_journal_append(mgb_journal_t *journal, uint32_t log,
-                                mgb_entry_t *entry); /* sets seq */
+ * before.  Reads see them at once.  Changing nothing and undoing nothing: APR_ENOSPC:
+ * append only, the journal is 90 % full; APR_EINVAL: a call that makes no sense (a
+ * second verdict); APR_NOTFOUND.  Any other failure undoes the whole of what was not
+ * committed yet (EIO: the disk is full), and is logged: the caller queues again what it
+ * still wants.  When an fsync has failed, nobody knows what of the commit is durable:
+ * from then on everything says APR_EGENERAL until the journal is closed and opened
+ * again. */
+apr_status_t
+mgb_journal_append(mgb_journal_t *journal, uint32_t log,
+                   mgb_entry_t *entry); /* sets seq; `at` is the caller's */
 apr_status_t mgb_journal_verdict(mgb_journal_t *journal, uint32_t log,
                                  const mgb_entry_t *entry); /* state and the answer */
 apr_status_t mgb_journal_replica(mgb_journal_t *journal, uint32_t log,
                                  const mgb_replica_row_t *row); /* insert or replace */
 apr_status_t mgb_journal_forget(mgb_journal_t *journal, uint32_t log, const char *name);
-/* Deletes up to `most` settled entries of up to `upto` that are older than `before`;
- * ids of them are EXPIRED from then on, for as long as they are remembered. */
+/* Deletes up to `most` settled entries of up to `upto` that are older than `before`,
+ * the oldest first; ids of them are EXPIRED from then on, for as long as they are
+ * remembered (the latest 100,000 of a log). */
 apr_status_t mgb_journal_trim(mgb_journal_t *journal, uint32_t log, uint64_t upto,
                               apr_time_t before, uint32_t most, uint32_t *trimmed);
 /* Group commit: one fsync for all since the last one.  Blocks.  APR_SUCCESS also when
@@ -111,7 +118,8 @@ apr_status_t mgb_journal_commit(mgb_journal_t *journal);
 bool mgb_journal_is_dirty(const mgb_journal_t *journal);
 
 /* Reads; APR_NOTFOUND: there is none; APR_EGONE (MGB_EXPIRED): there was one;
- * APR_EGENERAL: it is damaged, and the log says which.  In `p`. */
+ * APR_EGENERAL: it is damaged, and the log says which; APR_INCOMPLETE (get): a repair
+ * has found the verdict alone.  In `p`. */
 #define MGB_EXPIRED APR_FROM_OS_ERROR(ESTALE)
 apr_status_t mgb_journal_get(mgb_journal_t *journal, uint32_t log, uint64_t seq,
                              bool with_answer, apr_pool_t *p, mgb_entry_t *entry);
