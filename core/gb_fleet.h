@@ -26,7 +26,7 @@ typedef struct gb_turn_t {
     uint32_t boots;        /* boot times that it had learned, then */
     uint32_t cycles_left;  /* of today */
     uint64_t sleeps;       /* in all */
-    int64_t boot_us;       /* the usual one: their median */
+    int64_t boot_us;       /* the usual one: their median, and what comes after it */
     uint32_t slowness;     /* 0: as quick as the quickest of the line, nearly */
     bool dwells;           /* not awake for half of what it has to be */
 } gb_turn_t;
@@ -44,12 +44,15 @@ typedef struct gb_door_t {
     double watts_per_capacity; /* at full load */
     double idle_watts;         /* drawn idle, less what it draws switched off */
     double setup_watts;        /* drawn while it boots, less the same */
-    bool counted; /* usable as the administrator set it: no D, S, N, not standby */
-    bool silent;  /* the latest probe reached nobody */
+    bool counted;    /* usable as the administrator set it: no D, S, N, not standby */
+    bool silent;     /* the latest probe reached nobody */
+    bool catches_up; /* its machine may be on, and yet it takes no requests until it has
+                        what was written meanwhile: as good as one that still boots */
     gb_verdict_e verdict; /* of this door: a BAD one gives no capacity; NONE: as its
                              machine's */
     /* the tick's own: */
     bool leads;     /* the first of its machine that counts in its balancer */
+    bool behind;    /* if so: its machine is awake, and a door of it catches up */
     uint64_t gives; /* if so: its machine's capacity in its balancer */
     uint32_t next;  /* 1 + another door of its machine; 0: none */
     uint32_t order; /* [place]: the door at that place in the order */
@@ -67,13 +70,18 @@ typedef struct gb_sense_t {
     bool admin_held;      /* the administrator's bits stand on one of its members */
     bool objects; /* something keeps it awake: an agent's veto, a journal's lag */
     bool lingers; /* sessions of it have not ended: it may drain, and is not off yet */
-    const char *objection; /* with objects or lingers: who and why, or NULL */
-    const char *why;       /* for exhausted: the reason, or NULL */
+    bool wanted;  /* something else than the load wants it awake (a journal): as by the
+                     operator's wish, but it is none, and the operator's KEEP_OFF wins */
+    const char *wanted_why; /* with wanted: what for, or NULL */
+    int64_t catch_up_us;    /* what it needs beyond its boot until it takes requests */
+    const char *objection;  /* with objects or lingers: who and why, or NULL */
+    const char *why;        /* for exhausted: the reason, or NULL */
     /* the tick's own: */
     uint32_t bits;
     uint32_t first_door; /* 1 + the index; 0: none */
     uint32_t pool_mark;  /* 1 + the pool that `capacity` is about; 0: none */
     uint64_t capacity;   /* in the pool that is being looked at */
+    bool behind;         /* likewise: a door of it catches up */
     uint64_t in_flight;  /* over all its doors */
 } gb_sense_t;
 
@@ -84,12 +92,13 @@ typedef struct gb_tally_t {
     uint32_t machines;
     uint32_t awake;    /* ON or UNKNOWN */
     uint32_t draining; /* DRAINING: serves, and can be taken back at once */
-    uint32_t coming;   /* WAKING, or STOPPING with a wake asked for */
+    uint32_t coming;   /* WAKING, or STOPPING with a wake asked for, or behind */
+    uint32_t behind;   /* of these: awake, and catching up */
     uint32_t failing;  /* not serving, and not known to be off */
     uint32_t down;     /* STOPPING, ASLEEP, or FAILED and proved off */
     uint32_t fell;     /* that failed in this tick, having been ON */
     uint32_t due;      /* FAILED, and its back-off is over */
-    uint32_t wished;   /* ASLEEP, and the operator wants it on */
+    uint32_t wished;   /* ASLEEP, and the operator, or something else, wants it on */
     uint32_t kept_off; /* awake, and the operator wants it off */
     uint64_t capacity; /* of all of them */
     uint64_t capacity_awake, capacity_coming;
@@ -214,6 +223,7 @@ bool gb_fleet_pool_asks(const gb_pool_t *pool);
  *    is not GreenBalance on does not (the operator's sleep needs the floors only);
  *  - sleep orders within a day never exceed the rule's cycles;
  *  - a machine with no ladder never gets an order;
+ *  - one that is behind, or wanted, is not let to sleep by any load;
  *  - DRAINING, STOPPING and WAKING are left at their deadline at the latest.
  * Cost: linear in doors and machines; doors that are not in order are sorted first.
  * Caller: keeper's watchdog or a simulator; no lock, no allocation. */
@@ -222,8 +232,9 @@ uint32_t gb_fleet_tick(gb_fleet_t *fleet, int64_t now_us, gb_action_t *actions,
 
 /* An operator's command or other fact about one machine, between ticks.
  * Returns the action as gb_fleet_tick() would.  A sleep that would leave a balancer
- * with fewer than min_awake servers, or in panic, is refused: GB_ACT_REFUSED, nothing
- * changed.  While paused an order is kept back until the pause ends. */
+ * with fewer than min_awake servers, or in panic, or of one that is behind, is refused:
+ * GB_ACT_REFUSED, nothing changed.  While paused an order is kept back until the pause
+ * ends. */
 gb_action_t gb_fleet_event(gb_fleet_t *fleet, uint32_t machine, gb_event_e event,
                            int64_t now_us, const char *why);
 

@@ -60,7 +60,7 @@ static part_e part_of(const gb_fleet_t *fleet, const gb_door_t *door)
         return PART_NONE;
     }
     if (gb_state_takes_new(machine)) {
-        return PART_ON;
+        return door->behind ? PART_COMING : PART_ON;
     }
     if ((machine->flags & needed) != needed || (machine->flags & GB_MF_ADMIN_HELD)) {
         return PART_NONE;

@@ -18,7 +18,8 @@
 
 /* -------------------------------------------------------------- the need */
 
-/* The boot time to look ahead: the longest p95 of those who would be woken next. */
+/* The boot time to look ahead: the longest p95 of those who would be woken next, with
+ * what each has to catch up with after it. */
 static int64_t boot_ahead(const gb_fleet_t *fleet, const gb_span_t *span)
 {
     int64_t ahead_us = 0;
@@ -35,7 +36,7 @@ static int64_t boot_ahead(const gb_fleet_t *fleet, const gb_span_t *span)
         }
         last = door->machine;
         if (!gb_state_takes_sticky(machine)) {
-            int64_t took_us = gb_boot_quantile(&machine->boot, 950);
+            int64_t took_us = gb_fleet_ready_us(fleet, door->machine, 950);
 
             ahead_us = took_us > ahead_us ? took_us : ahead_us;
             seen++;

@@ -24,14 +24,29 @@ static bool is_hopeful(const gb_fleet_t *fleet, uint32_t m)
            (machine->state == GB_ST_ASLEEP || machine->state == GB_ST_STOPPING);
 }
 
-/* Notes the machine if it is ready sooner than what is known so far. */
-static void expect(gb_pool_t *pool, const gb_machine_t *machine, int64_t from_us,
+static int64_t ordered_at(const gb_machine_t *machine, int64_t now_us)
+{
+    return machine->state == GB_ST_WAKING && machine->wake_at_us > 0
+               ? machine->wake_at_us
+               : now_us;
+}
+
+/* Notes the machine if it is ready sooner than what is known so far.  One that is awake
+ * has only to catch up. */
+static void expect(const gb_fleet_t *fleet, gb_pool_t *pool, const gb_door_t *door,
                    int64_t now_us)
 {
-    int64_t usual_us = gb_boot_quantile(&machine->boot, 500);
-    int64_t slow_us = gb_boot_quantile(&machine->boot, 950);
-    int64_t ready_us = gb_after_us(from_us, usual_us);
+    const gb_machine_t *machine = &fleet->machines[door->machine];
+    int64_t from_us = ordered_at(machine, now_us);
+    int64_t usual_us = gb_fleet_ready_us(fleet, door->machine, 500);
+    int64_t slow_us = gb_fleet_ready_us(fleet, door->machine, 950);
+    int64_t ready_us;
 
+    if (door->behind) {
+        usual_us -= gb_boot_quantile(&machine->boot, 500);
+        slow_us -= gb_boot_quantile(&machine->boot, 950);
+    }
+    ready_us = gb_after_us(from_us, usual_us);
     /* One that takes longer than usual may be ready at any moment. */
     ready_us = ready_us > now_us ? ready_us : now_us;
     if (ready_us < pool->ready_at_us || pool->ready_at_us == GB_NEVER_US) {
@@ -40,13 +55,6 @@ static void expect(gb_pool_t *pool, const gb_machine_t *machine, int64_t from_us
         pool->ready_at_us = ready_us;
         pool->late_at_us = gb_after_us(from_us, slow_us);
     }
-}
-
-static int64_t ordered_at(const gb_machine_t *machine, int64_t now_us)
-{
-    return machine->state == GB_ST_WAKING && machine->wake_at_us > 0
-               ? machine->wake_at_us
-               : now_us;
 }
 
 /* What a request that finds nobody awake may expect: from those that come; when nobody
@@ -66,8 +74,9 @@ static void outlook(gb_tick_t *t, const gb_span_t *span)
         if (!door->leads) {
             continue;
         }
-        if (coming ? gb_fleet_is_coming(machine) : is_hopeful(fleet, door->machine)) {
-            expect(pool, machine, ordered_at(machine, t->now_us), t->now_us);
+        if (coming ? door->behind || gb_fleet_is_coming(machine)
+                   : is_hopeful(fleet, door->machine)) {
+            expect(fleet, pool, door, t->now_us);
         }
         if (machine->state == GB_ST_FAILED && machine->retry_at_us < retry_at_us) {
             retry_at_us = machine->retry_at_us;
@@ -166,8 +175,9 @@ static bool is_wakeable(const gb_fleet_t *fleet, uint32_t m, wakeable_e kind,
 static uint32_t wakes_left(const gb_pool_t *pool)
 {
     uint32_t most = pool->wakes_at_once ? pool->wakes_at_once : 1;
+    uint32_t boot = pool->tally.coming - pool->tally.behind;
 
-    return pool->tally.coming < most ? most - pool->tally.coming : 0;
+    return boot < most ? most - boot : 0;
 }
 
 /* Notes that a machine of the pool has been told to wake. */
@@ -239,15 +249,16 @@ static bool wake_more(gb_tick_t *t, const gb_span_t *span, wakeable_e kind)
     return any;
 }
 
-/* The operator wants it awake, or it has failed and its back-off is over.  In panic
- * those that may be reachable are left as they are: taking them out to boot them could
- * take down what still serves. */
+/* The operator wants it awake, or something else does, or it has failed and its
+ * back-off is over.  In panic those that may be reachable are left as they are: taking
+ * them out to boot them could take down what still serves. */
 static gb_event_e own_reason(const gb_tick_t *t, uint32_t m)
 {
     const gb_fleet_t *fleet = t->fleet;
     const gb_machine_t *machine = &fleet->machines[m];
 
-    if (machine->state == GB_ST_ASLEEP && machine->wish == GB_WISH_KEEP_ON &&
+    if (machine->state == GB_ST_ASLEEP &&
+        (machine->wish == GB_WISH_KEEP_ON || gb_fleet_is_wanted(fleet, m)) &&
         gb_state_may_wake(machine, &fleet->rules[m], t->now_us)) {
         return GB_EV_WAKE_WANTED;
     }
@@ -256,6 +267,18 @@ static gb_event_e own_reason(const gb_tick_t *t, uint32_t m)
         return GB_EV_RETRY_DUE;
     }
     return GB_EV_COUNT;
+}
+
+static const char *why_own(const gb_fleet_t *fleet, uint32_t m, gb_event_e event)
+{
+    const gb_sense_t *sense = &fleet->senses[m];
+
+    if (event == GB_EV_RETRY_DUE) {
+        return NULL;
+    }
+    return fleet->machines[m].wish != GB_WISH_KEEP_ON && sense->wanted_why
+               ? sense->wanted_why
+               : "the operator wants it awake";
 }
 
 /* Wakes for a machine's own reason (`event`), whatever the load asks for. */
@@ -271,8 +294,7 @@ static void wake_others(gb_tick_t *t, const gb_span_t *span, gb_event_e event)
         if (door->leads && (fleet->machines[door->machine].flags & GB_MF_MANAGED) &&
             own_reason(t, door->machine) == event) {
             gb_fleet_apply(t, door->machine, event,
-                           event == GB_EV_RETRY_DUE ? NULL
-                                                    : "the operator wants it awake");
+                           why_own(fleet, door->machine, event));
             now_coming(fleet, pool, door);
         }
     }
@@ -293,7 +315,8 @@ bool gb_fleet_pool_spares(const gb_pool_t *pool, const gb_door_t *door, bool ope
 {
     const gb_tally_t *tally = &pool->tally;
 
-    if (pool->panic || (door->gives != 0 && tally->awake <= pool->min_awake)) {
+    if (pool->panic || door->behind ||
+        (door->gives != 0 && tally->awake <= pool->min_awake)) {
         return false;
     }
     return operators || (pool->mode != GB_MODE_OFF &&
@@ -507,7 +530,8 @@ static gb_line_t line_to_sleep(gb_tick_t *t, const gb_span_t *span)
             break;
         }
         if (door->leads && !sense->objects && !(sense->bits & NOTE_VETO) &&
-            is_sleepable(machine) && machine->wish != GB_WISH_KEEP_OFF &&
+            !gb_fleet_is_wanted(fleet, door->machine) && is_sleepable(machine) &&
+            machine->wish != GB_WISH_KEEP_OFF &&
             gb_fleet_pool_spares(pool, door, false)) {
             gb_fleet_turn_add(t, &line, door);
         }

@@ -56,6 +56,13 @@ void gb_fleet_tally_join(gb_fleet_t *fleet, int64_t now_us);
 /* Is it WAKING, or STOPPING with a wake asked for? */
 bool gb_fleet_is_coming(const gb_machine_t *machine);
 
+/* What a machine needs from its wake order until it takes requests, by that quantile of
+ * its boots. */
+int64_t gb_fleet_ready_us(const gb_fleet_t *fleet, uint32_t m, uint32_t permille);
+
+/* Does something else than the load want it awake, which the operator allows? */
+bool gb_fleet_is_wanted(const gb_fleet_t *fleet, uint32_t m);
+
 /* Counts the pool's machines and their capacity, as they are at this moment. */
 void gb_fleet_tally_pool(gb_tick_t *t, const gb_span_t *span);
 
@@ -123,7 +130,8 @@ void gb_fleet_pool_sleep(gb_tick_t *t, const gb_span_t *span);
  * operator wants it, so only the floor and panic count. */
 bool gb_fleet_pool_spares(const gb_pool_t *pool, const gb_door_t *door, bool operators);
 
-/* Takes the machine behind its leading door off the pool's tally. */
+/* Takes the machine behind its leading door, which is awake there, off the pool's
+ * tally. */
 void gb_fleet_pool_loses(gb_pool_t *pool, const gb_door_t *door);
 
 #endif /* GB_FLEET_PRIVATE_H */

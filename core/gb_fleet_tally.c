@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define CATCH_UP_MOST_US (24 * 3600 * GB_US_PER_S)
+
 /* -------------------------------------------------------------- doors */
 
 void gb_fleet_door_watts(gb_door_t *door, const gb_curve_t *curve)
@@ -107,7 +109,7 @@ void gb_fleet_tally_join(gb_fleet_t *fleet, int64_t now_us)
         gb_door_t *door = &fleet->doors[i];
         gb_sense_t *sense;
 
-        door->leads = false;
+        door->leads = door->behind = false;
         door->next = 0;
         if (door->machine >= fleet->machine_count) {
             continue;
@@ -151,24 +153,47 @@ bool gb_fleet_is_coming(const gb_machine_t *machine)
            (machine->state == GB_ST_STOPPING && (machine->flags & GB_MF_WAKE_ASKED));
 }
 
+int64_t gb_fleet_ready_us(const gb_fleet_t *fleet, uint32_t m, uint32_t permille)
+{
+    int64_t boot_us = gb_boot_quantile(&fleet->machines[m].boot, permille);
+    int64_t more_us = fleet->senses[m].catch_up_us;
+
+    more_us = more_us < 0 ? 0 : more_us > CATCH_UP_MOST_US ? CATCH_UP_MOST_US : more_us;
+    return gb_after_us(boot_us, more_us);
+}
+
+bool gb_fleet_is_wanted(const gb_fleet_t *fleet, uint32_t m)
+{
+    return fleet->senses[m].wanted && fleet->machines[m].wish != GB_WISH_KEEP_OFF;
+}
+
 static bool is_failing(const gb_machine_t *machine, bool doors_bad)
 {
     return machine->state == GB_ST_FAILED ? machine->proof != GB_PROOF_OFF
                                           : doors_bad && gb_state_takes_sticky(machine);
 }
 
-static void tally_machine(gb_tally_t *tally, const gb_machine_t *machine,
-                          const gb_sense_t *sense, int64_t now_us)
+/* Adds a machine, by its leading door. */
+static void tally_machine(const gb_fleet_t *fleet, gb_tally_t *tally,
+                          const gb_door_t *door, int64_t now_us)
 {
+    const gb_machine_t *machine = &fleet->machines[door->machine];
+    const gb_sense_t *sense = &fleet->senses[door->machine];
     uint32_t state = machine->state;
 
     tally->machines++;
     tally->fell += (sense->bits & NOTE_FELL) != 0;
     tally->due += state == GB_ST_FAILED && now_us >= machine->retry_at_us;
-    tally->wished += state == GB_ST_ASLEEP && machine->wish == GB_WISH_KEEP_ON;
+    tally->wished +=
+        state == GB_ST_ASLEEP &&
+        (machine->wish == GB_WISH_KEEP_ON || gb_fleet_is_wanted(fleet, door->machine));
     tally->kept_off += state == GB_ST_ON && machine->wish == GB_WISH_KEEP_OFF;
     if (is_failing(machine, sense->capacity == 0)) {
         tally->failing++;
+    }
+    else if (door->behind) {
+        tally->behind++;
+        tally->coming++;
     }
     else if (gb_state_takes_new(machine)) {
         tally->awake++;
@@ -201,15 +226,27 @@ static void tally_doors(gb_fleet_t *fleet, const gb_span_t *span)
         if (door->leads) {
             sense->pool_mark = span->pool + 1;
             sense->capacity = 0;
+            sense->behind = false;
         }
         sense->capacity += capacity;
+        sense->behind = sense->behind || (door->counted && door->catches_up &&
+                                          gb_state_takes_new(machine));
         tally->capacity += capacity;
-        if (gb_state_takes_new(machine)) {
-            tally->capacity_awake += capacity;
-        }
-        else if (gb_fleet_is_coming(machine)) {
-            tally->capacity_coming += capacity;
-        }
+    }
+}
+
+/* What each machine gives, once all of its doors are known. */
+static void tally_capacity(const gb_fleet_t *fleet, gb_tally_t *tally, gb_door_t *door)
+{
+    const gb_machine_t *machine = &fleet->machines[door->machine];
+
+    door->gives = fleet->senses[door->machine].capacity;
+    door->behind = fleet->senses[door->machine].behind;
+    if (gb_state_takes_new(machine) && !door->behind) {
+        tally->capacity_awake += door->gives;
+    }
+    else if (door->behind || gb_fleet_is_coming(machine)) {
+        tally->capacity_coming += door->gives;
     }
 }
 
@@ -226,9 +263,8 @@ void gb_fleet_tally_pool(gb_tick_t *t, const gb_span_t *span)
         gb_door_t *door = gb_fleet_door_at(fleet, i);
 
         if (door->leads) {
-            door->gives = fleet->senses[door->machine].capacity;
-            tally_machine(tally, &fleet->machines[door->machine],
-                          &fleet->senses[door->machine], t->now_us);
+            tally_capacity(fleet, tally, door);
+            tally_machine(fleet, tally, door, t->now_us);
         }
     }
     if (tally->machines != 0) {
@@ -260,13 +296,13 @@ static uint32_t fell_lately(gb_pool_t *pool, int64_t now_us)
     return sum;
 }
 
-/* Nobody serves.  Where `min=0` lets everything sleep that alone is no alarm, only when
- * nothing is left that could be woken. */
+/* Nobody serves, nor is about to once it has caught up.  Where `min=0` lets everything
+ * sleep that alone is no alarm, only when nothing is left that could be woken. */
 static bool nobody_serves(const gb_pool_t *pool)
 {
     const gb_tally_t *tally = &pool->tally;
 
-    if (tally->machines == 0 || tally->awake + tally->draining != 0) {
+    if (tally->machines == 0 || tally->awake + tally->draining + tally->behind != 0) {
         return false;
     }
     return pool->min_awake != 0 ||
@@ -299,7 +335,7 @@ void gb_fleet_tally_panic(gb_tick_t *t, const gb_span_t *span)
 {
     gb_pool_t *pool = &t->fleet->pools[span->pool];
     const gb_tally_t *tally = &pool->tally;
-    uint32_t serving = tally->awake + tally->draining;
+    uint32_t serving = tally->awake + tally->draining + tally->behind;
     uint32_t fell = fell_lately(pool, t->now_us);
     bool nobody = nobody_serves(pool);
     uint32_t i;

@@ -28,11 +28,13 @@ void gb_fleet_turn_begin(gb_line_t *line, const gb_span_t *span, bool sleeps,
     line->is_ready = false;
 }
 
-static void weigh(gb_turn_t *turn, const gb_machine_t *machine, const gb_rules_t *rules,
-                  int64_t now_us)
+static void weigh(const gb_tick_t *t, gb_door_t *door)
 {
+    const gb_machine_t *machine = &t->fleet->machines[door->machine];
+    const gb_rules_t *rules = &t->fleet->rules[door->machine];
+    gb_turn_t *turn = &door->turn;
+    int64_t boot_us, now_us = t->now_us;
     uint32_t cycles, most;
-    int64_t boot_us;
 
     if (turn->weighed_at_us != 0 && turn->entered_at_us == machine->entered_at_us &&
         turn->boots == machine->boot.count && turn->weighed_at_us <= now_us &&
@@ -47,7 +49,7 @@ static void weigh(gb_turn_t *turn, const gb_machine_t *machine, const gb_rules_t
     turn->boots = machine->boot.count;
     turn->cycles_left = cycles < most ? most - cycles : 0;
     turn->sleeps = machine->sleeps;
-    boot_us = gb_boot_quantile(&machine->boot, 500);
+    boot_us = gb_fleet_ready_us(t->fleet, door->machine, 500);
     turn->boot_us = boot_us < 0 ? 0 : boot_us > BOOT_MOST_US ? BOOT_MOST_US : boot_us;
 }
 
@@ -75,8 +77,7 @@ void gb_fleet_turn_add(gb_tick_t *t, gb_line_t *line, gb_door_t *door)
 {
     gb_fleet_t *fleet = t->fleet;
 
-    weigh(&door->turn, &fleet->machines[door->machine], &fleet->rules[door->machine],
-          t->now_us);
+    weigh(t, door);
     if (line->sleeps && door->turn.cycles_left == 0) {
         return;
     }

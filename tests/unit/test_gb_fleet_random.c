@@ -374,6 +374,15 @@ static void sense(uint32_t m)
     if (once_in(s->objects ? 50 : 1000)) {
         s->objects = !s->objects;
     }
+    if (once_in(s->wanted ? 100 : 2000)) {
+        s->wanted = !s->wanted;
+        s->wanted_why = s->wanted && roll(2) ? "7 writes wait for it" : NULL;
+    }
+    if (once_in(1000)) {
+        static const int64_t odd_us[] = {0, -1, INT64_MIN, GB_NEVER_US, 7 * SEC};
+
+        s->catch_up_us = odd_us[roll(5)];
+    }
     if (once_in(s->admin_held ? 200 : 3000)) {
         s->admin_held = !s->admin_held;
     }
@@ -386,6 +395,11 @@ static void doors_run(void)
     uint32_t d;
 
     memcpy(left, load_of, sizeof left);
+    for (d = 0; d < fleet.door_count; d++) {
+        if (once_in(doors[d].catches_up ? 30 : 1000)) {
+            doors[d].catches_up = !doors[d].catches_up;
+        }
+    }
     for (d = 0; d < fleet.door_count && !wild; d++) { /* what is not done goes on */
         gb_door_t *door = &doors[d];
 
@@ -520,13 +534,33 @@ static bool counts(uint32_t m, uint32_t p)
 }
 
 /* Machines in one of `states` that give the pool anything. */
+/* Awake, and yet it does not serve: a door of it catches up. */
+static bool is_behind(uint32_t m, uint32_t p)
+{
+    uint32_t d;
+
+    for (d = 0; d < fleet.door_count && IN(machines[m].state, AWAKE_BITS); d++) {
+        if (doors[d].machine == m && doors[d].balancer == p && doors[d].counted &&
+            doors[d].catches_up) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Is it in one of those states?  Of AWAKE_BITS alone, one that is behind is not. */
+static bool is_in(uint32_t m, uint32_t p, uint32_t states)
+{
+    return IN(machines[m].state, states) && (states != AWAKE_BITS || !is_behind(m, p));
+}
+
 static uint32_t count_in(uint32_t p, uint32_t states)
 {
     uint32_t count = 0;
     uint32_t m;
 
     for (m = 0; m < fleet.machine_count; m++) {
-        count += IN(machines[m].state, states) && capacity_of(m, p) != 0;
+        count += is_in(m, p, states) && capacity_of(m, p) != 0;
     }
     return count;
 }
@@ -537,7 +571,7 @@ static uint64_t capacity_in(uint32_t p, uint32_t states)
     uint32_t m;
 
     for (m = 0; m < fleet.machine_count; m++) {
-        sum += IN(machines[m].state, states) ? capacity_of(m, p) : 0;
+        sum += is_in(m, p, states) ? capacity_of(m, p) : 0;
     }
     return sum;
 }
@@ -632,6 +666,18 @@ static void check_action(const gb_action_t *action)
     }
 }
 
+/* As is_behind(), of before the tick. */
+static bool was_behind(uint32_t m, uint32_t p)
+{
+    for (uint32_t d = 0; d < fleet.door_count; d++) {
+        if (doors[d].machine == m && doors[d].balancer == p && doors[d].counted &&
+            doors[d].catches_up) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* A machine has been told to drain: every balancer must be able to do without it.
  * `commanded`: by the operator just now, who needs no dwell. */
 static void check_let_sleep(uint32_t m, bool operators, bool commanded)
@@ -647,6 +693,8 @@ static void check_let_sleep(uint32_t m, bool operators, bool commanded)
             continue;
         }
         CHECK(!pool->panic, "in panic");
+        CHECK(!counts(m, p) || !was_behind(m, p), "it was behind");
+        CHECK(operators || !senses[m].wanted, "it is wanted");
         CHECK(!capacity_of(m, p) || count_in(p, AWAKE_BITS) >= pool->min_awake,
               "floor");
         if (!operators) {
@@ -691,7 +739,7 @@ static void check_wakes(uint32_t p)
             (actions[i].event == GB_EV_RETRY_DUE ||
              actions[i].event == GB_EV_WAKE_WANTED)) {
             any = any || (actions[i].event == GB_EV_WAKE_WANTED &&
-                          machines[m].wish == GB_WISH_AUTO);
+                          machines[m].wish == GB_WISH_AUTO && !senses[m].wanted);
             capacity -= capacity_of(m, p);
             count -= capacity_of(m, p) != 0;
             for (q = 0; q < fleet.pool_count; q++) {
