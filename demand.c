@@ -256,10 +256,12 @@ static uint32_t floor_ahead_s(const gb_pool_t *pool, uint32_t min_awake)
     return ahead_s > 0 ? (uint32_t)fmin(ceil(ahead_s), FLOOR_AHEAD_S) : 0;
 }
 
-static uint32_t floor_now(const mgb_pool_conf_t *conf, const gb_pool_t *pool,
-                          int64_t utc_s)
+static uint32_t floor_now(const mgb_shared_t *sh, const mgb_balancer_t *b,
+                          const gb_pool_t *pool, int64_t utc_s)
 {
-    uint32_t floor = conf->min_awake;
+    const mgb_pool_conf_t *conf = b->conf;
+    uint32_t quorum = mgb_replicas_floor(sh, b);
+    uint32_t floor = quorum > conf->min_awake ? quorum : conf->min_awake;
 
     for (uint32_t i = 0; i < conf->schedule_count; i++) {
         const mgb_schedule_t *schedule = &conf->schedules[i];
@@ -327,7 +329,8 @@ void mgb_demand_sense(mgb_keeper_t *keeper, int64_t now_us)
 
         pool->arrived = pool->late = 0;
         pool->day_s = local.second;
-        pool->min_awake = floor_now(demand.askers[i].balancer->conf, pool, utc_s);
+        pool->min_awake =
+            floor_now(keeper->shared, demand.askers[i].balancer, pool, utc_s);
     }
     if (due) {
         look(keeper, demand.look_at_us == 0);

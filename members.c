@@ -405,6 +405,10 @@ static uint8_t gate_at_start(const mgb_shared_t *sh, const mgb_member_t *member,
     bool managed = conf->mode == GB_MODE_ON;
     const gb_machine_t *m;
 
+    if (conf->commit.terms.on &&
+        !__atomic_load_n(&member->replica.reads, __ATOMIC_ACQUIRE)) {
+        return GB_GATE_CLOSED; /* until the keeper knows what it has */
+    }
     if (managed && member->ejected) {
         return GB_GATE_CLOSED;
     }
@@ -424,6 +428,7 @@ static void table_fill(mgb_context_t *ctx, const mgb_balancer_t *b, const rank_t
     mgb_shared_t *sh = ctx->shared;
     gb_pick_table_t *table = MGB_TABLE(sh, b->index);
     gb_pick_record_t *records = gb_pick_records(table);
+    bool any = false;
 
     for (uint32_t i = 0; i < count; i++) {
         mgb_member_t *member = &sh->members[ranks[i].slot];
@@ -439,6 +444,11 @@ static void table_fill(mgb_context_t *ctx, const mgb_balancer_t *b, const rank_t
         __atomic_store_n(&member->position, i, __ATOMIC_RELEASE);
         records[i].eligible = 1; /* until the first sweep knows better */
         gb_pick_set_gate(table, i, gate);
+        any = any || gate == GB_GATE_OPEN;
+    }
+    if (b->conf->commit.terms.on && !any) {
+        /* Who comes before the keeper's first tick waits for it. */
+        __atomic_store_n(&sh->balancers[b->index].room.shut, 1, __ATOMIC_SEQ_CST);
     }
     for (uint32_t i = count; i < table->used; i++) {
         gb_pick_set_gate(table, i, GB_GATE_CLOSED);

@@ -27,6 +27,7 @@ apr_status_t mgb_watchdog_create(mgb_keeper_t *keeper)
     memset(&mgb_dog, 0, sizeof(mgb_dog));
     mgb_fleet_create(keeper);
     mgb_comeback_create(keeper);
+    mgb_replicas_create(keeper);
     mgb_demand_create(keeper);
     mgb_twins_create(keeper);
     mgb_dog.second_at_us = mgb_now_us() + GB_US_PER_S;
@@ -156,6 +157,7 @@ static void machines_sense(mgb_keeper_t *keeper, int64_t now_us)
     doors_sense(keeper);
     removed_doors_sense(keeper);
     mgb_comeback_sessions(keeper, now_us);
+    mgb_replicas_sense(keeper, now_us);
     verdicts_sense(keeper);
     mgb_agents_sense(keeper);
     mgb_dog.sensed = true;
@@ -179,6 +181,9 @@ static uint8_t gate_of(const mgb_keeper_t *keeper, uint32_t i, uint8_t now)
     const mgb_member_t *member = &keeper->shared->members[door->slot];
     const gb_health_t *health = &member->health;
 
+    if (!mgb_replicas_may_read(keeper, i, mgb_now_us())) {
+        return GB_GATE_CLOSED; /* observed, in panic, or of a session: all the same */
+    }
     switch ((gb_state_e)machine->state) {
     case GB_ST_STOPPING:
     case GB_ST_ASLEEP:
@@ -482,6 +487,7 @@ const char *mgb_watchdog_command(mgb_keeper_t *keeper, uint32_t member,
     action =
         gb_fleet_event(&mgb_dog.fleet, rig, event, now_us, "the operator's command");
     states_publish(keeper);
+    mgb_replicas_publish(keeper);
     gates_publish(keeper);
     action_do(keeper, &action, now_us);
     if (action.acts & GB_ACT_REFUSED) {
@@ -618,6 +624,7 @@ void mgb_watchdog_tick(mgb_keeper_t *keeper, int64_t now_us)
         mgb_comeback_note(keeper, &actions[i], now_us);
     }
     states_publish(keeper);
+    mgb_replicas_publish(keeper);
     mgb_comeback_capacities(keeper, now_us);
     gates_publish(keeper);
     for (uint32_t i = 0; i < count; i++) {

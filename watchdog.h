@@ -62,6 +62,16 @@ void mgb_comeback_note(mgb_keeper_t *keeper, const gb_action_t *action, int64_t 
 /* Before gates are published: the capacity in force of each member. */
 void mgb_comeback_capacities(mgb_keeper_t *keeper, int64_t now_us);
 
+/* replicas.c: servers with GreenCommit.  create: once, after the fleet.  sense: after
+ * doors and sessions are sensed.  publish: after the decisions, with the states. */
+void mgb_replicas_create(mgb_keeper_t *keeper);
+void mgb_replicas_sense(mgb_keeper_t *keeper, int64_t now_us);
+void mgb_replicas_publish(mgb_keeper_t *keeper);
+/* Has the door what it needs for reads, as far as replicated writes go? */
+bool mgb_replicas_may_read(const mgb_keeper_t *keeper, uint32_t door, int64_t now_us);
+/* How many of the balancer's servers its quorum needs awake; 0: GreenCommit is off. */
+uint32_t mgb_replicas_floor(const mgb_shared_t *sh, const mgb_balancer_t *b);
+
 /* demand.c: what policies are told.  create: once, after the fleet.  sense: each tick,
  * before the decisions and after what waits; it looks at the counters once a second. */
 void mgb_demand_create(mgb_keeper_t *keeper);
