@@ -16,6 +16,7 @@
 #include "http_main.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pwd.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -72,6 +73,26 @@ static apr_status_t directory_make(const char *dir, const char *user, server_rec
     return APR_SUCCESS;
 }
 
+/* Children reach the journal's socket, and see nothing else of the directory: what is
+ * in it has modes of its own. */
+static apr_status_t directory_open(const char *dir, server_rec *s)
+{
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    apr_status_t rv = APR_SUCCESS;
+
+    if (fd < 0 || fchmod(fd, 0711)) {
+        rv = errno;
+        ap_log_error(APLOG_MARK, APLOG_EMERG, rv, s,
+                     GBLOGNO(0003) "%s cannot be given mode 0711, by which httpd's "
+                                   "children reach the socket for writes",
+                     dir);
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    return rv;
+}
+
 /* Does an earlier configuration's keeper have something left to switch on? */
 static bool somebody_sleeps(const mgb_shared_t *sh)
 {
@@ -79,6 +100,16 @@ static bool somebody_sleeps(const mgb_shared_t *sh)
         if (sh->machines[i].used == MGB_SLOT_LIVE &&
             sh->machines[i].m.state != GB_ST_ON &&
             sh->machines[i].m.state != GB_ST_UNKNOWN) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool somebody_replicates(const mgb_context_t *ctx)
+{
+    for (int i = 0; i < ctx->balancers->nelts; i++) {
+        if (APR_ARRAY_IDX(ctx->balancers, i, mgb_balancer_t).conf->commit.terms.on) {
             return true;
         }
     }
@@ -93,7 +124,7 @@ static bool somebody_managed(const mgb_context_t *ctx)
             return true;
         }
     }
-    return false;
+    return somebody_replicates(ctx);
 }
 
 static apr_status_t segment_bind(mgb_context_t *ctx, int members, apr_pool_t *ptemp)
@@ -130,6 +161,9 @@ static apr_status_t keeper_prepare(mgb_context_t *ctx)
     if (rv == APR_SUCCESS) {
         rv =
             directory_make(ctx->conf->runtime_dir, ctx->conf->keeper_user, ctx->server);
+    }
+    if (rv == APR_SUCCESS && somebody_replicates(ctx) && geteuid() == 0) {
+        rv = directory_open(ctx->conf->runtime_dir, ctx->server);
     }
     if (rv == APR_SUCCESS) {
         rv = mgb_mailbox_attach(ctx->server);
@@ -186,6 +220,7 @@ static void register_hooks(apr_pool_t *p)
     mgb_status_register_hooks(p);
     mgb_page_register_hooks(p);
     mgb_beat_register_hooks(p);
+    mgb_commit_register_hooks(p);
     ap_hook_post_config(post_config, after, NULL, APR_HOOK_LAST);
 }
 

@@ -661,6 +661,9 @@ void mgb_backends_tell(mgb_shared_t *sh);
  * answers below /.well-known/green-commit/.  commit_reads.c: reads that need what was
  * written before. */
 void mgb_commit_register_hooks(apr_pool_t *p);
+/* commit_page.c: the cookie with the commit token of a balancer's log (its key), by
+ * whether the client came by TLS.  In `p`; any process. */
+const char *mgb_commit_cookie_name(apr_pool_t *p, const char *key, bool tls);
 void mgb_reads_register_hooks(apr_pool_t *p);
 
 /* status_handler.c: handler greenbalance-status */
