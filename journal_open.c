@@ -12,19 +12,17 @@
 
 #include <time.h>
 
-#define REPAIR "stop httpd, then: greenctl journal repair %s --key KEYFILE"
-
 static bool damaged(mgb_journal_t *journal, const char *what, int64_t key, int rc)
 {
     mgb_store_t *store = &journal->store;
 
     if (rc == SQLITE_ROW || rc == SQLITE_DONE || rc == SQLITE_OK) {
-        mgb_store_fail(store, "%s is damaged: %s (key %lld); " REPAIR, store->path,
-                       what, (long long)key, store->path);
+        mgb_store_fail(store, "%s is damaged: %s (key %lld); " MGB_STORE_REPAIR,
+                       store->path, what, (long long)key, store->path);
     }
     else {
-        mgb_store_fail(store, "%s is damaged: %s: %s; " REPAIR, store->path, what,
-                       sqlite3_errstr(rc), store->path);
+        mgb_store_fail(store, "%s is damaged: %s: %s; " MGB_STORE_REPAIR, store->path,
+                       what, sqlite3_errstr(rc), store->path);
     }
     return false;
 }
@@ -131,7 +129,7 @@ bool mgb_journal_load_state(mgb_journal_t *journal)
     if (rows == 1 && !good) {
         mgb_store_fail(&journal->store,
                        "%s was sealed with another key, or its head is damaged: if the "
-                       "key file is the right one, " REPAIR,
+                       "key file is the right one, " MGB_STORE_REPAIR,
                        journal->store.path, journal->store.path);
         return false;
     }
@@ -251,7 +249,7 @@ static bool check_witness(mgb_journal_t *journal)
     if (known && seen.serial > journal->serial) {
         mgb_store_fail(store,
                        "%s is damaged: its %llu latest commits are missing, by what "
-                       "stands in %s-lock; " REPAIR,
+                       "stands in %s-lock; " MGB_STORE_REPAIR,
                        store->path, (unsigned long long)(seen.serial - journal->serial),
                        store->path, store->path);
         return false;
@@ -260,7 +258,7 @@ static bool check_witness(mgb_journal_t *journal)
         mgb_store_fail(
             store,
             "%s-wal is missing, and what it held may be lost: bring it back, "
-            "or " REPAIR,
+            "or " MGB_STORE_REPAIR,
             store->path, store->path);
         return false;
     }

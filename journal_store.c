@@ -38,8 +38,19 @@ static const char *const operations[MGB_OP_COUNT] = {
 
 static bool failed(mgb_store_t *store, const char *what)
 {
-    mgb_store_fail(store, "%s: %s: %s", store->path, what,
-                   store->db ? sqlite3_errmsg(store->db) : "no memory");
+    int rc = store->db ? sqlite3_extended_errcode(store->db) & 0xff : SQLITE_NOMEM;
+
+    if (rc == SQLITE_OK || rc == SQLITE_ROW || rc == SQLITE_DONE) {
+        mgb_store_fail(store, "%s %s; " MGB_STORE_REPAIR, store->path, what,
+                       store->path);
+    }
+    else if (rc == SQLITE_CORRUPT || rc == SQLITE_NOTADB) {
+        mgb_store_fail(store, "%s %s: %s; if it is a journal, " MGB_STORE_REPAIR,
+                       store->path, what, sqlite3_errmsg(store->db), store->path);
+    }
+    else {
+        mgb_store_fail(store, "%s %s: %s", store->path, what, sqlite3_errstr(rc));
+    }
     return false;
 }
 
@@ -198,7 +209,10 @@ static bool check_version(mgb_store_t *store)
         return failed(store, "is damaged");
     }
     if (id != MGB_JOURNAL_ID) {
-        mgb_store_fail(store, "%s is no journal of GreenJournal", store->path);
+        mgb_store_fail(
+            store,
+            "%s is no journal of GreenJournal; if it should be one, " MGB_STORE_REPAIR,
+            store->path, store->path);
         return false;
     }
     if (version != MGB_JOURNAL_VERSION) {

@@ -38,7 +38,9 @@ typedef enum mgb_store_op_e {
     MGB_OP_COUNT
 } mgb_store_op_e;
 
-#define MGB_STORE_STEP        (1024 * 1024) /* FILE has a multiple of it */
+#define MGB_STORE_STEP (1024 * 1024) /* FILE has a multiple of it */
+/* What to do about damage; %s: the file. */
+#define MGB_STORE_REPAIR      "stop httpd, then: greenctl journal repair %s --key KEYFILE"
 #define MGB_STORE_ERROR_BYTES 1024
 #define MGB_WITNESS_MOST      256
 
