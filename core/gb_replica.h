@@ -15,14 +15,18 @@
 /* A replica; the journal thread's own.  What is marked durable stands in the journal.
  */
 typedef struct gb_replica_t {
-    uint64_t cursor;     /* durable, lags: all accepted entries up to it are applied */
-    uint64_t sent;       /* durable, leads: the latest entry that must not be repeated
-                            and was about to be sent; 0: none */
-    bool aside;          /* durable */
-    bool can_take;       /* awake, and not parked */
+    uint64_t cursor; /* durable, lags: all accepted entries up to it are applied */
+    uint64_t sent;   /* durable, leads: the latest entry that was about to be sent
+                        and must not be forgotten: one that it was to answer, or that
+                        must not be repeated; 0: none */
+    bool aside;      /* durable */
+    bool in_doubt;   /* the entry after the cursor may have been applied: a send ended
+                        so, or sent > cursor when it was taken from the journal */
+    bool can_take;   /* awake, and not parked */
     uint64_t in_flight;  /* the entry that is being sent; 0: none */
     bool answers;        /* it is sent as the answerer */
     uint32_t tries;      /* of the entry after the cursor, in a row, in vain */
+    uint32_t wrong;      /* of these, answers of 5xx to an entry that has a verdict */
     int64_t retry_at_us; /* not before; 0: at once */
 } gb_replica_t;
 
@@ -30,12 +34,12 @@ typedef struct gb_replica_t {
 typedef struct gb_entry_t {
     uint64_t seq;
     gb_verdict_state_e state;
-    bool repeatable;      /* by its method, or by the level */
-    bool deletes;         /* DELETE: repeated, it may say 404 or 410 */
-    int status;           /* of the answer that decided; 0: OPEN */
-    uint64_t digest;      /* of its Green-Commit-Digest; 0: none */
-    uint32_t rolled_back; /* OPEN: replicas' answers of this 5xx so far */
-    int rolled_back_status;
+    bool repeatable;         /* by its method, or by the level */
+    bool deletes;            /* DELETE: repeated, it may say 404 or 410 */
+    int status;              /* of the answer that decided; 0: OPEN */
+    uint64_t digest;         /* of its Green-Commit-Digest; 0: none */
+    uint32_t rolled_back;    /* OPEN: answers of 5xx so far, */
+    int rolled_back_status;  /* the latest of them, and whose */
     uint32_t rolled_back_by; /* replica; GB_NO_INDEX: none */
 } gb_entry_t;
 
@@ -48,8 +52,9 @@ typedef enum gb_step_e {
 } gb_step_e;
 
 /* The next step of a replica, whose next entry (cursor + 1) is `entry`; NULL: it is at
- * the head.  `is_answerer`: this replica may answer it, if it is OPEN.  A replica that
- * is freshly taken from the journal with sent > cursor is in doubt: ASIDE. */
+ * the head.  `is_answerer`: this replica may answer it, if it is OPEN.  Who is in doubt
+ * about an entry that must not be repeated, or that FAILED elsewhere, goes ASIDE; about
+ * a rejected one it is asked: it has to reject it, too. */
 gb_step_e gb_replica_next(const gb_replica_t *replica, const gb_entry_t *entry,
                           bool is_answerer, int64_t now_us);
 
@@ -64,7 +69,8 @@ typedef struct gb_answer_t {
     gb_transfer_e how;
     int status;      /* of ANSWERED */
     uint64_t digest; /* of its Green-Commit-Digest; 0: none */
-    bool repeated;   /* it may have been sent there before */
+    bool repeated;   /* it, or what the verdict came from, may have been a second
+                        sending to a replica that does not know it for one (L0) */
 } gb_answer_t;
 
 /* What follows from an answer; a set of bits. */
@@ -77,10 +83,11 @@ typedef struct gb_answer_t {
     (1u << 5) /* ask another replica for the verdict, if there is one                  \
                */
 
-/* Takes in the answer of a replica about an entry.  Changes the replica's tries and
- * retry_at_us, ends in_flight, and changes the entry's state, status, digest and
- * rolled_back fields; cursor and aside are the caller's, who commits them.
- * `index` is the replica's number, `others` how many others could answer now. */
+/* Takes in the answer of a replica about an entry.  Changes the replica's tries, wrong,
+ * retry_at_us, in_doubt and sent (0: the mark is not needed any more), ends in_flight,
+ * and changes the entry's state, status, digest and rolled_back fields; cursor and
+ * aside are the caller's, who commits them.  `index` is the replica's number, `others`
+ * how many others could answer now. */
 uint32_t gb_replica_answered(gb_replica_t *replica, gb_entry_t *entry, uint32_t index,
                              uint32_t others, const gb_answer_t *answer,
                              int64_t now_us);
@@ -88,11 +95,12 @@ uint32_t gb_replica_answered(gb_replica_t *replica, gb_entry_t *entry, uint32_t 
 #define GB_REPLICA_RETRY_FIRST_US (50 * GB_US_PER_MS)
 #define GB_REPLICA_RETRY_MOST_US  (5 * GB_US_PER_S)
 #define GB_REPLICA_WRONG_MOST     3 /* rolled back by a follower so often: aside */
+#define GB_REPLICA_ROLLED_MOST    8 /* 5xx of whatever kind to an OPEN entry: FAILED */
 
-/* Which replica is to answer the entry after `settled` (the latest with a verdict):
+/* Which replica is to answer the entry after `log_settled` (the latest with a verdict):
  * `before` if it still can, else the first that can; GB_NO_INDEX: none. */
 uint32_t gb_replica_answerer(const gb_replica_t *replicas, uint32_t count,
-                             uint64_t settled, uint32_t before, int64_t now_us);
+                             uint64_t log_settled, uint32_t before, int64_t now_us);
 
 /* May it take reads?  `reads` as it was; `lag` entries behind the last settled one, the
  * oldest of them settled `age_us` ago. */
