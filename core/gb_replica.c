@@ -113,7 +113,8 @@ static bool is_deleted(const gb_entry_t *entry, const gb_answer_t *answer)
 
 /* 5xx to an entry that has no verdict: nothing was done, as far as an application can
  * promise that.  Two replicas that say the same settle it; so does one that says it
- * twice when there is nobody else, and, lest the log stand still, any eight of them. */
+ * twice when there is nobody else, and, lest the log stand still, any eight of them.
+ * It ends no doubt: what was sent before may still arrive. */
 static uint32_t rolled_back(gb_replica_t *replica, gb_entry_t *entry, uint32_t index,
                             uint32_t others, const gb_answer_t *answer, int64_t now_us)
 {
@@ -125,9 +126,6 @@ static uint32_t rolled_back(gb_replica_t *replica, gb_entry_t *entry, uint32_t i
     entry->rolled_back += entry->rolled_back < UINT32_MAX;
     entry->rolled_back_status = answer->status;
     entry->rolled_back_by = index;
-    if (!answer->repeated) {
-        replica->in_doubt = false;
-    }
     if (!said_before && entry->rolled_back < GB_REPLICA_ROLLED_MOST) {
         return not_done(replica, entry, now_us);
     }
@@ -213,9 +211,6 @@ static uint32_t answered_settled(gb_replica_t *replica, const gb_entry_t *entry,
     case GB_OUT_ROLLED_BACK:
         if (++replica->wrong >= GB_REPLICA_WRONG_MOST) {
             return GB_DO_ASIDE;
-        }
-        if (!answer->repeated) {
-            replica->in_doubt = false;
         }
         return not_done(replica, entry, now_us);
     default:

@@ -192,7 +192,7 @@ static const answer_row_t answer_rows[] = {
      1,
      {R | O, R | O, V | C | K, V | C | K, V | C | K, V | C, V | C, R | O, R | O, R | O,
       R | O, R | O, R | O},
-     UNCLEAR | BIT(NOTHING) | BIT(S429)},
+     UNCLEAR | BIT(NOTHING) | BIT(S429) | BIT(S500) | BIT(S507)},
     {"open, L0 PUT, second sending",
      GB_ENTRY_OPEN,
      true,
@@ -251,7 +251,7 @@ static const answer_row_t answer_rows[] = {
      1,
      {R, R, A, C | K, A, A, A, R, R, R, R, R, R},
      UNCLEAR | BIT(NOTHING) | BIT(S429) | BIT(S200) | BIT(S303) | BIT(S404) |
-         BIT(S409)},
+         BIT(S409) | BIT(S500) | BIT(S507)},
     {"accepted, L0 PUT, second sending",
      GB_ENTRY_ACCEPTED,
      true,
