@@ -31,7 +31,10 @@ typedef struct mgb_commit_t {
     mgb_log_t **logs; /* [log_count] */
     uint32_t log_count;
     mgb_peers_t *peers;
-    bool stopping; /* finish what is in flight, begin nothing */
+    struct mgb_senders_t *senders; /* send.c */
+    uint8_t key[32];               /* of the journal; wiped at the end */
+    mgb_keeper_t own;              /* for spawn.c: the thread's pool and loop */
+    bool stopping;                 /* finish what is in flight, begin nothing */
 } mgb_commit_t;
 
 /* ------------------------------------------------------- commit_thread.c */
@@ -196,8 +199,9 @@ void mgb_sender_shut(mgb_commit_t *commit);
 /* `url`: of the member, http or https. */
 mgb_sender_t *mgb_sender_create(mgb_commit_t *commit, const mgb_balancer_t *b,
                                 const char *url, apr_pool_t *p);
-/* Sends an entry: its headers, and Idempotency-Key, Green-Commit-Time, -Seed, -Role,
- * -Seq and -Principal.  `done` comes once, from the loop. */
+/* Sends an entry, which is copied: its headers, and Idempotency-Key, Green-Commit-Time,
+ * -Seed, -Role, -Seq and -Principal.  `done` comes once, from the loop.  Any status but
+ * APR_SUCCESS: nothing was sent, and done() does not come. */
 apr_status_t mgb_sender_send(mgb_sender_t *sender, const mgb_entry_t *entry,
                              uint64_t epoch, bool answers, mgb_sent_fn *done,
                              void *baton);
@@ -206,18 +210,25 @@ void mgb_sender_drop(mgb_sender_t *sender);
 
 /* ------------------------------------------------------- resync.c */
 
-/* Runs GreenResync's command; `done` once, from the loop.  Never a shell. */
+/* Runs GreenResync's command, an hour at most; `done` once, from the loop; the handle
+ * is gone then.  Never a shell.  NULL: it could not be begun. */
 typedef struct mgb_resync_t mgb_resync_t;
 typedef void mgb_resync_fn(void *baton, bool ok, const char *why);
 mgb_resync_t *mgb_resync_start(mgb_commit_t *commit, const char *const *argv,
                                const char *target, const char *source, uint64_t seq,
                                mgb_resync_fn *done, void *baton);
+/* `done` will not come: the log is about to be closed. */
 void mgb_resync_stop(mgb_resync_t *resync);
 
 /* ------------------------------------------------------- commit_peer.c */
 
 /* Children's connections on `listen_fd`: SUBMIT and ASK, their waiters, REPLY. */
+/* They live in commit->pool; listen_fd is theirs.  Without a journal, or a log of the
+ * balancer, every question is answered by FULL. */
 mgb_peers_t *mgb_peers_create(mgb_commit_t *commit, int listen_fd);
+/* Ends every connection, with its waiters, and goes on listening: the logs are about to
+ * be closed, and children come again. */
+void mgb_peers_drop(mgb_peers_t *peers);
 /* Takes no more, answers nobody: children come again to the next keeper. */
 void mgb_peers_end(mgb_peers_t *peers);
 

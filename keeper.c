@@ -14,6 +14,7 @@
  */
 #include "keeper.h"
 #include "agents.h"
+#include "commit.h"
 #include "mailbox.h"
 
 #include "drivers/driver.h"
@@ -220,7 +221,12 @@ static bool keeper_setup(mgb_keeper_t *keeper, pid_t parent)
         ap_log_error(APLOG_MARK, APLOG_ERR, errno, keeper->server,
                      GBLOGNO(0306) "%s: greenctl will not reach the keeper", socket);
     }
-    return privileges_drop(keeper);
+    (void)mgb_commit_prepare(keeper); /* it says what fails; servers are switched */
+    if (!privileges_drop(keeper)) {
+        return false;
+    }
+    mgb_commit_start(keeper);
+    return true;
 }
 
 static void keeper_run(mgb_keeper_t *keeper, pid_t parent)
@@ -251,6 +257,7 @@ static void keeper_run(mgb_keeper_t *keeper, pid_t parent)
         /* Something that is waited for was seen: its tick does not wait. */
         early = mgb_loop_run(keeper->loop, next_us);
     }
+    mgb_commit_stop(keeper);
     rv = mgb_checkpoint_save(keeper->shared, keeper->ctx->conf->state_dir);
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, rv, keeper->server,

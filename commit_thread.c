@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * commit_thread.c - the keeper's journal thread: its life, and the turn of its loop.
+ *
+ * A turn: what came is taken in, what follows is queued, all of it is committed by one
+ * fsync, and then what depends on it is done.  The thread blocks in that fsync and
+ * nowhere else.  A journal that cannot be opened, or that fails, is tried again every
+ * ten seconds; until then writes get 503 and everything else goes on.
+ */
+#include "commit.h"
+#include "libcrypto.h"
+#include "libcurl.h"
+#include "libsqlite.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "unixd.h"
+
+#define SOCKET_NAME   "commit.sock"
+#define BACKLOG       511
+#define TICK_US       (100 * GB_US_PER_MS)
+#define OPEN_AGAIN_US (10 * GB_US_PER_S)
+#define TELL_AGAIN_US (60 * GB_US_PER_S)
+#define STOP_MOST_US  GB_US_PER_S
+#define KEY_BYTES     32
+
+/* One a process: the keeper's. */
+static struct {
+    mgb_commit_t *commit; /* NULL: no balancer has GreenCommit, or it cannot be */
+    pthread_t thread;
+    bool runs;
+    uint32_t stop_wanted; /* atomic */
+    int listen_fd;
+    int64_t open_at_us;    /* the next try */
+    int64_t told_at_us;    /* that it does not open; 0: not yet */
+    apr_pool_t *open_pool; /* of the journal and its logs */
+} here = {.listen_fd = -1};
+
+/* ------------------------------------------------------------------ the key */
+
+static int hex_of(char c)
+{
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static bool key_decode(const char *text, size_t bytes, uint8_t key[KEY_BYTES])
+{
+    if (bytes == KEY_BYTES) {
+        memcpy(key, text, KEY_BYTES);
+        return true;
+    }
+    while (bytes && (text[bytes - 1] == '\n' || text[bytes - 1] == '\r')) {
+        bytes--;
+    }
+    for (size_t i = 0; bytes == 2 * KEY_BYTES && i < KEY_BYTES; i++) {
+        int high = hex_of(text[2 * i]), low = hex_of(text[2 * i + 1]);
+
+        if (high < 0 || low < 0) {
+            return false;
+        }
+        key[i] = (uint8_t)(high << 4 | low);
+    }
+    return bytes == 2 * KEY_BYTES;
+}
+
+/* NULL, or why the key cannot be used. */
+static const char *key_read(const char *file, uint8_t key[KEY_BYTES], apr_pool_t *p)
+{
+    char text[2 * KEY_BYTES + 3];
+    struct stat info;
+    ssize_t bytes;
+    int fd = open(file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+
+    if (fd < 0) {
+        return apr_psprintf(p, "cannot be opened: %s", strerror(errno));
+    }
+    if (fstat(fd, &info) || !S_ISREG(info.st_mode) || info.st_uid != geteuid() ||
+        (info.st_mode & 077)) {
+        close(fd);
+        return "has to be a file of whoever starts httpd, with mode 0600";
+    }
+    bytes = read(fd, text, sizeof text);
+    close(fd);
+    if (bytes < 0 || !key_decode(text, (size_t)bytes, key)) {
+        return "has to hold 32 bytes, or 64 hexadecimal digits (openssl rand -hex 32)";
+    }
+    return NULL;
+}
+
+/* ------------------------------------------------------------------ the socket */
+
+/* Like greenctl's, but for httpd's children: it belongs to their user. */
+static int socket_make(const char *path, apr_pool_t *p)
+{
+    const char *fresh = apr_psprintf(p, "%s.%d", path, (int)getpid());
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), error;
+    mode_t mask;
+    int rc;
+
+    if (fd < 0 || strlen(fresh) >= sizeof address.sun_path) {
+        error = fd < 0 ? errno : ENAMETOOLONG;
+        goto failed;
+    }
+    memcpy(address.sun_path, fresh, strlen(fresh));
+    (void)unlink(fresh);
+    mask = umask(0177);
+    rc = bind(fd, (const struct sockaddr *)&address, sizeof address);
+    error = errno;
+    umask(mask);
+    if (rc ||
+        (geteuid() == 0 &&
+         chown(fresh, ap_unixd_config.user_id, ap_unixd_config.group_id)) ||
+        listen(fd, BACKLOG) || rename(fresh, path)) {
+        error = rc ? error : errno;
+        (void)unlink(fresh);
+        goto failed;
+    }
+    return fd;
+failed:
+    if (fd >= 0) {
+        close(fd);
+    }
+    errno = error;
+    return -1;
+}
+
+/* ------------------------------------------------------------------ the journal */
+
+static void logs_close(mgb_commit_t *commit)
+{
+    if (commit->peers) {
+        mgb_peers_drop(commit->peers);
+    }
+    for (uint32_t i = 0; i < commit->log_count; i++) {
+        mgb_log_close(commit->logs[i]);
+    }
+    commit->log_count = 0;
+    if (commit->journal) {
+        mgb_journal_close(commit->journal);
+        commit->journal = NULL;
+    }
+    if (here.open_pool) {
+        apr_pool_destroy(here.open_pool);
+        here.open_pool = NULL;
+    }
+}
+
+static void cannot_open(mgb_commit_t *commit, const char *why, int64_t now_us)
+{
+    if (here.told_at_us == 0 || now_us - here.told_at_us >= TELL_AGAIN_US) {
+        here.told_at_us = now_us;
+        ap_log_error(APLOG_MARK, APLOG_ERR, 0, commit->server,
+                     GBLOGNO(1641) "GreenJournal %s: %s; writes to balancers with "
+                                   "GreenCommit get 503",
+                     commit->ctx->conf->journal_file, why);
+    }
+    here.open_at_us = now_us + OPEN_AGAIN_US;
+}
+
+static void journal_open(mgb_commit_t *commit, int64_t now_us)
+{
+    const mgb_main_conf_t *conf = commit->ctx->conf;
+    const char *why = "it cannot be opened";
+
+    apr_pool_create(&here.open_pool, commit->pool);
+    commit->journal = mgb_journal_open(conf->journal_file, conf->journal_size,
+                                       commit->key, here.open_pool, &why);
+    if (!commit->journal) {
+        cannot_open(commit, why, now_us);
+        logs_close(commit);
+        return;
+    }
+    for (int i = 0; i < commit->ctx->balancers->nelts; i++) {
+        const mgb_balancer_t *b =
+            &APR_ARRAY_IDX(commit->ctx->balancers, i, mgb_balancer_t);
+        mgb_log_t *log;
+
+        if (!b->conf->commit.terms.on || b->index == GB_NO_INDEX) {
+            continue;
+        }
+        log = mgb_log_open(commit, b);
+        if (!log) {
+            cannot_open(commit,
+                        apr_pstrcat(here.open_pool, "the log of ", b->conf->name,
+                                    " cannot be read", NULL),
+                        now_us);
+            continue; /* of the others, more is known */
+        }
+        commit->logs[commit->log_count++] = log;
+    }
+    if (here.told_at_us && commit->log_count) {
+        here.told_at_us = 0;
+        ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, commit->server,
+                     GBLOGNO(1642) "GreenJournal %s: it is open again",
+                     conf->journal_file);
+    }
+}
+
+/* ------------------------------------------------------------------ a turn */
+
+static void ticks(mgb_commit_t *commit, int64_t now_us)
+{
+    for (uint32_t i = 0; i < commit->log_count; i++) {
+        mgb_log_tick(commit->logs[i], now_us);
+    }
+}
+
+/* What came -> one commit -> what depends on it, until nothing is left to write. */
+static void settle(mgb_commit_t *commit)
+{
+    do {
+        int64_t now_us = mgb_now_us();
+        apr_status_t rv;
+
+        for (uint32_t i = 0; i < commit->log_count; i++) {
+            mgb_log_before_commit(commit->logs[i], now_us);
+        }
+        if (!commit->journal) {
+            return;
+        }
+        rv = mgb_journal_commit(commit->journal);
+        if (rv == APR_EGENERAL) {
+            /* Nobody knows what of it is durable: it is looked at anew. */
+            cannot_open(commit, "it could not be written, and is opened anew", now_us);
+            here.open_at_us = now_us + GB_US_PER_S;
+            logs_close(commit);
+            return;
+        }
+        for (uint32_t i = 0; i < commit->log_count; i++) {
+            mgb_log_after_commit(commit->logs[i], rv, now_us);
+        }
+        if (rv != APR_SUCCESS) {
+            return; /* the disk is full: again at the next turn */
+        }
+    } while (mgb_journal_is_dirty(commit->journal));
+}
+
+static bool is_busy(const mgb_commit_t *commit)
+{
+    for (uint32_t i = 0; i < commit->log_count; i++) {
+        if (mgb_log_is_busy(commit->logs[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void *thread_main(void *data)
+{
+    mgb_commit_t *commit = data;
+    int64_t tick_at_us = mgb_now_us(), stop_at_us = GB_NEVER_US;
+
+    for (;;) {
+        int64_t now_us = mgb_now_us();
+
+        if (__atomic_load_n(&here.stop_wanted, __ATOMIC_ACQUIRE) && !commit->stopping) {
+            commit->stopping = true;
+            stop_at_us = now_us + STOP_MOST_US;
+            mgb_peers_end(commit->peers);
+        }
+        if (!commit->journal && !commit->stopping && now_us >= here.open_at_us) {
+            journal_open(commit, now_us);
+        }
+        if (now_us >= tick_at_us) {
+            ticks(commit, now_us);
+            tick_at_us = now_us + TICK_US;
+        }
+        settle(commit);
+        if (commit->stopping && (!is_busy(commit) || now_us >= stop_at_us)) {
+            break;
+        }
+        (void)mgb_loop_run(commit->loop,
+                           commit->stopping ? now_us + TICK_US / 10 : tick_at_us);
+    }
+    logs_close(commit);
+    mgb_sender_shut(commit);
+    return NULL;
+}
+
+/* ------------------------------------------------------------------ its life */
+
+static bool is_wanted(const mgb_context_t *ctx)
+{
+    for (int i = 0; i < ctx->balancers->nelts; i++) {
+        const mgb_balancer_t *b = &APR_ARRAY_IDX(ctx->balancers, i, mgb_balancer_t);
+
+        if (b->conf->commit.terms.on && b->index != GB_NO_INDEX) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static mgb_commit_t *commit_make(mgb_keeper_t *keeper)
+{
+    mgb_commit_t *commit;
+    apr_allocator_t *allocator;
+    apr_pool_t *pool;
+
+    /* An allocator of its own: no other thread's pool shares it. */
+    if (apr_allocator_create(&allocator) != APR_SUCCESS ||
+        apr_pool_create_unmanaged_ex(&pool, NULL, allocator) != APR_SUCCESS) {
+        return NULL;
+    }
+    apr_allocator_owner_set(allocator, pool);
+    apr_pool_tag(pool, "mgb_commit");
+    commit = apr_pcalloc(pool, sizeof(*commit));
+    commit->pool = pool;
+    commit->server = keeper->server;
+    commit->ctx = keeper->ctx;
+    commit->shared = keeper->shared;
+    commit->keeper = keeper;
+    commit->logs = apr_pcalloc(pool, ((apr_size_t)keeper->ctx->balancers->nelts + 1) *
+                                         sizeof(mgb_log_t *));
+    return commit;
+}
+
+apr_status_t mgb_commit_prepare(mgb_keeper_t *keeper)
+{
+    const mgb_main_conf_t *conf = keeper->ctx->conf;
+    const char *path, *why;
+    mgb_commit_t *commit;
+
+    if (!is_wanted(keeper->ctx)) {
+        return APR_SUCCESS;
+    }
+    commit = commit_make(keeper);
+    if (!commit) {
+        return APR_ENOMEM;
+    }
+    path = apr_pstrcat(keeper->pool, conf->runtime_dir, "/" SOCKET_NAME, NULL);
+    why = conf->journal_key ? key_read(conf->journal_key, commit->key, commit->pool)
+                            : "is needed";
+    if (why) {
+        ap_log_error(APLOG_MARK, APLOG_ERR, 0, keeper->server,
+                     GBLOGNO(1643) "GreenJournal key=%s %s; writes to balancers with "
+                                   "GreenCommit get 503",
+                     conf->journal_key ? conf->journal_key : "", why);
+        return APR_EGENERAL;
+    }
+    here.listen_fd = socket_make(path, keeper->pool);
+    if (here.listen_fd < 0) {
+        ap_log_error(APLOG_MARK, APLOG_ERR, errno, keeper->server,
+                     GBLOGNO(1644) "%s: writes do not reach the keeper, and get 503",
+                     path);
+        return APR_EGENERAL;
+    }
+    here.commit = commit;
+    return APR_SUCCESS;
+}
+
+/* All that two threads would load at once otherwise. */
+static bool libraries_load(const mgb_commit_t *commit)
+{
+    const char *why = NULL;
+
+    if (mgb_libcurl_load(&why) && mgb_libcrypto_load(&why) &&
+        mgb_libsqlite_load(&why)) {
+        return true;
+    }
+    ap_log_error(APLOG_MARK, APLOG_ERR, 0, commit->server,
+                 GBLOGNO(1645) "GreenCommit: %s; writes get 503",
+                 why ? why : "a library is missing");
+    return false;
+}
+
+static bool thread_start(mgb_commit_t *commit)
+{
+    sigset_t all, before;
+    int rc;
+
+    /* Signals are for the keeper's main thread. */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    rc = pthread_create(&here.thread, NULL, thread_main, commit);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (rc) {
+        ap_log_error(APLOG_MARK, APLOG_ERR, rc, commit->server,
+                     GBLOGNO(1646) "the journal's thread cannot be started: writes get "
+                                   "503");
+    }
+    return rc == 0;
+}
+
+void mgb_commit_start(mgb_keeper_t *keeper)
+{
+    mgb_commit_t *commit = here.commit;
+
+    if (!commit || !libraries_load(commit)) {
+        return;
+    }
+    if (mgb_loop_create(&commit->loop, commit->pool) != APR_SUCCESS ||
+        mgb_sender_open(commit) != APR_SUCCESS) {
+        return;
+    }
+    commit->own = *keeper;
+    commit->own.pool = commit->pool;
+    commit->own.loop = commit->loop;
+    commit->peers = mgb_peers_create(commit, here.listen_fd);
+    here.runs = commit->peers && thread_start(commit);
+}
+
+void mgb_commit_stop(mgb_keeper_t *keeper)
+{
+    (void)keeper;
+    if (here.runs) {
+        __atomic_store_n(&here.stop_wanted, 1, __ATOMIC_RELEASE);
+        (void)pthread_join(here.thread, NULL);
+        here.runs = false;
+    }
+    if (here.commit) {
+        explicit_bzero(here.commit->key, sizeof here.commit->key);
+    }
+}
