@@ -156,7 +156,8 @@ static bool answered_by(const question_t *q, const mgb_balancer_t *b, int *rc,
         return true;
     case GB_SAYS_DONE:
         mgb_commit_headers(r, b, &reply);
-        *rc = q->result ? mgb_commit_response(r, &reply) : mgb_commit_state(r, &reply);
+        *rc = q->result ? mgb_commit_response(r, &reply, true)
+                        : mgb_commit_state(r, &reply);
         return true;
     case GB_SAYS_LATE:
         mgb_commit_headers(r, b, &reply);

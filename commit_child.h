@@ -44,8 +44,9 @@ const char *mgb_commit_text(request_rec *r, const gb_wire_t *reply, gb_wire_tag_
  * JSON have them.  The text has no control characters. */
 const char *mgb_commit_escape(apr_pool_t *p, const char *text);
 
-/* Answers with an error of ours: plain text, or problem+json for those who like it
- * better.  retry_s 0: no Retry-After.  Returns what the handler has to return. */
+/* All that answer return what the handler has to return: DONE, or a status for which
+ * httpd has an answer.  This one answers with an error of ours: plain text, or
+ * problem+json for those who like it better.  retry_s 0: no Retry-After. */
 int mgb_commit_problem(request_rec *r, int status, uint32_t retry_s,
                        const char *detail);
 /* Where the state of a write can be asked for: path of the site. */
@@ -54,8 +55,9 @@ const char *mgb_commit_place(request_rec *r, const char *id);
  * reply has them. */
 void mgb_commit_headers(request_rec *r, const mgb_balancer_t *b,
                         const gb_wire_t *reply);
-/* The answerer's own response (DONE). */
-int mgb_commit_response(request_rec *r, const gb_wire_t *reply);
+/* The answerer's own response (DONE).  `stored`: it is asked for by GET, and may not be
+ * kept by anybody else. */
+int mgb_commit_response(request_rec *r, const gb_wire_t *reply, bool stored);
 /* 202 or 503 (`status`): stored, and not there yet.  A page for browsers, which goes on
  * by itself to the result. */
 int mgb_commit_pending(request_rec *r, int status, const char *id,

@@ -158,7 +158,7 @@ static void served_by(request_rec *r, const gb_wire_t *reply)
     }
 }
 
-int mgb_commit_response(request_rec *r, const gb_wire_t *reply)
+int mgb_commit_response(request_rec *r, const gb_wire_t *reply, bool stored)
 {
     proxy_dir_conf *dir = ap_get_module_config(r->per_dir_config, &proxy_module);
     const gb_span_text_t *body = &reply->field[GB_TAG_BODY];
@@ -174,20 +174,23 @@ int mgb_commit_response(request_rec *r, const gb_wire_t *reply)
     if (reply->field[GB_TAG_HEADERS].at) {
         response_headers(r, dir, &reply->field[GB_TAG_HEADERS]);
     }
+    if (stored) {
+        apr_table_setn(r->headers_out, "Cache-Control", "no-store");
+    }
     if (ap_proxy_should_override(dir, (int)status)) {
         return (int)status;
     }
     r->status = (int)status;
-    r->status_line = NULL;
+    r->status_line = ap_get_status_line_ex(r->pool, (int)status);
     if (status == HTTP_NO_CONTENT || status == HTTP_RESET_CONTENT ||
         status == HTTP_NOT_MODIFIED) {
-        return OK;
+        return DONE;
     }
     ap_set_content_length(r, (apr_off_t)body->bytes);
     if (body->bytes) {
         (void)ap_rwrite(body->at, (int)body->bytes, r);
     }
-    return OK;
+    return DONE;
 }
 
 /* ------------------------------------------------------------------ our own words */
@@ -205,7 +208,7 @@ static int text_send(request_rec *r, int status, const char *type, const char *t
     ap_set_content_type(r, type);
     ap_set_content_length(r, (apr_off_t)strlen(text));
     (void)ap_rputs(text, r);
-    return OK;
+    return DONE;
 }
 
 int mgb_commit_problem(request_rec *r, int status, uint32_t retry_s, const char *detail)

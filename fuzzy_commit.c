@@ -42,6 +42,7 @@ typedef struct write_t {
     gb_commit_terms_t terms; /* need is not known here */
     char *body;
     apr_size_t body_bytes, body_room;
+    apr_off_t body_most;
     const char *headers;
 } write_t;
 
@@ -167,7 +168,7 @@ static bool key_take(write_t *w)
 /* False: more than GreenCommitBody allows. */
 static bool body_add(write_t *w, const char *data, apr_size_t bytes)
 {
-    apr_size_t most = (apr_size_t)w->conf->body_most;
+    apr_size_t most = (apr_size_t)w->body_most;
 
     if (bytes > most - w->body_bytes) {
         return false;
@@ -194,14 +195,24 @@ static bool body_add(write_t *w, const char *data, apr_size_t bytes)
     return true;
 }
 
+/* httpd's own filter does not look at LimitRequestBody for a proxy. */
+static apr_off_t body_limit(const write_t *w)
+{
+    apr_off_t limit = ap_get_limit_req_body(w->r);
+
+    return limit > 0 && limit < w->conf->body_most ? limit : w->conf->body_most;
+}
+
 static int body_too_big(const write_t *w)
 {
-    return mgb_commit_problem(
-        w->r, HTTP_REQUEST_ENTITY_TOO_LARGE, 0,
-        apr_psprintf(w->r->pool,
-                     "The body may have %" APR_OFF_T_FMT
-                     " bytes (GreenCommitBody). Nothing was stored.",
-                     w->conf->body_most));
+    return mgb_commit_problem(w->r, HTTP_REQUEST_ENTITY_TOO_LARGE, 0,
+                              apr_psprintf(w->r->pool,
+                                           "The body may have %" APR_OFF_T_FMT
+                                           " bytes (%s). Nothing was stored.",
+                                           body_limit(w),
+                                           body_limit(w) < w->conf->body_most
+                                               ? "LimitRequestBody"
+                                               : "GreenCommitBody"));
 }
 
 /* OK, at the end of the body `*ends`; else what the handler is to return. */
@@ -239,9 +250,10 @@ static int body_take(write_t *w)
     bool ends = false;
     int rc = OK;
 
+    w->body_most = body_limit(w);
     /* Said before it is sent: with Expect: 100-continue it never is. */
     if (length && ap_parse_strict_length(&promised, length)) {
-        if (promised > w->conf->body_most) {
+        if (promised > w->body_most) {
             return body_too_big(w);
         }
         w->body_room = (apr_size_t)promised;
@@ -473,7 +485,7 @@ static int answer_reply(const write_t *w, const gb_wire_t *reply, bool again)
     switch (says) {
     case GB_SAYS_DONE:
         say_preferences(w, false);
-        return mgb_commit_response(w->r, reply);
+        return mgb_commit_response(w->r, reply, false);
     case GB_SAYS_LATE:
         return answer_late(w, reply);
     case GB_SAYS_BUSY:
