@@ -27,6 +27,7 @@
 #define TARGET_MOST        65536u
 #define RETRY_NO_KEEPER_S  5u
 #define LOG_EVERY_US       (60 * GB_US_PER_S)
+#define FULL_PAUSE_US      (200 * GB_US_PER_MS)
 #define RANDOM_BYTES       24 /* 128 bits of an id, 64 of the nonce */
 #define RANDOM_BYTES_OF_ID 16
 
@@ -515,13 +516,34 @@ static int answer_reply(const write_t *w, const gb_wire_t *reply, bool again)
     return answer_unknown(w);
 }
 
+/* A keeper that has just come may have to open its journal: who was sent before waits
+ * for that, since it may have been stored. */
+static mgb_talk_e submit_until(write_t *w, gb_wire_t *reply, bool *again)
+{
+    int64_t until_us = mgb_now_us() + MGB_TALK_AWAY_US;
+    bool before = false;
+    mgb_talk_e how;
+    uint64_t says;
+
+    for (;;) {
+        how = submit(w, reply, again);
+        before = before || *again;
+        *again = before;
+        if (how != MGB_TALK_ANSWERED || !before || mgb_now_us() >= until_us ||
+            !gb_wire_number(reply, GB_TAG_SAYS, 1, &says) || says != GB_SAYS_FULL) {
+            return how;
+        }
+        apr_sleep(FULL_PAUSE_US);
+    }
+}
+
 static int write_submit(write_t *w)
 {
     request_rec *r = w->r;
     gb_wire_t reply;
     bool again = false;
 
-    switch (submit(w, &reply, &again)) {
+    switch (submit_until(w, &reply, &again)) {
     case MGB_TALK_ANSWERED:
         return answer_reply(w, &reply, again);
     case MGB_TALK_UNKNOWN:
