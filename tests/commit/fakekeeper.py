@@ -57,9 +57,13 @@ class Frame(dict):
 
 
 def receive(connection, count):
+    """So many bytes, or None when it was closed before."""
     data = b""
     while len(data) < count:
-        more = connection.recv(count - len(data))
+        try:
+            more = connection.recv(count - len(data))
+        except ConnectionResetError:
+            return None
         if not more:
             return None
         data += more
