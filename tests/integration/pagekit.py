@@ -14,7 +14,8 @@ import threading
 
 from proxy import MODULES, ROOT, Proxy, module_file
 
-SOURCES = ["tests/integration/page_harness.c", "hold_page.c", "core/gb_visit.c"]
+SOURCES = ["tests/integration/page_harness.c", "hold_page.c", "core/gb_visit.c",
+           "core/gb_part.c"]
 WARNINGS = ["-Wall", "-Wextra", "-Wshadow", "-Wconversion", "-Wno-unused-parameter",
             "-Wno-missing-field-initializers", "-Werror"]
 
