@@ -39,7 +39,8 @@ typedef struct mgb_commit_t {
 
 /* ------------------------------------------------------- commit_thread.c */
 
-/* Before privileges are dropped: makes the socket, reads the key.  Nothing and
+/* Before privileges are dropped: makes the socket, reads the key (conf->journal_key, a
+ * file of 32 bytes).  Nothing and
  * APR_SUCCESS when no balancer has GreenCommit. */
 apr_status_t mgb_commit_prepare(mgb_keeper_t *keeper);
 /* After it: opens the journal, starts the thread.  Whatever fails, the keeper goes on:

@@ -241,7 +241,7 @@ apr_time_t mgb_wall_us(void);
 /* ---------------------------------------------------------------- shared segment */
 
 #define MGB_MAGIC     0x47424c31u /* "GBL1" */
-#define MGB_LAYOUT    10u         /* change it with every change of the layout */
+#define MGB_LAYOUT    11u         /* change it with every change of the layout */
 #define MGB_EVENTS    512
 #define MGB_KEY_BYTES 512
 
@@ -287,6 +287,8 @@ typedef struct mgb_log_shared_t {
     uint64_t asides;
     uint64_t waited_sum_us; /* until the quorum, of those that were met */
     uint32_t waited[GB_LATENCY_BUCKETS];
+    /* Children, atomically: reads with a token that found nobody with their writes. */
+    uint64_t reads_waited, reads_refused, reads_stale;
 } mgb_log_shared_t;
 
 /* A member: (balancer, worker).  `used` is claimed by compare-and-swap, the names are
@@ -627,6 +629,10 @@ uint32_t mgb_hold_places_room(void);
  * post_config. */
 void mgb_hold_settle(mgb_context_t *ctx);
 
+/* One more thread that waits elsewhere, for a moment; false: enough of them wait.
+ * leave: when it was true. */
+bool mgb_hold_enter(const request_rec *r);
+void mgb_hold_leave(const request_rec *r);
 /* The finder has found nobody for a request that did not wait, so that httpd answers
  * 503: it says when to come again.  Child, any thread; memory of r->pool. */
 void mgb_hold_unserved(mgb_context_t *ctx, const mgb_balancer_t *b, request_rec *r);
@@ -634,6 +640,18 @@ void mgb_hold_unserved(mgb_context_t *ctx, const mgb_balancer_t *b, request_rec 
  * it be full or drain?  `url` as mod_proxy has it.  Children. */
 bool mgb_session_is_served(request_rec *r, mgb_context_t *ctx,
                            const proxy_balancer *balancer, const char *url);
+/* The server of its session, whether that takes it or not; NULL: there is none. */
+const proxy_worker *mgb_session_worker(const request_rec *r,
+                                       const proxy_balancer *balancer, const char *url);
+/* The text, or a copy in `p`, in which mod_proxy_balancer finds no session: a word that
+ * nobody can guess stands for each sign '=' behind the session's name.  show undoes it,
+ * in place.  prepare: each child, once, before that. */
+void mgb_session_prepare(void);
+const char *mgb_session_hide_path(apr_pool_t *p, const proxy_balancer *balancer,
+                                  const char *url);
+const char *mgb_session_hide_cookie(apr_pool_t *p, const proxy_balancer *balancer,
+                                    const char *cookies);
+void mgb_session_show(char *text);
 /* waiting.c: who serves the waiting room.  Gives free room of the balancer's servers
  * (index in the segment) to those who wait for it.  Any thread of any process. */
 void mgb_waiting_serve(mgb_shared_t *sh, uint32_t balancer);
@@ -665,6 +683,22 @@ void mgb_commit_register_hooks(apr_pool_t *p);
  * whether the client came by TLS.  In `p`; any process. */
 const char *mgb_commit_cookie_name(apr_pool_t *p, const char *key, bool tls);
 void mgb_reads_register_hooks(apr_pool_t *p);
+/* A read that comes with a commit token; NULL: it has none, or GreenCommit is off.  The
+ * functions below: children, any thread; `read` may be NULL, any server will do then.
+ */
+typedef struct mgb_read_t mgb_read_t;
+mgb_read_t *mgb_reads_of(const request_rec *r, const mgb_balancer_t *b);
+/* Has the server at a position of the pick table what the read needs? */
+bool mgb_reads_allows(const mgb_context_t *ctx, const mgb_read_t *read,
+                      uint32_t position);
+/* Fills in the positions that have not, and returns how many; UINT32_MAX: more than
+ * there is room for. */
+uint32_t mgb_reads_avoid(const mgb_context_t *ctx, const mgb_read_t *read,
+                         uint32_t *avoid, uint32_t room);
+/* The finder has its turn: the request's cookies are as they came again. */
+void mgb_reads_found(request_rec *r, const mgb_balancer_t *b);
+/* It has found nobody: the answer says so, and when to come again. */
+void mgb_reads_refused(mgb_context_t *ctx, const mgb_balancer_t *b, request_rec *r);
 
 /* status_handler.c: handler greenbalance-status */
 void mgb_status_register_hooks(apr_pool_t *p);

@@ -75,9 +75,7 @@ static const char *mode_name(gb_mode_e mode)
     }
 }
 
-/* Copies a text out of the segment, where it may be written at this moment: bounded,
- * valid UTF-8, and without what could end a line or steer a terminal. */
-static const char *copy_text(apr_pool_t *p, const char *text, size_t room)
+const char *mgb_report_text(apr_pool_t *p, const char *text, size_t room)
 {
     size_t bytes = 0, at = 0, length;
     char *copy, *end;
@@ -149,7 +147,7 @@ static void take_agent(apr_pool_t *p, mgb_member_report_t *member,
     member->agent_load = beat->load_permille / 1000.0;
     member->agent_work = beat->work;
     member->veto = beat->veto != 0;
-    member->veto_reason = copy_text(p, beat->reason, sizeof(beat->reason));
+    member->veto_reason = mgb_report_text(p, beat->reason, sizeof(beat->reason));
 }
 
 static void take_machine(apr_pool_t *p, mgb_member_report_t *member,
@@ -157,7 +155,7 @@ static void take_machine(apr_pool_t *p, mgb_member_report_t *member,
 {
     const gb_machine_t *m = &machine->m;
 
-    member->machine = copy_text(p, machine->name, sizeof(machine->name));
+    member->machine = mgb_report_text(p, machine->name, sizeof(machine->name));
     member->state = m->state;
     member->wish = m->wish;
     member->proof = m->proof;
@@ -168,13 +166,13 @@ static void take_machine(apr_pool_t *p, mgb_member_report_t *member,
     member->power.source = machine->watts_source;
     if (machine->watts_source == GB_WATTS_MEASURED) {
         member->measured_by =
-            copy_text(p, machine->measured_by, sizeof(machine->measured_by));
+            mgb_report_text(p, machine->measured_by, sizeof(machine->measured_by));
     }
     take_boot(member, &m->boot);
     member->wakes = m->wakes;
     member->sleeps = m->sleeps;
     member->failures = m->failures;
-    member->last_error = copy_text(p, m->last_error, sizeof(m->last_error));
+    member->last_error = mgb_report_text(p, m->last_error, sizeof(m->last_error));
     take_agent(p, member, &machine->beat, now_us);
 }
 
@@ -221,7 +219,7 @@ static void take_member(apr_pool_t *p, mgb_member_report_t *member,
     const mgb_member_t *from = &sh->members[member->slot];
     const gb_cell_t *cell = &sh->cells[member->slot];
 
-    member->url = copy_text(p, from->name, sizeof(from->name));
+    member->url = mgb_report_text(p, from->name, sizeof(from->name));
     member->capacity = from->capacity;
     member->capacity_in_force = capacity_in_force(sh, from);
     if (__atomic_load_n(&from->ejected, __ATOMIC_ACQUIRE)) {
@@ -229,7 +227,8 @@ static void take_member(apr_pool_t *p, mgb_member_report_t *member,
     }
     member->curve = from->curve;
     member->health = from->health.verdict;
-    member->probe_error = copy_text(p, from->probe_error, sizeof(from->probe_error));
+    member->probe_error =
+        mgb_report_text(p, from->probe_error, sizeof(from->probe_error));
     member->in_flight = mgb_shared_in_flight(sh, member->slot);
     member->requests = __atomic_load_n(&cell->arrivals, __ATOMIC_RELAXED);
     member->errors = __atomic_load_n(&cell->outcomes[GB_OUT_SERVER], __ATOMIC_RELAXED) +
@@ -243,6 +242,7 @@ static void take_member(apr_pool_t *p, mgb_member_report_t *member,
         take_machine(p, member, &sh->machines[from->machine], now_us);
     }
     take_session(member, sh, now_us);
+    mgb_report_replica(p, &member->replica, sh, member->slot, now_us);
 }
 
 /* Members stand in the order in which requests fill them. */
@@ -350,7 +350,7 @@ static void take_balancer(apr_pool_t *p, mgb_report_t *report, const mgb_shared_
     const gb_news_t *learned;
 
     balancer->index = index;
-    balancer->name = copy_text(p, from->name, sizeof(from->name));
+    balancer->name = mgb_report_text(p, from->name, sizeof(from->name));
     balancer->label = balancer->name;
     balancer->mode = mode_name(from->pool.mode);
     report->managed |= from->pool.mode != GB_MODE_OFF;
@@ -369,7 +369,8 @@ static void take_balancer(apr_pool_t *p, mgb_report_t *report, const mgb_shared_
     balancer->waits = from->waits;
     balancer->capacity_awake = from->pool.capacity_awake;
     balancer->wanted_awake = from->pool.wanted_servers;
-    balancer->reason = copy_text(p, from->pool.reason, sizeof(from->pool.reason));
+    balancer->reason = mgb_report_text(p, from->pool.reason, sizeof(from->pool.reason));
+    mgb_report_log(&balancer->commit, sh, index);
     take_members(p, report, balancer, sh, seen, now_us);
 }
 
@@ -382,7 +383,7 @@ static void label_balancers(apr_pool_t *p, mgb_report_t *report, const mgb_share
 
         for (uint32_t j = 0; j < report->balancer_count; j++) {
             if (j != i && !strcmp(one->name, report->balancers[j].name)) {
-                one->label = copy_text(p, from->key, sizeof(from->key));
+                one->label = mgb_report_text(p, from->key, sizeof(from->key));
                 break;
             }
         }
@@ -440,7 +441,7 @@ static void take_event(apr_pool_t *p, mgb_report_t *report, const mgb_shared_t *
     const mgb_member_report_t *door = event_door(report, from, &balancer);
 
     event->at = from->at;
-    event->reason = copy_text(p, from->reason, sizeof(from->reason));
+    event->reason = mgb_report_text(p, from->reason, sizeof(from->reason));
     if (door) {
         event->member = door->url;
         event->balancer = balancer->label;
@@ -453,7 +454,7 @@ static void take_event(apr_pool_t *p, mgb_report_t *report, const mgb_shared_t *
     if (from->machine < sh->header->machines_room) {
         const mgb_machine_t *machine = &sh->machines[from->machine];
 
-        event->machine = copy_text(p, machine->name, sizeof(machine->name));
+        event->machine = mgb_report_text(p, machine->name, sizeof(machine->name));
         event->from = gb_state_name(from->from);
         event->to = gb_state_name(from->to);
     }
@@ -491,6 +492,11 @@ static void take_keeper(mgb_report_t *report, const mgb_header_t *header,
 
 const char *mgb_report_note(apr_pool_t *p, const mgb_member_report_t *member)
 {
+    const char *replica = mgb_report_replica_note(p, member);
+
+    if (*replica) {
+        return replica;
+    }
     if (member->ejected_s > 0) {
         return apr_psprintf(p, "taken out: requests to it failed; %.0f s left",
                             member->ejected_s);

@@ -24,6 +24,27 @@ typedef struct mgb_power_report_t {
     uint32_t source; /* as mgb_machine_t.watts_source; of several the weakest */
 } mgb_power_report_t;
 
+/* A replica of a balancer with GreenCommit. */
+typedef struct mgb_replica_report_t {
+    bool shown; /* its balancer has GreenCommit; then: */
+    bool known; /* the journal thread knows it */
+    bool reads, aside, resyncing, wants_awake, parked;
+    uint64_t cursor, lag_entries, writes;
+    double lag_s, catch_up_s; /* catch_up_s: below 0: never */
+    const char *why;          /* of aside; "" */
+} mgb_replica_report_t;
+
+/* The log of such a balancer. */
+typedef struct mgb_commit_report_t {
+    bool on; /* GreenCommit; then: */
+    bool live;
+    uint32_t need, permille_full;
+    uint64_t epoch, head, settled, bytes;
+    uint64_t accepted, rejected, failed, met, late, full, repeated, asides;
+    uint64_t waited_sum_us, reads_waited, reads_refused, reads_stale;
+    uint32_t waited[GB_LATENCY_BUCKETS];
+} mgb_commit_report_t;
+
 typedef struct mgb_member_report_t {
     uint32_t slot;
     uint32_t machine_slot; /* GB_NO_INDEX: it has no machine; then what follows from
@@ -58,6 +79,7 @@ typedef struct mgb_member_report_t {
     uint32_t agent_work;
     bool veto;
     const char *veto_reason; /* "" without a veto */
+    mgb_replica_report_t replica;
 } mgb_member_report_t;
 
 /* What a policy would do, by its twin (twins.c), since that began. */
@@ -84,7 +106,8 @@ typedef struct mgb_balancer_report_t {
     uint32_t capacity_awake, wanted_awake;
     uint32_t min_awake; /* the floor at this hour */
     mgb_policy_report_t policies[GB_POLICY_COUNT];
-    uint32_t policy_count;        /* 0: it is not managed */
+    uint32_t policy_count; /* 0: it is not managed */
+    mgb_commit_report_t commit;
     double learned_s;             /* how long NEWS has learned of its load */
     uint32_t servers, servers_on; /* a member without a machine is one, always on */
     const char *reason;
@@ -124,6 +147,10 @@ mgb_report_t *mgb_report_take(apr_pool_t *p, const mgb_shared_t *sh);
  * or what a drain waits for.  Plain text, "" where there is nothing; from p. */
 const char *mgb_report_note(apr_pool_t *p, const mgb_member_report_t *member);
 
+/* Copies a text out of the segment, where it may be written at this moment: bounded,
+ * valid UTF-8, and without what could end a line or steer a terminal. */
+const char *mgb_report_text(apr_pool_t *p, const char *text, size_t room);
+
 /* Words for what JSON, page, metrics and greenctl show alike; literals. */
 const char *mgb_report_health(gb_verdict_e verdict);
 const char *mgb_report_proof(gb_proof_e proof);
@@ -139,6 +166,27 @@ const char *mgb_render_page(apr_pool_t *p, const mgb_report_t *report,
                             const mgb_shared_t *sh, const char *base);
 /* ... and the section within mod_status; `brief` for ?auto. */
 const char *mgb_render_section(apr_pool_t *p, const mgb_report_t *report, bool brief);
+
+/* status_commit.c: replicated writes, in the report and in each rendering; nothing
+ * where GreenCommit is off. */
+void mgb_report_log(mgb_commit_report_t *commit, const mgb_shared_t *sh,
+                    uint32_t balancer);
+void mgb_report_replica(apr_pool_t *p, mgb_replica_report_t *replica,
+                        const mgb_shared_t *sh, uint32_t member, int64_t now_us);
+const char *mgb_report_replica_note(apr_pool_t *p, const mgb_member_report_t *member);
+void mgb_json_log(struct gb_json_t *json, const mgb_commit_report_t *commit);
+void mgb_json_replica(struct gb_json_t *json, const mgb_replica_report_t *replica);
+void mgb_metrics_commit(apr_array_header_t *text, const mgb_report_t *report);
+void mgb_page_commit(apr_array_header_t *text, const mgb_balancer_report_t *balancer);
+
+/* status_metrics.c: pieces of the text format.  A label's value, escaped; the head of a
+ * family; a histogram of buckets as gb_meter.h has them. */
+const char *mgb_metrics_escape(apr_pool_t *p, const char *value);
+void mgb_metrics_head(apr_array_header_t *text, const char *name, const char *type,
+                      const char *help);
+void mgb_metrics_histogram(apr_array_header_t *text, const char *name,
+                           const char *balancer,
+                           const uint32_t buckets[GB_LATENCY_BUCKETS], uint64_t sum_us);
 
 /* status_history.c: the past day by minutes, as JSON: of the balancer that is called
  * `wanted` (name, label), or of all (NULL).  NULL: there is no such balancer. */

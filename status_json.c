@@ -81,6 +81,7 @@ static void json_member(gb_json_t *json, const mgb_member_report_t *member)
     gb_json_member_string(json, "last_error", member->last_error);
     gb_json_member_string(json, "probe_error", member->probe_error);
     json_agent(json, member);
+    mgb_json_replica(json, &member->replica);
     gb_json_close_object(json);
 }
 
@@ -160,6 +161,7 @@ static void json_balancer(gb_json_t *json, const mgb_balancer_report_t *balancer
     gb_json_member_string(json, "reason", balancer->reason);
     json_energy(json, &balancer->power);
     json_policies(json, balancer);
+    mgb_json_log(json, &balancer->commit);
     gb_json_member_number(json, "learned_s", balancer->learned_s, 0);
     gb_json_key(json, "members");
     gb_json_open_array(json);

@@ -116,7 +116,7 @@ static const family_t families[] = {
 };
 
 /* A label's value, escaped as the text format wants it. */
-static const char *label_escape(apr_pool_t *p, const char *value)
+const char *mgb_metrics_escape(apr_pool_t *p, const char *value)
 {
     char *escaped = apr_palloc(p, 2 * strlen(value) + 1), *end = escaped;
 
@@ -134,12 +134,12 @@ static const char *label_escape(apr_pool_t *p, const char *value)
 static const char *labels_of(apr_pool_t *p, const mgb_balancer_report_t *balancer,
                              const mgb_member_report_t *member)
 {
-    return apr_pstrcat(p, "{balancer=\"", label_escape(p, balancer->label),
-                       "\",member=\"", label_escape(p, member->url), "\"", NULL);
+    return apr_pstrcat(p, "{balancer=\"", mgb_metrics_escape(p, balancer->label),
+                       "\",member=\"", mgb_metrics_escape(p, member->url), "\"", NULL);
 }
 
-static void head(apr_array_header_t *text, const char *name, const char *type,
-                 const char *help)
+void mgb_metrics_head(apr_array_header_t *text, const char *name, const char *type,
+                      const char *help)
 {
     mgb_report_add(text, "# HELP greenbalance_%s %s\n# TYPE greenbalance_%s %s\n", name,
                    help, name, type);
@@ -195,7 +195,7 @@ static void sample_info(apr_array_header_t *text, const mgb_balancer_report_t *b
                        "greenbalance_member_info%s,machine=\"%s\",watts_source=\"%s\"} "
                        "1\n",
                        labels_of(text->pool, balancer, member),
-                       label_escape(text->pool, member->machine),
+                       mgb_metrics_escape(text->pool, member->machine),
                        mgb_report_source(member->power.source));
     }
 }
@@ -231,53 +231,55 @@ static void sample_wake(apr_array_header_t *text, const mgb_balancer_report_t *b
 
 static void metrics_members(apr_array_header_t *text, const mgb_report_t *report)
 {
-    head(text, "server_state", "gauge",
-         "State of the member's machine: 1 at one state.");
+    mgb_metrics_head(text, "server_state", "gauge",
+                     "State of the member's machine: 1 at one state.");
     each_member(text, report, sample_state, NULL);
-    head(text, "member_info", "gauge",
-         "Machine behind the member, and where its watts come from.");
+    mgb_metrics_head(text, "member_info", "gauge",
+                     "Machine behind the member, and where its watts come from.");
     each_member(text, report, sample_info, NULL);
     for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++) {
         if (families[i].help) {
-            head(text, families[i].name, families[i].type, families[i].help);
+            mgb_metrics_head(text, families[i].name, families[i].type,
+                             families[i].help);
         }
         each_member(text, report, sample_family, &families[i]);
     }
-    head(text, "wake_seconds", "histogram",
-         "From the wake order to the first healthy probe.");
+    mgb_metrics_head(text, "wake_seconds", "histogram",
+                     "From the wake order to the first healthy probe.");
     each_member(text, report, sample_wake, NULL);
 }
 
-/* Upper bounds of hold_seconds; buckets of the histogram are finer. */
-static const uint32_t hold_bounds_ms[] = {10,   30,    100,   300,    1000,
-                                          3000, 10000, 30000, 100000, 300000};
+/* Upper bounds of histograms; buckets of the segment's are finer. */
+static const uint32_t bounds_ms[] = {1,    3,    10,    30,    100,    300,
+                                     1000, 3000, 10000, 30000, 100000, 300000};
 
-static void sample_hold(apr_array_header_t *text, const mgb_balancer_report_t *balancer)
+void mgb_metrics_histogram(apr_array_header_t *text, const char *name,
+                           const char *balancer,
+                           const uint32_t buckets[GB_LATENCY_BUCKETS], uint64_t sum_us)
 {
-    const char *label = label_escape(text->pool, balancer->label);
+    const char *label = mgb_metrics_escape(text->pool, balancer);
     uint64_t count = 0;
     uint32_t bucket = 0;
 
-    for (size_t i = 0; i < sizeof hold_bounds_ms / sizeof hold_bounds_ms[0]; i++) {
+    for (size_t i = 0; i < sizeof bounds_ms / sizeof bounds_ms[0]; i++) {
         while (bucket < GB_LATENCY_BUCKETS &&
-               gb_meter_bucket_top_us(bucket) <= hold_bounds_ms[i] * GB_US_PER_MS) {
-            count += balancer->waits.waited[bucket++];
+               gb_meter_bucket_top_us(bucket) <= bounds_ms[i] * GB_US_PER_MS) {
+            count += buckets[bucket++];
         }
         mgb_report_add(text,
-                       "greenbalance_hold_seconds_bucket{balancer=\"%s\",le=\"%g\"} "
+                       "greenbalance_%s_bucket{balancer=\"%s\",le=\"%g\"} "
                        "%" APR_UINT64_T_FMT "\n",
-                       label, hold_bounds_ms[i] / 1000.0, count);
+                       name, label, bounds_ms[i] / 1000.0, count);
     }
     while (bucket < GB_LATENCY_BUCKETS) {
-        count += balancer->waits.waited[bucket++];
+        count += buckets[bucket++];
     }
     mgb_report_add(
         text,
-        "greenbalance_hold_seconds_bucket{balancer=\"%s\",le=\"+Inf\"} "
-        "%" APR_UINT64_T_FMT "\n"
-        "greenbalance_hold_seconds_sum{balancer=\"%s\"} %.3f\n"
-        "greenbalance_hold_seconds_count{balancer=\"%s\"} %" APR_UINT64_T_FMT "\n",
-        label, count, label, (double)balancer->waits.waited_sum_us / 1e6, label, count);
+        "greenbalance_%s_bucket{balancer=\"%s\",le=\"+Inf\"} %" APR_UINT64_T_FMT "\n"
+        "greenbalance_%s_sum{balancer=\"%s\"} %.3f\n"
+        "greenbalance_%s_count{balancer=\"%s\"} %" APR_UINT64_T_FMT "\n",
+        name, label, count, name, label, (double)sum_us / 1e6, name, label, count);
 }
 
 static void sample_unheld(apr_array_header_t *text,
@@ -295,20 +297,22 @@ static void sample_unheld(apr_array_header_t *text,
         mgb_report_add(text,
                        "greenbalance_unserved_requests_total{balancer=\"%s\",result="
                        "\"%s\"} %" APR_UINT64_T_FMT "\n",
-                       label_escape(text->pool, balancer->label), results[i].result,
-                       results[i].count);
+                       mgb_metrics_escape(text->pool, balancer->label),
+                       results[i].result, results[i].count);
     }
 }
 
 static void metrics_holding(apr_array_header_t *text, const mgb_report_t *report)
 {
-    head(text, "hold_seconds", "histogram",
-         "How long requests waited that were served in the end.");
+    mgb_metrics_head(text, "hold_seconds", "histogram",
+                     "How long requests waited that were served in the end.");
     for (uint32_t i = 0; i < report->balancer_count; i++) {
-        sample_hold(text, &report->balancers[i]);
+        mgb_metrics_histogram(text, "hold_seconds", report->balancers[i].label,
+                              report->balancers[i].waits.waited,
+                              report->balancers[i].waits.waited_sum_us);
     }
-    head(text, "unserved_requests_total", "counter",
-         "Requests that found no server: how that ended.");
+    mgb_metrics_head(text, "unserved_requests_total", "counter",
+                     "Requests that found no server: how that ended.");
     for (uint32_t i = 0; i < report->balancer_count; i++) {
         sample_unheld(text, &report->balancers[i]);
     }
@@ -373,19 +377,19 @@ static void metrics_balancers(apr_array_header_t *text, const mgb_report_t *repo
     };
 
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
-        head(text, numbers[i].name, numbers[i].type, numbers[i].help);
+        mgb_metrics_head(text, numbers[i].name, numbers[i].type, numbers[i].help);
         for (uint32_t j = 0; j < report->balancer_count; j++) {
             mgb_report_add(text, "greenbalance_%s{balancer=\"%s\"} %.0f\n",
                            numbers[i].name,
-                           label_escape(text->pool, report->balancers[j].label),
+                           mgb_metrics_escape(text->pool, report->balancers[j].label),
                            numbers[i].value(&report->balancers[j]));
         }
     }
-    head(text, "policy_info", "gauge", "The balancer's policy.");
+    mgb_metrics_head(text, "policy_info", "gauge", "The balancer's policy.");
     for (uint32_t j = 0; j < report->balancer_count; j++) {
         mgb_report_add(text,
                        "greenbalance_policy_info{balancer=\"%s\",policy=\"%s\"} 1\n",
-                       label_escape(text->pool, report->balancers[j].label),
+                       mgb_metrics_escape(text->pool, report->balancers[j].label),
                        report->balancers[j].policy);
     }
 }
@@ -442,14 +446,14 @@ static void metrics_twins(apr_array_header_t *text, const mgb_report_t *report)
     };
 
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
-        head(text, numbers[i].name, numbers[i].type, numbers[i].help);
+        mgb_metrics_head(text, numbers[i].name, numbers[i].type, numbers[i].help);
         for (uint32_t j = 0; j < report->balancer_count; j++) {
             const mgb_balancer_report_t *balancer = &report->balancers[j];
 
             for (uint32_t k = 0; k < balancer->policy_count; k++) {
                 mgb_report_add(
                     text, "greenbalance_%s{balancer=\"%s\",policy=\"%s\"} %.3f\n",
-                    numbers[i].name, label_escape(text->pool, balancer->label),
+                    numbers[i].name, mgb_metrics_escape(text->pool, balancer->label),
                     balancer->policies[k].policy,
                     numbers[i].value(&balancer->policies[k]));
             }
@@ -459,29 +463,33 @@ static void metrics_twins(apr_array_header_t *text, const mgb_report_t *report)
 
 static void metrics_fleet(apr_array_header_t *text, const mgb_report_t *report)
 {
-    head(text, "build_info", "gauge", "Version of mod_greenbalance.");
+    mgb_metrics_head(text, "build_info", "gauge", "Version of mod_greenbalance.");
     mgb_report_add(text, "greenbalance_build_info{version=\"%s\"} 1\n", MGB_VERSION);
-    head(text, "keeper_up", "gauge",
-         "1 while the keeper process lives and is not stuck.");
+    mgb_metrics_head(text, "keeper_up", "gauge",
+                     "1 while the keeper process lives and is not stuck.");
     mgb_report_add(text, "greenbalance_keeper_up %d\n", !report->stale);
-    head(text, "keeper_uptime_seconds", "gauge", "Since the keeper was started.");
+    mgb_metrics_head(text, "keeper_uptime_seconds", "gauge",
+                     "Since the keeper was started.");
     mgb_report_add(text, "greenbalance_keeper_uptime_seconds %.3f\n",
                    report->keeper_up_s);
-    head(text, "paused", "gauge",
-         "1 while power orders are suspended by the operator.");
+    mgb_metrics_head(text, "paused", "gauge",
+                     "1 while power orders are suspended by the operator.");
     mgb_report_add(text, "greenbalance_paused %d\n", report->paused);
-    head(text, "fleet_watts", "gauge", "Power of all machines, each counted once.");
+    mgb_metrics_head(text, "fleet_watts", "gauge",
+                     "Power of all machines, each counted once.");
     mgb_report_add(text, "greenbalance_fleet_watts %.1f\n", report->power.watts);
-    head(text, "fleet_watts_info", "gauge",
-         "The weakest source of the machines' watts: measured, curve or assumed.");
+    mgb_metrics_head(
+        text, "fleet_watts_info", "gauge",
+        "The weakest source of the machines' watts: measured, curve or assumed.");
     mgb_report_add(text, "greenbalance_fleet_watts_info{source=\"%s\"} 1\n",
                    mgb_report_source(report->power.source));
-    head(text, "fleet_energy_joules_total", "counter",
-         "Energy drawn by all machines, each counted once.");
+    mgb_metrics_head(text, "fleet_energy_joules_total", "counter",
+                     "Energy drawn by all machines, each counted once.");
     mgb_report_add(text, "greenbalance_fleet_energy_joules_total %.1f\n",
                    report->power.joules);
-    head(text, "fleet_energy_always_on_joules_total", "counter",
-         "Energy they would have drawn if none had ever been switched off.");
+    mgb_metrics_head(
+        text, "fleet_energy_always_on_joules_total", "counter",
+        "Energy they would have drawn if none had ever been switched off.");
     mgb_report_add(text, "greenbalance_fleet_energy_always_on_joules_total %.1f\n",
                    report->power.joules_always_on);
 }
@@ -494,6 +502,7 @@ const char *mgb_render_metrics(apr_pool_t *p, const mgb_report_t *report)
     metrics_balancers(text, report);
     metrics_twins(text, report);
     metrics_holding(text, report);
+    mgb_metrics_commit(text, report);
     metrics_members(text, report);
     return apr_array_pstrcat(p, text, 0);
 }

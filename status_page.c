@@ -302,6 +302,7 @@ static void add_balancer(apr_array_header_t *text, const mgb_report_t *report,
         mgb_history_day(text, report, sh, balancer);
     }
     add_policies(text, balancer);
+    mgb_page_commit(text, balancer);
     mgb_report_add(text,
                    "<table><caption>Members, in the order in which they are filled. "
                    "%s</caption><thead><tr>",

@@ -205,8 +205,8 @@ class Site:
             drivers["room"] = [driver, path]
             ladder = "wake=room sleep=room boot=2s "
         key = os.path.join(self.dir, "journal.key")
-        with open(os.open(key, os.O_WRONLY | os.O_CREAT, 0o600), "w") as f:
-            f.write(secrets.token_hex(32))
+        with open(os.open(key, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as f:
+            f.write(secrets.token_bytes(32))
         self.proxy = Proxy(
             os.path.join(self.dir, "proxy"),
             members=[(r.url, ladder + "capacity=8 machine=%s %s" % (
