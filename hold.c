@@ -201,6 +201,19 @@ static void thread_leave(const request_rec *r)
                        __ATOMIC_RELAXED);
 }
 
+bool mgb_hold_enter(const request_rec *r)
+{
+    /* Without threads the process waits, as it does for any server. */
+    return here.threads_most == 0 || thread_enter(r);
+}
+
+void mgb_hold_leave(const request_rec *r)
+{
+    if (here.threads_most != 0) {
+        thread_leave(r);
+    }
+}
+
 /* Has the client closed its side?  What it sent before that may still be unread. */
 static bool is_gone(const request_rec *r)
 {
@@ -269,7 +282,9 @@ static const proxy_worker *worker_of(const wait_t *w, uint32_t slot)
     return worker;
 }
 
-/* Room was counted in for this request.  False: the server takes nothing any more. */
+/* Room was counted in for this request.  False: the server takes nothing any more.  One
+ * that lacks what this client has written takes others: its method looks for another
+ * one, whose turn it was as well. */
 static bool take_up(const wait_t *w, uint32_t position)
 {
     gb_pick_table_t *table = MGB_TABLE(w->ctx->shared, w->b->index);
@@ -284,8 +299,8 @@ static bool take_up(const wait_t *w, uint32_t position)
         gb_pick_leave(table, position);
         return false;
     }
-    if (!w->ours) {
-        gb_pick_leave(table, position); /* its own method counts by itself */
+    if (!w->ours || !mgb_reads_allows(w->ctx, mgb_reads_of(w->r, w->b), position)) {
+        gb_pick_leave(table, position); /* its method counts by itself */
         return true;
     }
     return mgb_meter_claim(w->r, w->ctx, slot, position);
@@ -472,10 +487,15 @@ static uint32_t index_of(const wait_t *w)
 static bool takes_room(const wait_t *w)
 {
     gb_pick_table_t *table = MGB_TABLE(w->ctx->shared, w->b->index);
-    uint32_t position;
+    uint32_t avoid[GB_COMMIT_REPLICAS], position, count;
 
     mgb_lbmethod_look(w->ctx, index_of(w), w->r->server, false);
-    position = gb_pick_take(table, NULL, 0);
+    count =
+        mgb_reads_avoid(w->ctx, mgb_reads_of(w->r, w->b), avoid, GB_COMMIT_REPLICAS);
+    if (count == UINT32_MAX) {
+        return false;
+    }
+    position = gb_pick_take(table, avoid, count);
     if (position != GB_NO_INDEX) {
         return take_up(w, position);
     }

@@ -200,12 +200,14 @@ static uint32_t place_of_slot(const mgb_context_t *ctx, uint32_t slot)
     return __atomic_load_n(&ctx->shared->members[slot].position, __ATOMIC_ACQUIRE);
 }
 
-static proxy_worker *elect(mgb_context_t *ctx, gb_pick_table_t *table,
+static proxy_worker *elect(mgb_context_t *ctx, const mgb_balancer_t *b,
                            proxy_balancer *balancer, request_rec *r, bool strangers)
 {
-    uint32_t tried[TRIES_MAX];
+    gb_pick_table_t *table = MGB_TABLE(ctx->shared, b->index);
+    uint32_t tried[TRIES_MAX + GB_COMMIT_REPLICAS];
+    uint32_t from = mgb_reads_avoid(ctx, mgb_reads_of(r, b), tried, GB_COMMIT_REPLICAS);
 
-    for (uint32_t i = 0; i < TRIES_MAX; i++) {
+    for (uint32_t i = from; from != UINT32_MAX && i < from + TRIES_MAX; i++) {
         uint32_t position = gb_pick_find(table, tried, i);
         proxy_worker *worker;
         uint32_t slot;
@@ -266,16 +268,21 @@ static bool recover(mgb_context_t *ctx, const proxy_balancer *balancer)
 }
 
 /* What the waiting room has counted in for this request already. */
-static proxy_worker *find_claimed(mgb_context_t *ctx, request_rec *r)
+static proxy_worker *find_claimed(mgb_context_t *ctx, const mgb_balancer_t *b,
+                                  request_rec *r)
 {
     uint32_t slot = mgb_meter_claimed(r);
     proxy_worker *worker = slot != GB_NO_INDEX ? mgb_members_worker(ctx, slot) : NULL;
+    gb_pick_table_t *table;
+    uint32_t position;
     bool usable;
 
     if (slot == GB_NO_INDEX) {
         return NULL;
     }
-    usable = worker && PROXY_WORKER_IS_USABLE(worker);
+    usable = worker && PROXY_WORKER_IS_USABLE(worker) &&
+             mgb_load_position(ctx->shared, slot, &table, &position) &&
+             mgb_reads_allows(ctx, mgb_reads_of(r, b), position);
     mgb_meter_use_claim(r, ctx, usable);
     return usable ? worker : NULL;
 }
@@ -287,11 +294,12 @@ static proxy_worker *find_power(proxy_balancer *balancer, request_rec *r)
     gb_pick_table_t *table;
     proxy_worker *worker;
     seen_t *known;
-    bool swept = false;
+    bool swept = false, strangers, replicas;
 
     if (!b || b->index == GB_NO_INDEX || !seen) {
         return find_stock(NULL, balancer, r, false);
     }
+    mgb_reads_found(r, b);
     table = MGB_TABLE(ctx->shared, b->index);
     known = &seen[b - (mgb_balancer_t *)ctx->balancers->elts];
     if (__atomic_load_n(&ctx->gates_seen, __ATOMIC_RELAXED) !=
@@ -309,25 +317,29 @@ static proxy_worker *find_power(proxy_balancer *balancer, request_rec *r)
     if (swept) {
         sweep(ctx, table, known, r->server);
     }
-    if (known->strangers && !table->packing) {
+    /* Nobody knows how far a replica without a place is. */
+    replicas = b->conf->commit.terms.on;
+    strangers = known->strangers != 0 && !replicas;
+    if (strangers && !table->packing) {
         return find_stock(ctx, balancer, r, false);
     }
-    worker = find_claimed(ctx, r);
+    worker = find_claimed(ctx, b, r);
     if (!worker) {
-        worker = elect(ctx, table, balancer, r, known->strangers != 0);
+        worker = elect(ctx, b, balancer, r, strangers);
     }
     if (!worker) {
         /* What the table says may be old: look at every worker, try those in error. */
         sweep(ctx, table, known, r->server);
-        worker = elect(ctx, table, balancer, r, known->strangers != 0);
+        worker = elect(ctx, b, balancer, r, strangers);
     }
     if (!worker && recover(ctx, balancer)) {
         sweep(ctx, table, known, r->server);
-        worker = elect(ctx, table, balancer, r, known->strangers != 0);
+        worker = elect(ctx, b, balancer, r, strangers);
     }
-    worker = worker ? worker : find_stock(ctx, balancer, r, false);
+    worker = worker || replicas ? worker : find_stock(ctx, balancer, r, false);
     if (!worker) {
         mgb_hold_unserved(ctx, b, r);
+        mgb_reads_refused(ctx, b, r);
     }
     else if (!apr_is_empty_table(r->err_headers_out)) {
         apr_table_unset(r->err_headers_out, "Retry-After"); /* of a try before */

@@ -4,7 +4,8 @@
  *
  * mod_proxy_balancer finds that out after the waiting room, where nobody can ask it, so
  * it is looked for here in the same places: the path parameter, then the cookie, the
- * route behind the separator.  Children; nothing is allocated.
+ * route behind the separator.  And a session can be hidden from mod_proxy_balancer, for
+ * a request that its server cannot answer yet.  Children.
  */
 #include "load_private.h"
 
@@ -85,14 +86,14 @@ static bool takes_sessions(mgb_context_t *ctx, const proxy_worker *worker)
            gb_pick_gate(table, position) != GB_GATE_CLOSED;
 }
 
-bool mgb_session_is_served(request_rec *r, mgb_context_t *ctx,
-                           const proxy_balancer *balancer, const char *url)
+const proxy_worker *mgb_session_worker(const request_rec *r,
+                                       const proxy_balancer *balancer, const char *url)
 {
     const proxy_balancer_shared *s = balancer->s;
     piece_t value, route;
 
     if (!*s->sticky) {
-        return false;
+        return NULL;
     }
     value = path_value(url, s->sticky_path, s->scolonsep);
     if (!value.at) {
@@ -105,8 +106,76 @@ bool mgb_session_is_served(request_rec *r, mgb_context_t *ctx,
 
         if (strncmp(worker->s->route, route.at, route.length) == 0 &&
             !worker->s->route[route.length]) {
-            return takes_sessions(ctx, worker);
+            return worker;
         }
     }
-    return false;
+    return NULL;
+}
+
+bool mgb_session_is_served(request_rec *r, mgb_context_t *ctx,
+                           const proxy_balancer *balancer, const char *url)
+{
+    const proxy_worker *worker = mgb_session_worker(r, balancer, url);
+
+    return worker && takes_sessions(ctx, worker);
+}
+
+/* ------------------------------------------------------------------ hiding it */
+
+/* In place of '='.  Of letters that mod_proxy does not escape, and known to nobody
+ * outside of this process: what a client sends is never taken for it. */
+static char hidden[20];
+
+void mgb_session_prepare(void)
+{
+    unsigned char random[8];
+
+    ap_random_insecure_bytes(random, sizeof random);
+    hidden[0] = hidden[17] = '!';
+    ap_bin2hex(random, sizeof random, hidden + 1);
+    hidden[17] = '!';
+    hidden[18] = '\0';
+}
+
+/* mod_proxy_balancer takes the name wherever it stands, with blanks between a cookie's
+ * name and its sign. */
+static const char *hide(apr_pool_t *p, const char *text, const char *name)
+{
+    const apr_size_t length = strlen(name);
+    const char *shown = text;
+    char *copy = apr_pstrdup(p, "");
+
+    for (const char *at = text; length && (at = strstr(at, name)) != NULL;) {
+        at += length;
+        if (at[strspn(at, " \t")] == '=') {
+            at += strspn(at, " \t");
+            copy =
+                apr_pstrcat(p, copy, apr_pstrmemdup(p, shown, (apr_size_t)(at - shown)),
+                            hidden, NULL);
+            shown = at + 1;
+        }
+    }
+    return shown == text ? text : apr_pstrcat(p, copy, shown, NULL);
+}
+
+const char *mgb_session_hide_path(apr_pool_t *p, const proxy_balancer *balancer,
+                                  const char *url)
+{
+    return hide(p, url, balancer->s->sticky_path);
+}
+
+const char *mgb_session_hide_cookie(apr_pool_t *p, const proxy_balancer *balancer,
+                                    const char *cookies)
+{
+    return hide(p, cookies, balancer->s->sticky);
+}
+
+void mgb_session_show(char *text)
+{
+    const apr_size_t length = strlen(hidden);
+
+    for (char *at = text; at && length && (at = strstr(at, hidden)) != NULL; at++) {
+        *at = '=';
+        memmove(at + 1, at + length, strlen(at + length) + 1);
+    }
 }

@@ -8,6 +8,7 @@
     PUT /item/NAME      sets it: 201 when new, else 200;  DELETE: 204, or 404
     GET /item/NAME, /list (every write that was applied, in order), /keys (theirs), /count,
         /health
+    GET /echo           what came: {"replica", "target", "headers"}
     GET /decide         200 or 202, as the mode says ("decide")
 
 With --level l1 a key that it knows gets the answer of the first time and changes nothing:
@@ -180,6 +181,9 @@ class Served(threading.Thread):
 
     def answer(self, method, target, headers, body):
         mode = self.server.mode.now(method)
+        if method == "GET" and target.split("?")[0].split(";")[0] == "/echo":
+            return self.send(200, json.dumps({
+                "replica": self.server.name, "target": target, "headers": headers}), {})
         if method == "GET":
             return self.send(*self.server.read(target, mode), {})
         time.sleep(mode.get("delay_ms", 0) / 1000)
