@@ -24,17 +24,11 @@
 
 /* ------------------------------------------------------------- where they come from */
 
-static bool make_alike(gs_fleet_t *fleet, const gs_options_t *options,
-                       gs_error_t *error)
+static void make_alike(gs_fleet_t *fleet, const gs_options_t *options)
 {
-    const gs_published_t *kind = gs_published_find(options->server);
+    const gs_published_t *kind = options->server ? options->server : gs_published(0);
     gs_server_t like = {.capacity = options->capacity};
 
-    if (!kind) {
-        return gs_fail(error,
-                       "--server %s: there is no such server; --server help lists them",
-                       options->server);
-    }
     memcpy(like.curve.watts, options->has_curve ? options->curve : kind->watts,
            sizeof like.curve.watts);
     like.curve.off_watts = options->has_curve ? GB_ASSUMED_OFF_WATTS : kind->off_watts;
@@ -47,7 +41,6 @@ static bool make_alike(gs_fleet_t *fleet, const gs_options_t *options,
         fleet->servers[i] = like;
         snprintf(fleet->servers[i].name, sizeof like.name, "server%u", i + 1);
     }
-    return true;
 }
 
 static bool make_setup(gs_server_t *server, const gs_options_t *options,
@@ -186,8 +179,8 @@ bool gs_fleet_make(gs_fleet_t *fleet, const gs_options_t *options, double servic
             fleet->servers[i].setup_watts = -1;
         }
     }
-    else if (!make_alike(fleet, options, error)) {
-        return false;
+    else {
+        make_alike(fleet, options);
     }
     for (uint32_t i = 0; i < fleet->count; i++) {
         fleet->servers[i].service_s = service_s;

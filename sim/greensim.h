@@ -85,6 +85,16 @@ typedef enum gs_shape_e {
     GS_SHAPE_WALK
 } gs_shape_e;
 
+/* A server of which the power curve is published. */
+typedef struct gs_published_t {
+    const char *name, *what, *source;
+    double watts[11], off_watts, setup_watts;
+} gs_published_t;
+/* The first is taken where no other is named; NULL after the last. */
+const gs_published_t *gs_published(uint32_t index);
+/* By its name; NULL: there is none. */
+const gs_published_t *gs_published_find(const char *name);
+
 /* All options, parsed and checked; numbers that were not given are negative, counts 0,
  * texts NULL, unless a default is named here.  The texts are argv's. */
 typedef struct gs_options_t {
@@ -102,7 +112,7 @@ typedef struct gs_options_t {
     /* the fleet */
     const char *model_file;
     uint32_t servers;
-    const char *server; /* a published server's name */
+    const gs_published_t *server; /* NULL: none was named */
     bool has_curve;
     double curve[11]; /* --curve, when has_curve */
     uint32_t capacity, cores;
@@ -222,15 +232,6 @@ bool gs_fleet_make(gs_fleet_t *fleet, const gs_options_t *options, double servic
 void gs_fleet_free(gs_fleet_t *fleet);
 /* A set-up's length: log-normal with the server's median and 95 % quantile. */
 double gs_setup_draw(const gs_server_t *server, gs_random_t *random);
-
-/* Servers of which power curves are published; NULL after the last. */
-typedef struct gs_published_t {
-    const char *name, *what, *source;
-    double watts[11], off_watts, setup_watts;
-} gs_published_t;
-const gs_published_t *gs_published(uint32_t index);
-/* By its name; NULL as the name: the usual one.  NULL: there is none. */
-const gs_published_t *gs_published_find(const char *name);
 
 /* Everything that does not change from run to run. */
 typedef struct gs_world_t {

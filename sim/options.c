@@ -169,8 +169,10 @@ static bool read_fleet(int code, const char *value, gs_options_t *options)
     case O_SERVERS:
         return gs_value_count(name, value, 1, GS_SERVERS_MOST, &options->servers);
     case O_SERVER:
-        options->server = value;
-        return true;
+        options->server = gs_published_find(value);
+        return options->server ||
+               gs_value_wrong(name, value,
+                              "there is no such server; --server help lists them");
     case O_CURVE:
         return gs_value_curve(name, value, options);
     case O_CAPACITY:

@@ -104,7 +104,7 @@ static void write_settings(gb_json_t *json, const gs_world_t *world)
 /* Where the curve comes from, in words; of what server it is, or NULL. */
 static const char *source_of(const gs_options_t *options, const char **what)
 {
-    const gs_published_t *found = gs_published_find(options->server);
+    const gs_published_t *kind = options->server ? options->server : gs_published(0);
 
     *what = NULL;
     if (options->model_file) {
@@ -113,8 +113,8 @@ static const char *source_of(const gs_options_t *options, const char **what)
     if (options->has_curve) {
         return "given with --curve";
     }
-    *what = found ? found->what : NULL;
-    return found ? found->source : options->server;
+    *what = kind->what;
+    return kind->source;
 }
 
 static void write_type(gb_json_t *json, const gs_server_t *server, uint32_t count)

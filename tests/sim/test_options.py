@@ -25,6 +25,8 @@ HOUR = ("--shape", "day", "--length", "1h")
     ((*HOUR, "--curve", "1,2,3"), ["--curve 1,2,3", "11 watts"]),
     ((*HOUR, "--curve", "200:100"), ["--curve 200:100", "idle"]),
     ((*HOUR, "--curve", "100:200", "--server", "autoscale2012"), ["--curve", "--server"]),
+    (("--server", "pdp11"), ["--server pdp11", "--server help"]),
+    ((*HOUR, "--server", ""), ["--server", "--server help"]),
     ((*HOUR, "--rate", "0"), ["--rate 0", "more than 0"]),
     ((*HOUR, "--rate", "nan"), ["--rate nan"]),
     ((*HOUR, "--service-time", "0"), ["--service-time 0", "0.001s"]),
@@ -61,7 +63,6 @@ def test_wrong_usage_says_what_is_allowed(args, words):
 
 
 @pytest.mark.parametrize("args, words", [
-    (("--server", "pdp11"), ["--server pdp11", "--server help"]),
     (("--rate", "67"), ["--rate 67", "66.6"]),
     (("--late-after", "100ms"), ["--late-after", "--service-time"]),
     (("--setup", "200s", "--setup-p95", "100s"), ["--setup-p95", "--setup"]),
