@@ -20,6 +20,8 @@
 #include "../core/gb_erlang.h"
 #include "../core/gb_fluid.h"
 
+#include <stdio.h>
+
 #define GS_NAME_BYTES   128
 #define GS_SERVERS_MOST 1000
 #define GS_SECONDS_MOST (400u * 86400u) /* of a trace */
@@ -392,8 +394,11 @@ const char *gs_queue_name(const gs_options_t *options);
 void gs_table_write(const gs_world_t *world, const gs_result_t *results,
                     uint32_t count);
 void gs_json_write(const gs_world_t *world, const gs_result_t *results, uint32_t count);
-/* One HTML file with all that it needs. */
-bool gs_report_write(const char *path, const gs_world_t *world,
-                     const gs_result_t *results, uint32_t count, gs_error_t *error);
+/* The report's file, to be opened before a long run: what it had before stays until
+ * there is something new.  NULL: it cannot be written. */
+FILE *gs_report_open(const char *path, gs_error_t *error);
+/* One HTML file with all that it needs.  Closes it. */
+bool gs_report_write(FILE *file, const gs_world_t *world, const gs_result_t *results,
+                     uint32_t count, gs_error_t *error);
 
 #endif /* GREENSIM_H */

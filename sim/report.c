@@ -17,6 +17,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 /* ----------------------------------------------------------------------- the inputs */
 
@@ -285,26 +287,42 @@ static void put_numbers(FILE *file, const char *numbers)
     fputc('\n', file);
 }
 
-bool gs_report_write(const char *path, const gs_world_t *world,
-                     const gs_result_t *results, uint32_t count, gs_error_t *error)
+FILE *gs_report_open(const char *path, gs_error_t *error)
 {
+    FILE *file = fopen(path, "ae");
+
+    if (!file) {
+        gs_fail(error, "--report %s: %s", path, strerror(errno));
+    }
+    return file;
+}
+
+/* What an earlier run left; a pipe or a device has nothing to be taken away. */
+static bool empty(FILE *file)
+{
+    struct stat st;
+
+    return fstat(fileno(file), &st) == 0 &&
+           (!S_ISREG(st.st_mode) || ftruncate(fileno(file), 0) == 0);
+}
+
+bool gs_report_write(FILE *file, const gs_world_t *world, const gs_result_t *results,
+                     uint32_t count, gs_error_t *error)
+{
+    const char *path = world->options->report_file;
     char *numbers = make_numbers(world, results, count);
     bool failed;
-    FILE *file;
 
     if (!numbers) {
+        (void)fclose(file);
         return gs_fail(error, "--report: the results are no JSON");
     }
-    file = fopen(path, "w");
-    if (!file) {
-        free(numbers);
-        return gs_fail(error, "--report %s: %s", path, strerror(errno));
-    }
+    failed = !empty(file);
     fwrite(report_before, 1, sizeof report_before - 1, file);
     put_numbers(file, numbers);
     fwrite(report_behind, 1, sizeof report_behind - 1, file);
     free(numbers);
-    failed = ferror(file) != 0;
+    failed = ferror(file) != 0 || failed;
     if (fclose(file) != 0 || failed) {
         return gs_fail(error, "--report %s cannot be written: %s", path,
                        strerror(errno));

@@ -192,6 +192,31 @@ def test_a_full_disk_is_noticed():
     assert "standard output" in done.stderr
 
 
+def test_a_report_that_cannot_be_written_is_told_before_the_run(tmp_path):
+    """So before a load is read: that of a log takes minutes, too."""
+    for bad in (tmp_path, tmp_path / "none" / "page.html"):
+        said = refused("--trace", tmp_path / "no.csv", "--report", bad, status=1)
+        assert "--report %s: " % bad in said and "no.csv" not in said
+
+
+def test_an_earlier_report_stays_until_there_is_another(tmp_path):
+    page = tmp_path / "page.html"
+    page.write_text("x" * 5000000)
+    refused("--trace", tmp_path / "no.csv", "--report", page, status=1)
+    assert page.stat().st_size == 5000000
+    good(*HOUR, "--policy", "lcp", "--report", page)
+    assert page.read_text().startswith("<!") and page.stat().st_size < 5000000
+
+
+def test_nothing_runs_without_standard_output(tmp_path):
+    page = tmp_path / "page.html"
+    done = subprocess.run(["sh", "-c", '"$@" >&-', "sh", GREENSIM, *HOUR, "--json", "--report",
+                           page], stderr=subprocess.PIPE, text=True, timeout=300)
+    assert done.returncode == 1
+    assert "standard output" in done.stderr
+    assert not page.exists()
+
+
 def test_what_nobody_said_is_told():
     """Of a real load, whose savings hang on it; a generated one is play."""
     said = ("--servers", "6", "--service-time", "100ms", "--curve", "100:200", "--setup", "1m")
