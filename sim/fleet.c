@@ -206,6 +206,16 @@ void gs_fleet_free(gs_fleet_t *fleet)
     *fleet = (gs_fleet_t){0};
 }
 
+uint32_t gs_fleet_assumed(const gs_fleet_t *fleet)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < fleet->count; i++) {
+        count += fleet->servers[i].curve.assumed != 0;
+    }
+    return count;
+}
+
 static double setup_deviation(const gs_server_t *server)
 {
     return server->setup_s > 0 ? log(server->setup_p95_s / server->setup_s) / Z95 : 0;

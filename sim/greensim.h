@@ -232,6 +232,8 @@ bool gs_model_read(const char *path, gs_server_t **servers, uint32_t *count,
 bool gs_fleet_make(gs_fleet_t *fleet, const gs_options_t *options, double service_s,
                    gs_error_t *error);
 void gs_fleet_free(gs_fleet_t *fleet);
+/* Of how many the watts are assumed, as their model says. */
+uint32_t gs_fleet_assumed(const gs_fleet_t *fleet);
 /* A set-up's length: log-normal with the server's median and 95 % quantile. */
 double gs_setup_draw(const gs_server_t *server, gs_random_t *random);
 

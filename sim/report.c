@@ -155,6 +155,7 @@ static void write_fleet(gb_json_t *json, const gs_world_t *world)
     gb_json_member_number(json, "boot_fail_share", fleet->boot_fail_share, 6);
     gb_json_member_string(json, "source", source_of(world->options, &what));
     gb_json_member_string(json, "what", what);
+    gb_json_member_number(json, "watts_assumed", gs_fleet_assumed(fleet), 0);
     gb_json_key(json, "types");
     gb_json_open_array(json);
     for (uint32_t type = 0; type < fleet->types; type++) {

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from simkit import refused, report, run, steady
+from simkit import good, refused, report, run, steady
 
 SERVER = {"name": "http://a", "machine": None, "capacity": 8,
           "watts": [140 + 6 * i for i in range(11)], "off_watts": 3,
@@ -85,6 +85,20 @@ def test_a_model_is_read(tmp_path):
     assert got["options"]["servers"] == 5
     assert got["options"]["setup_p95_s"] == 90
     assert got["options"]["off_watts"] == 3
+
+
+def test_watts_that_the_model_assumes_are_told(tmp_path):
+    model, page = tmp_path / "fleet.json", tmp_path / "page.html"
+    load = ("--shape", "day", "--length", "2h", "--model", model, "--policy", "lcp")
+    model.write_text(json.dumps({"servers": [SERVER] * 5}))
+    assert "assumed" not in good(*load, "--report", page)
+    assert report(*load)["options"]["watts_assumed"] == 0
+    assert '"watts_assumed":0' in page.read_text()
+    unknown = dict(SERVER, watts_source="assumed")
+    model.write_text(json.dumps({"servers": [SERVER] * 3 + [unknown] * 2}))
+    assert "assumed, says the model: watts of 2 of 5 servers" in good(*load, "--report", page)
+    assert report(*load)["options"]["watts_assumed"] == 2
+    assert '"watts_assumed":2' in page.read_text()
 
 
 def test_servers_of_different_types_get_a_linear_program(tmp_path):

@@ -94,6 +94,7 @@ def test_published_servers_are_listed_with_their_source():
 
 def test_table_has_the_limit_beside_every_policy():
     text = good(*HOUR, "--policy", "lcp")
+    assert "(99.9th percentile of the minutes)" in text.splitlines()[0]
     rows = [line.split()[0] for line in text.splitlines() if line.strip()]
     for name in ("optimum", "bound", "oracle", "always-on", "lcp"):
         assert name in rows
