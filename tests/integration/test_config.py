@@ -79,7 +79,7 @@ SYNTAX = [
     ("schedule-hour", balancer('@GreenSchedule "Mon 08:00-25:00" min=2'),
      "24:00 is the end of a day"),
     ("schedule-empty", balancer('@GreenSchedule "Mon 08:00-08:00" min=2'),
-     'GreenSchedule "Mon 08:00-08:00": must be'),
+     'begin and end are different, and 24:00 is the end of a day: all of it is 00:00-24:00'),
     ("schedule-without-min", balancer('@GreenSchedule "Mon 08:00-18:00"'),
      'GreenSchedule "Mon 08:00-18:00" needs min=N'),
     ("schedule-min", balancer('@GreenSchedule "Mon 08:00-18:00" min=0'),
