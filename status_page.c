@@ -208,6 +208,11 @@ static const char *waits_note(apr_pool_t *p, const mgb_waits_t *waits)
     return text;
 }
 
+static bool is_observed(const mgb_balancer_report_t *balancer)
+{
+    return strcmp(balancer->mode, "observe") == 0;
+}
+
 static void add_facts(apr_array_header_t *text, const mgb_balancer_report_t *balancer)
 {
     apr_pool_t *p = text->pool;
@@ -215,13 +220,14 @@ static void add_facts(apr_array_header_t *text, const mgb_balancer_report_t *bal
     double saved = power->joules_always_on - power->joules;
 
     mgb_report_add(text,
-                   "<dl><div><dt>Servers on</dt><dd>%u of %u, %u wanted<small>at least "
+                   "<dl><div><dt>Servers on</dt><dd>%u of %u, %u %s<small>at least "
                    "%u</small></dd></div>"
                    "<div><dt>In flight</dt><dd>%u of %u awake</dd></div>"
                    "<div><dt>Waiting</dt><dd>%u<small>%s</small></dd></div>"
                    "<div><dt>Arrivals</dt><dd>%u/s</dd></div>"
                    "<div><dt>Latency p50, p99</dt><dd>%.1f, %.1f ms</dd></div>",
                    balancer->servers_on, balancer->servers, balancer->wanted_awake,
+                   is_observed(balancer) ? "would do now" : "wanted",
                    balancer->min_awake, balancer->in_flight, balancer->capacity_awake,
                    balancer->held, waits_note(p, &balancer->waits),
                    balancer->arrivals_per_s, balancer->p50_us / 1000.0,
@@ -251,12 +257,14 @@ static void add_policies(apr_array_header_t *text,
         "<details%s><summary>What each policy would do</summary><table>"
         "<caption>With the requests that came in the past %s, on a model of "
         "these servers by their power curves and boot times, which has its own "
-        "always on. Late: not served within GreenQueue late=.</caption><thead>"
+        "always on. Would be on: had it switched them all that time; how many are "
+        "wanted, or would do, above is for the servers that are really on now. Late: "
+        "not served within GreenQueue late=.</caption><thead>"
         "<tr><th scope=\"col\">Policy</th><th scope=\"col\">Would be on</th>"
         "<th scope=\"col\">Energy</th><th scope=\"col\">Always on</th>"
         "<th scope=\"col\">Saved</th><th scope=\"col\">Late</th></tr></thead>"
         "<tbody>\n",
-        strcmp(balancer->mode, "observe") == 0 ? " open" : "",
+        is_observed(balancer) ? " open" : "",
         duration(p, balancer->policies[0].since_s));
     for (uint32_t i = 0; i < balancer->policy_count; i++) {
         const mgb_policy_report_t *policy = &balancer->policies[i];

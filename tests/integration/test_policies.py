@@ -6,6 +6,7 @@ these pass."""
 
 import json
 import os
+import re
 import subprocess
 import time
 
@@ -240,6 +241,11 @@ def test_a_balancer_that_is_observed_shows_what_each_policy_would_do(site):
         assert '<th scope="row">%s<small>' % twin["policy"] in page
     assert 'greenbalance_policy_info{balancer="balancer://app",policy="kpa"} 1' in metrics
     assert "<details open>" in page
+    # Of two numbers that may differ, each says what it is.
+    assert re.search(r"<dd>3 of 3, \d would do now<small>", page) and "wanted<small>" not in page
+    assert "Would be on: had it switched them all that time" in page
+    assert re.search(r"of those awake there would do: \d", status["reason"])
+    assert re.search(r" 3 of 3 servers on, \d would do; ", proxy.ctl("status").stdout)
     assert count(proxy, "on") == 3 and not any(h.orders() for h in room)
 
     # Their accounts go on with another keeper.

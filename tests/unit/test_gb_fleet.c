@@ -659,7 +659,7 @@ START_TEST(observing_orders_nothing_and_says_what_it_would_do)
     tick_for(60 * SEC, 0);
     ck_assert_uint_eq(count_in(GB_ST_ON), 4);
     ck_assert_uint_eq(pools[0].wanted_servers, 1);
-    ck_assert(strstr(pools[0].reason, "would keep servers awake: 1") != NULL);
+    ck_assert(strstr(pools[0].reason, "of those awake there would do: 1") != NULL);
 }
 END_TEST
 
