@@ -87,6 +87,14 @@ def test_a_model_is_read(tmp_path):
     assert got["options"]["off_watts"] == 3
 
 
+@pytest.mark.parametrize("cores", [1, 2, 4])
+def test_hindsight_knows_what_servers_carry_together(cores):
+    """One of few cores carries little within the goal when it is alone."""
+    by = report("--shape", "day", "--cores", cores, "--policy", "hindsight,autoscale")["by"]
+    assert by["hindsight"]["late_percent"] <= 0.5
+    assert by["hindsight"]["over_optimum"] < 1.15 < by["autoscale"]["over_optimum"]
+
+
 def test_watts_that_the_model_assumes_are_told(tmp_path):
     model, page = tmp_path / "fleet.json", tmp_path / "page.html"
     load = ("--shape", "day", "--length", "2h", "--model", model, "--policy", "lcp")
