@@ -463,7 +463,7 @@ bool gs_discrete_follow(const gs_world_t *world, const gs_discrete_conf_t *conf,
 {
     plan_t plan = {.on = on, .count = count, .step_s = step_s};
     gs_decides_t decides = {
-        .policy = GS_OPTIMUM, .choose = follow, .baton = &plan, .packs = true};
+        .policy = GS_PLAN, .choose = follow, .baton = &plan, .packs = true};
 
     if (count == 0 || step_s == 0) {
         return gs_fail(error,
@@ -473,4 +473,26 @@ bool gs_discrete_follow(const gs_world_t *world, const gs_discrete_conf_t *conf,
     plan.ahead_s = (uint32_t)ceil(world->setup_s) + FOLLOW_MARGIN_S;
     decides.first = on[0];
     return gs_discrete_run_with(world, conf, &decides, result, NULL, error);
+}
+
+bool gs_plan_run(const gs_world_t *world, gs_result_t *result, gs_error_t *error)
+{
+    gs_result_t optimum;
+    uint32_t step_s = 0, count;
+    gs_discrete_conf_t conf;
+    uint32_t *on;
+    bool good;
+
+    if (world->fleet.types > 1) {
+        return gs_fail(error,
+                       "--policy plan: the servers are of %u types; a linear "
+                       "program has no plan of whole servers",
+                       world->fleet.types);
+    }
+    on = gs_optimum_plan(world, &step_s, &count, &optimum);
+    gs_result_free(&optimum);
+    gs_discrete_defaults(&conf, world->options);
+    good = gs_discrete_follow(world, &conf, on, count, step_s, result, error);
+    free(on);
+    return good;
 }

@@ -17,6 +17,7 @@ enum { EXIT_WELL = 0, EXIT_FAILED = 1 };
 static const gs_policy_e order[] = {
     GS_OPTIMUM,
     GS_BOUND,
+    GS_PLAN,
     GS_ORACLE,
     GS_HINDSIGHT,
     (gs_policy_e)GB_POLICY_NEWS,
@@ -61,6 +62,8 @@ static bool run_policy(const gs_world_t *world, gs_policy_e policy, gs_result_t 
         }
         gs_bound_run(world, world->options->late_share, 0, result);
         return true;
+    case GS_PLAN:
+        return gs_plan_run(world, result, error);
     case GS_HINDSIGHT:
         return gs_hindsight_run(world, world->options->conf.budget, result, error);
     default:

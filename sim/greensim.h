@@ -70,6 +70,7 @@ typedef enum gs_policy_e {
     GS_AUTOSCALE_RATE, /* AutoScale--: up as reactive, down as AutoScale */
     GS_ORACLE,         /* knows the load up to one set-up and 20 s ahead */
     GS_HINDSIGHT,      /* AutoScale, tuned on this very trace */
+    GS_PLAN,           /* does what the optimum's program says, with real requests */
     GS_OPTIMUM,        /* dynamic or linear program */
     GS_BOUND,          /* no policy with that share of late requests can need less */
     GS_POLICY_COUNT
@@ -349,6 +350,9 @@ void gs_result_begin(gs_result_t *result, gs_policy_e policy);
 void gs_fluid_run(const gs_world_t *world, gs_chooser_t *chooser, gs_result_t *result);
 bool gs_discrete_run(const gs_world_t *world, gs_chooser_t *chooser,
                      gs_result_t *result, gs_error_t *error);
+/* What the optimum would have on is ordered a set-up ahead, for single requests: what
+ * its program leaves out.  Servers that are alike. */
+bool gs_plan_run(const gs_world_t *world, gs_result_t *result, gs_error_t *error);
 
 /* Mean rates of slots; the last one may be shorter. */
 typedef struct gs_slots_t {
@@ -368,6 +372,10 @@ uint32_t gs_least_on(const gs_world_t *world, double rate);
  * whoever has at most a share late over all.  Servers that are alike: by dynamic
  * programs, step_s 0 being 10 s.  Others: linear programs, fails when GLPK does. */
 void gs_optimum_run(const gs_world_t *world, uint32_t step_s, gs_result_t *result);
+/* How many the optimum has on in each of `count` slots of `step_s`, for free(); the
+ * result as gs_optimum_run() has it.  Servers that are alike. */
+uint32_t *gs_optimum_plan(const gs_world_t *world, uint32_t *step_s, uint32_t *count,
+                          gs_result_t *result);
 void gs_bound_run(const gs_world_t *world, double late_most, uint32_t step_s,
                   gs_result_t *result);
 bool gs_mixed_run(const gs_world_t *world, gs_policy_e which, double late_most,

@@ -370,6 +370,10 @@ static bool check_policies(const bool *seen, gs_options_t *options)
     }
     options->wanted[GS_OPTIMUM] = options->wanted[GS_BOUND] = true;
     options->wanted[GS_ORACLE] = options->wanted[GS_ALWAYS_ON] = true;
+    if (wanted[GS_PLAN] && !options->discrete) {
+        return clash("policy plan",
+                     "needs --mode discrete: the optimum is the fluid's plan already");
+    }
     if (seen[O_BUDGET] && !wanted[GB_POLICY_NEWS] && !wanted[GS_HINDSIGHT]) {
         return clash("budget", "is for news and hindsight, which --policy leaves out");
     }

@@ -87,6 +87,26 @@ def test_a_model_is_read(tmp_path):
     assert got["options"]["off_watts"] == 3
 
 
+@pytest.mark.parametrize("shape", ["day", "walk"])
+def test_the_optimum_s_plan_holds_for_single_requests(shape):
+    """It is late with as few as the program says, at much the same energy."""
+    by = report("--shape", shape, "--length", "6h", "--mode", "discrete", "--rate", "60",
+                "--policy", "plan")["by"]
+    assert by["plan"]["over_optimum"] == pytest.approx(1, abs=0.02)
+    assert by["plan"]["late_percent"] <= 1
+    assert by["plan"]["peak_on"] == by["optimum"]["peak_on"]
+    assert by["plan"]["p50_ms"] > 0
+
+
+def test_a_plan_is_of_whole_servers_that_are_alike(tmp_path):
+    model = tmp_path / "fleet.json"
+    model.write_text(json.dumps({"servers": [SERVER, dict(SERVER, capacity=16)]}))
+    load = ("--shape", "day", "--length", "1h", "--policy", "plan")
+    assert "--mode discrete" in refused(*load)
+    said = refused(*load, "--mode", "discrete", "--model", model, status=1)
+    assert "--policy plan" in said and "2 types" in said
+
+
 @pytest.mark.parametrize("cores", [1, 2, 4])
 def test_hindsight_knows_what_servers_carry_together(cores):
     """One of few cores carries little within the goal when it is alone."""
