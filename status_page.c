@@ -242,6 +242,21 @@ static void add_facts(apr_array_header_t *text, const mgb_balancer_report_t *bal
         power->joules_always_on > 0 ? 100 * saved / power->joules_always_on : 0);
 }
 
+static const char *policy_note(apr_pool_t *p, const mgb_balancer_report_t *balancer,
+                               const mgb_policy_report_t *policy)
+{
+    const gb_news_view_t *expected = &balancer->expected;
+    const char *note = policy->in_force ? "configured" : "";
+
+    if (!expected->known ||
+        strcmp(policy->policy, gb_policy_name(GB_POLICY_NEWS)) != 0) {
+        return note;
+    }
+    return apr_psprintf(
+        p, "%s%sexpects %.1f/s a boot from now, seldom more than %.1f/s", note,
+        *note ? "; " : "", expected->mean_rate, expected->high_rate);
+}
+
 /* What every policy would have done with what came: on a model of the servers, so that
  * all of them, and always on, are counted alike. */
 static void add_policies(apr_array_header_t *text,
@@ -277,7 +292,7 @@ static void add_policies(apr_array_header_t *text,
             "<td class=\"n\" data-label=\"Always on\">%s</td>"
             "<td class=\"n\" data-label=\"Saved\">%.1f %%</td>"
             "<td class=\"n\" data-label=\"Late\">%.2f %%</td></tr>\n",
-            policy->policy, policy->in_force ? "configured" : "", policy->would_be_on,
+            policy->policy, policy_note(p, balancer, policy), policy->would_be_on,
             policy->would_be_coming
                 ? apr_psprintf(p, "%u coming", policy->would_be_coming)
                 : "",

@@ -240,6 +240,10 @@ def test_a_balancer_that_is_observed_shows_what_each_policy_would_do(site):
                 name, twin["policy"]) in metrics
         assert '<th scope="row">%s<small>' % twin["policy"] in page
     assert 'greenbalance_policy_info{balancer="balancer://app",policy="kpa"} 1' in metrics
+    expected = status["expected"]
+    assert 0 < expected["mean_per_s"] <= expected["high_per_s"]
+    assert 0 <= expected["late_percent"] <= 100 and expected["lateness_price"] > 0
+    assert "/s a boot from now, seldom more than " in page
     assert "<details open>" in page
     # Of two numbers that may differ, each says what it is.
     assert re.search(r"<dd>3 of 3, \d would do now<small>", page) and "wanted<small>" not in page
