@@ -22,7 +22,6 @@
 #define CARRY_S       10    /* a sum that is behind for so long stays so */
 #define SERVICE_S     300.0 /* time constant of the mean service time */
 #define SERVICE_LEAST 20.0  /* requests that it is made of at least */
-#define LATE_LEAST    2     /* times the mean service time: sooner, nothing is late */
 #define FLOOR_AHEAD_S 86400.0 /* no schedule is looked at sooner */
 
 /* What a balancer's counters have gained. */
@@ -300,7 +299,8 @@ static void pool_sense(mgb_keeper_t *keeper, uint32_t i, bool first)
     pool->arrived = (double)arrived;
     pool->late = (double)gain->late;
     pool->service_us = took_us;
-    pool->late_us = late_us > took_us * LATE_LEAST ? late_us : took_us * LATE_LEAST;
+    pool->late_us =
+        late_us > took_us * GB_LATE_LEAST ? late_us : took_us * GB_LATE_LEAST;
     __atomic_store_n(&shared->late_after_us, pool->late_us, __ATOMIC_RELAXED);
 }
 

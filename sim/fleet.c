@@ -320,7 +320,6 @@ static void make_plant(gs_world_t *world)
             .idle_watts = before->idle_watts +
                           fmax(server->curve.watts[0] - server->curve.off_watts, 0),
         };
-        slots_upto[i + 1] = world->upto[i + 1].slots;
     }
     world->tail.room = fleet->count;
     world->tail.rows = gs_alloc((size_t)fleet->count + 1, sizeof *world->tail.rows);
@@ -333,8 +332,7 @@ static void make_plant(gs_world_t *world)
         .rate_per_slot = fleet->rate / world->upto[fleet->count].slots,
         .late_last = world->options->late_last,
     };
-    gb_tail_build(&world->tail, slots_upto, fleet->count, plant->supply.service_s,
-                  fleet->late_s - plant->supply.service_s);
+    gb_supply_tail(&plant->supply, slots_upto, &world->tail);
     plant->curves = world->curves;
     plant->min_on = world->options->min_on;
     plant->spare = world->options->spare;
