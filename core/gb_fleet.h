@@ -176,6 +176,7 @@ typedef struct gb_action_t {
     uint32_t acts;     /* GB_ACT_* */
     uint32_t from, to; /* gb_state_e */
     gb_event_e event;
+    uint32_t pool; /* with GB_ACT_PANIC: which balancer; else not set */
     char reason[GB_REASON_BYTES];
 } gb_action_t;
 

@@ -523,7 +523,9 @@ START_TEST(half_of_the_servers_failing_at_once_is_panic)
     fell(3, 4);
     tick();
     ck_assert(pools[0].panic);
-    ck_assert_uint_eq(acts_of(0) | acts_of(1) | acts_of(2) | acts_of(3), GB_ACT_TELL);
+    ck_assert_uint_eq(acts_of(0) | acts_of(1) | acts_of(2) | acts_of(3),
+                      GB_ACT_TELL | GB_ACT_PANIC);
+    ck_assert_uint_eq(actions[used - 1].pool, 0);
     ck_assert(strstr(pools[0].reason, "panic") != NULL);
     ck_assert(gb_fleet_panic_routes(&fleet, 0));
     tick();
