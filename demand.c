@@ -22,7 +22,6 @@
 #define CARRY_S       10    /* a sum that is behind for so long stays so */
 #define SERVICE_S     300.0 /* time constant of the mean service time */
 #define SERVICE_LEAST 20.0  /* requests that it is made of at least */
-#define FLOOR_AHEAD_S 86400.0 /* no schedule is looked at sooner */
 
 /* What a balancer's counters have gained. */
 typedef struct gain_t {
@@ -242,32 +241,20 @@ static void service_begin(const mgb_keeper_t *keeper)
 
 /* ------------------------------------------------------------------ the floor */
 
-/* How long before its time a floor's servers are woken: their boot time, as often as
- * `atonce` makes them come in turn. */
-static uint32_t floor_ahead_s(const gb_pool_t *pool, uint32_t min_awake)
-{
-    uint32_t there = pool->tally.awake + pool->tally.coming;
-    uint32_t missing = min_awake > there ? min_awake - there : 0;
-    uint32_t atonce = pool->wakes_at_once ? pool->wakes_at_once : 1;
-    uint32_t turns = missing ? (missing - 1) / atonce + 1 : 1;
-    double ahead_s = (double)pool->ahead_us / GB_US_PER_S * turns;
-
-    return ahead_s > 0 ? (uint32_t)fmin(ceil(ahead_s), FLOOR_AHEAD_S) : 0;
-}
-
 static uint32_t floor_now(const mgb_pool_conf_t *conf, const gb_pool_t *pool,
                           int64_t utc_s)
 {
+    double boot_s = ceil((double)pool->ahead_us / GB_US_PER_S);
     uint32_t floor = conf->min_awake;
 
+    boot_s = gb_within(boot_s, 0, GB_DAY_S);
     for (uint32_t i = 0; i < conf->schedule_count; i++) {
         const mgb_schedule_t *schedule = &conf->schedules[i];
+        uint32_t rises_to = gb_schedule_floor(&schedule->when, &schedule->zone, utc_s,
+                                              schedule->min_awake, pool->wakes_at_once,
+                                              (uint32_t)boot_s);
 
-        if (schedule->min_awake > floor &&
-            gb_schedule_due(&schedule->when, &schedule->zone, utc_s,
-                            floor_ahead_s(pool, schedule->min_awake))) {
-            floor = schedule->min_awake;
-        }
+        floor = rises_to > floor ? rises_to : floor;
     }
     return floor;
 }
