@@ -52,16 +52,7 @@ static void fetch(void *baton, uint32_t i, gb_saved_t *into)
 
 const gb_news_t *mgb_checkpoint_learned(const mgb_mind_t *mind)
 {
-    const uint32_t news = 1 + GB_POLICY_NEWS;
-    const gb_decider_t *twin = &mind->twins[GB_POLICY_NEWS].decider;
-
-    if (mind->decider.policy == news) {
-        return &mind->decider.as.news;
-    }
-    if (mind->has_news) {
-        return &mind->news;
-    }
-    return twin->policy == news ? &twin->as.news : NULL;
+    return gb_mind_learned(&mind->own, &mind->twins[GB_POLICY_NEWS].decider);
 }
 
 static bool is_learned(const mgb_shared_t *sh, uint32_t balancer)
@@ -291,8 +282,8 @@ static void adopt_news(mgb_shared_t *sh, const char *key, const gb_news_t *news)
     for (uint32_t i = 0; i < sh->header->balancers_room; i++) {
         if (sh->balancers[i].used == MGB_SLOT_LIVE &&
             strcmp(sh->balancers[i].key, key) == 0) {
-            sh->minds[i].news = *news;
-            sh->minds[i].has_news = 1;
+            sh->minds[i].own.news = *news;
+            sh->minds[i].own.has_news = 1;
         }
     }
 }

@@ -45,27 +45,6 @@ static struct {
 
 /* ------------------------------------------------------------------ creating */
 
-/* What NEWS has learned is kept for the day on which it is wanted again. */
-static void mind_prepare(mgb_mind_t *mind, gb_policy_e policy)
-{
-    const uint32_t news = 1 + GB_POLICY_NEWS;
-    const gb_decider_t *twin = &mind->twins[GB_POLICY_NEWS].decider;
-
-    if (mind->decider.policy == news && policy != GB_POLICY_NEWS) {
-        mind->news = mind->decider.as.news;
-        mind->has_news = 1;
-    }
-    else if (mind->decider.policy != news && policy == GB_POLICY_NEWS &&
-             (mind->has_news || twin->policy == news)) {
-        memset(&mind->decider, 0, sizeof(mind->decider));
-        mind->decider.policy = news;
-        mind->decider.as.news = mind->has_news ? mind->news : twin->as.news;
-    }
-    if (mind->decider.policy != 1 + (uint32_t)policy) {
-        memset(&mind->decider, 0, sizeof(mind->decider));
-    }
-}
-
 uint32_t mgb_demand_room(const mgb_balancer_t *b)
 {
     uint32_t room = (uint32_t)b->balancer->workers->nelts + ADDED_MOST;
@@ -82,8 +61,8 @@ static void pool_prepare(mgb_keeper_t *keeper, gb_pool_t *pool, asker_t *asker,
 
     asker->tail.room = room;
     asker->tail.rows = apr_pcalloc(keeper->pool, (room + 1) * sizeof(gb_tail_row_t));
-    mind_prepare(mind, pool->policy.policy);
-    pool->decider = &mind->decider;
+    gb_mind_turn(&mind->own, pool->policy.policy, &mind->twins[GB_POLICY_NEWS].decider);
+    pool->decider = &mind->own.decider;
     pool->tail = &asker->tail;
     pool->upto = apr_pcalloc(keeper->pool, (room + 1) * sizeof(gb_upto_t));
     pool->slots_upto = apr_pcalloc(keeper->pool, (room + 1) * sizeof(double));

@@ -347,8 +347,8 @@ static void take_policies(mgb_balancer_report_t *balancer, const mgb_shared_t *s
 static gb_news_view_t expected_by_news(apr_pool_t *p, const mgb_mind_t *mind)
 {
     const uint32_t news = 1 + GB_POLICY_NEWS;
-    const gb_decider_t *decider = mind->decider.policy == news
-                                      ? &mind->decider
+    const gb_decider_t *decider = mind->own.decider.policy == news
+                                      ? &mind->own.decider
                                       : &mind->twins[GB_POLICY_NEWS].decider;
 
     return decider->policy == news
