@@ -291,24 +291,28 @@ static void adopt_news(mgb_shared_t *sh, const char *key, const gb_news_t *news)
 static uint32_t load_news(mgb_shared_t *sh, const uint8_t *bytes, size_t count,
                           const char *path, server_rec *s, apr_pool_t *p)
 {
-    uint32_t blocks = gb_checkpoint_news_count(bytes, count), good = 0;
+    uint32_t blocks = gb_checkpoint_news_count(bytes, count), good = 0, first = 0, i;
+    char key[GB_CHECKPOINT_KEY_BYTES], first_key[GB_CHECKPOINT_KEY_BYTES];
 
-    for (uint32_t i = 0; i < blocks && i - good < DAMAGED_MOST; i++) {
-        char key[GB_CHECKPOINT_KEY_BYTES];
+    for (i = 0; i < blocks && i - good < DAMAGED_MOST; i++) {
         gb_news_t news;
 
         if (gb_checkpoint_read_news(bytes, count, i, key, &news)) {
             adopt_news(sh, key, &news);
             good++;
         }
-        else {
-            ap_log_error(
-                APLOG_MARK, APLOG_WARNING, 0, s,
-                GBLOGNO(0214) "%s: what the policy news had learned about a "
-                              "balancer is damaged, and is forgotten: block %u "
-                              "of %u, %s",
-                path, i + 1, blocks, ap_escape_logitem(p, key));
+        else if (!first) {
+            first = i + 1;
+            memcpy(first_key, key, sizeof key);
         }
+    }
+    if (first) { /* once for all: what was appended to a file may be long */
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                     GBLOGNO(0214) "%s: what the policy news had learned about a "
+                                   "balancer is damaged, and is forgotten: block %u "
+                                   "of %u, %s; %u more of those that were looked at",
+                     path, first, blocks, ap_escape_logitem(p, first_key),
+                     i - good - 1);
     }
     return good;
 }

@@ -208,6 +208,15 @@ def test_what_news_has_learned_outlives_everything(site):
     assert "GB0214" in proxy.log() and "GB0212" not in proxy.log()
 
 
+    # So is what was appended, and that is told once.
+    proxy.stop()
+    with open(path, "ab") as f:
+        f.write(b"garbage " * 20000)
+    proxy.allow("GB0214")
+    begin = len(proxy.log())
+    proxy.start()
+    assert proxy.log()[begin:].count("GB0214") == 1
+
 # ------------------------------------------------------------------ twins
 
 @needs_clock
