@@ -70,6 +70,7 @@ static void pool_prepare(mgb_keeper_t *keeper, gb_pool_t *pool, asker_t *asker,
     pool->late_last = asker->balancer->conf->mode == GB_MODE_ON &&
                       asker->balancer->conf->hold.queue == MGB_QUEUE_LATE_LAST;
     pool->arrived = pool->late = 0;
+    pool->unknown = false;
 }
 
 void mgb_demand_create(mgb_keeper_t *keeper)
@@ -264,6 +265,7 @@ static void pool_sense(mgb_keeper_t *keeper, uint32_t i, bool first)
     took_us = service_us(asker);
     pool->arrived = (double)arrived;
     pool->late = (double)gain->late;
+    pool->unknown = first;
     pool->service_us = took_us;
     pool->late_us =
         late_us > took_us * GB_LATE_LEAST ? late_us : took_us * GB_LATE_LEAST;
@@ -292,6 +294,7 @@ void mgb_demand_sense(mgb_keeper_t *keeper, int64_t now_us)
         gb_pool_t *pool = &mgb_dog.fleet.pools[i];
 
         pool->arrived = pool->late = 0;
+        pool->unknown = false;
         pool->day_s = local.second;
         pool->min_awake = floor_now(demand.askers[i].balancer->conf, pool, utc_s);
     }

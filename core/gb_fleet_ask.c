@@ -248,6 +248,7 @@ static gb_demand_t demand_of(const gb_pool_t *pool, const gb_supply_t *supply,
     demand.day_s = pool->day_s >= 0 ? pool->day_s % 86400 : 0;
     demand.arrived = pool->asked.arrived;
     demand.late = pool->asked.late;
+    demand.unknown = pool->asked.unknown;
     demand.in_system = in_flight + pool->waiting;
     demand.backlog = (above > 0 ? above : 0) + pool->waiting;
     return demand;
@@ -310,6 +311,7 @@ static void note(gb_pool_t *pool, const gb_supply_t *supply, const gb_demand_t *
                        (since_s + RATE_MEAN_S);
     }
     asked->arrived = asked->late = 0;
+    asked->unknown = false;
     asked->at_us = demand->now_us;
 }
 
@@ -323,6 +325,7 @@ static bool take_in(gb_pool_t *pool, int64_t now_us)
         asked->arrived + gb_within(pool->arrived, 0, REQUESTS_MOST), 0, REQUESTS_MOST);
     asked->late = gb_within(asked->late + gb_within(pool->late, 0, REQUESTS_MOST), 0,
                             REQUESTS_MOST);
+    asked->unknown = asked->unknown || pool->unknown;
     if (works && now_us > 0) {
         asked->busy_at_us = now_us;
     }

@@ -95,10 +95,10 @@ typedef struct gb_news_t {
  * its answer in between.  In the first minute nobody is let go.
  *
  * Always within 1 <= up <= keep <= servers.  Never fails: a clock that runs back, a gap
- * of more than a minute and memory that makes no sense begin the minute anew; counts
- * that are negative or no number are none.  supply->tail has to have supply->servers
- * rows; with fewer it decides among so many.  Cost: see tests/bench; linear in the
- * servers. No lock: one thread at a time. */
+ * of more than a minute in which somebody came or may have come, and memory that makes
+ * no sense begin the minute anew; counts that are negative or no number are none.
+ * supply->tail has to have supply->servers rows; with fewer it decides among so many.
+ * Cost: see tests/bench; linear in the servers. No lock: one thread at a time. */
 gb_choice_t gb_news_decide(gb_news_t *memory, double budget, const gb_supply_t *supply,
                            const gb_demand_t *demand);
 

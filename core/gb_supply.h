@@ -43,6 +43,7 @@ typedef struct gb_demand_t {
     double late;      /* requests that were late since the last call */
     double in_system; /* in service or waiting, now */
     double backlog;   /* of these: wait for a slot, now */
+    bool unknown;     /* nobody counted for a part of the time since the last call */
 } gb_demand_t;
 
 /* What is wanted: on + coming is at least `up`; no more than on - keep are let go. */

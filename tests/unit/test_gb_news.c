@@ -140,6 +140,60 @@ START_TEST(no_load_leaves_one)
 }
 END_TEST
 
+/* Hours pass between two calls, with a few seconds of calls after each. */
+static gb_choice_t jumps(int count, double arrived_meanwhile, bool unknown)
+{
+    gb_choice_t choice = {0};
+
+    while (count-- > 0) {
+        demand.now_us += 7200 * GB_US_PER_S;
+        elapsed_s += 7200;
+        demand.unknown = unknown;
+        follow(second(arrived_meanwhile));
+        demand.unknown = false;
+        line = 0;
+        choice = run(5, 0);
+    }
+    return choice;
+}
+
+START_TEST(hours_without_anybody_are_known_however_they_passed)
+{
+    run(30, 0); /* not even the first minute is over */
+    ck_assert_uint_eq(supply.on, SERVERS);
+    ck_assert_uint_eq(jumps(1, 0, false).keep, 1);
+    ck_assert_uint_eq(jumps(5, 0, false).keep, 1);
+    ck_assert_uint_eq(supply.on, 1);
+}
+END_TEST
+
+START_TEST(hours_without_anybody_end_a_load_too)
+{
+    run(3600, 600);
+    ck_assert_uint_ge(supply.on, gb_tail_need(&tail, 600));
+    ck_assert_uint_eq(jumps(1, 0, false).keep, 1);
+    /* And it is not blind afterwards. */
+    ck_assert_uint_ge(run(300, 600).up, gb_tail_need(&tail, 600));
+    ck_assert(gb_news_sane(&memory.learned));
+}
+END_TEST
+
+START_TEST(hours_of_which_nothing_is_known_begin_a_minute_anew)
+{
+    run(3600, 600);
+    supply.on = SERVERS;
+    ck_assert_uint_eq(jumps(1, 0, true).keep, SERVERS); /* nobody counted */
+    ck_assert_uint_eq(run(50, 0).keep, SERVERS);
+    ck_assert_uint_lt(run(3600, 0).keep, SERVERS);
+
+    supply.on = SERVERS;
+    ck_assert_uint_eq(jumps(1, 1, false).keep, SERVERS); /* one came, who knows when */
+    demand.in_system = 1;
+    ck_assert_uint_eq(jumps(1, 0, false).keep, SERVERS); /* one is there */
+    demand.in_system = 0;
+}
+END_TEST
+
 START_TEST(answers_change_each_ten_seconds_only)
 {
     gb_choice_t before = {0};
@@ -661,6 +715,9 @@ Suite *gb_news_suite(void)
     tcase_add_test(tcase, what_is_on_at_first_is_not_asked_to_grow);
     tcase_add_test(tcase, a_steady_load_gets_about_what_it_needs);
     tcase_add_test(tcase, no_load_leaves_one);
+    tcase_add_test(tcase, hours_without_anybody_are_known_however_they_passed);
+    tcase_add_test(tcase, hours_without_anybody_end_a_load_too);
+    tcase_add_test(tcase, hours_of_which_nothing_is_known_begin_a_minute_anew);
     tcase_add_test(tcase, answers_change_each_ten_seconds_only);
     tcase_add_test(tcase, a_line_calls_for_more_and_keeps_all);
     tcase_add_test(tcase, chance_waiting_is_no_line);
