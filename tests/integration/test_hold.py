@@ -145,6 +145,26 @@ def test_who_goes_away_frees_the_place(site):
     assert len(re.findall(r"GB1003: .*: 1 requests? w.*GreenHold max= is 1,", proxy.log())) == 1
 
 
+@pytest.mark.parametrize("stays_s, late", [(0.1, 0), (2.5, 1)])
+def test_who_goes_away_is_late_only_if_that_was_late(site, stays_s, late):
+    """Whether a client is there still is looked at once a second, and when it gets late."""
+    room, proxy = site(specs(1, boot_s=20), mpm_conf=WIDE, balancer=(
+        SLEEPY % "max=9 timeout=60s").replace("timeout=8s", "timeout=60s") +
+        "GreenQueue fifo late=950ms\n")
+    all_asleep(proxy)
+
+    def load():
+        return proxy.balancer_status()["load"]
+    before = load()["late"]
+    with socket.create_connection(("127.0.0.1", proxy.port)) as s:
+        s.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        time.sleep(stays_s)
+    wait(lambda: proxy.status()["balancers"][0]["waits"]["aborted"] == 1, 10, "it is seen")
+    arrived = wait(lambda: load()["arrived"], 10, "it is counted")
+    time.sleep(1.2)
+    assert (arrived, load()["late"] - before) == (1, late)
+
+
 def test_a_failed_wake_is_told_at_once(site):
     room, proxy = site(specs(1), balancer=SLEEPY % "timeout=60s")
     all_asleep(proxy)
