@@ -309,6 +309,19 @@ def test_what_came_and_what_was_late_is_counted(site):
     assert after["late"] - before["late"] <= crowd["requests"]
 
 
+def test_a_503_after_a_refused_connection_is_late(site):
+    """It was answered at once, and yet nobody served it."""
+    room, proxy = site(hosts(1, kind="plain"), BALANCER.replace("interval=300ms", "interval=60s") +
+                       "GreenQueue off late=10s\nGreenHold max=0\n")
+    proxy.allow("AH00957", "AH00959", "AH01114", "AH01170", "AH00940", "GB0402")
+    assert proxy.get("/")[0] == 200
+    before = proxy.balancer_status()["load"]["late"]
+    room["web1"].fault("dies")
+    wait(lambda: proxy.get("/")[0] == 503, 10, "nobody is there")
+    wait(lambda: proxy.balancer_status()["load"]["late"] > before, 10,
+         lambda: "it is late: %s" % proxy.balancer_status()["load"])
+
+
 def test_what_comes_while_there_is_no_keeper_is_counted_too(site):
     """Of those that come while one keeper follows another none is left out, or counted
     twice; and no policy takes them for a rush."""
