@@ -9,12 +9,15 @@
  * over, the member that failed is taken off again.
  *
  * Late is a response that took longer than GreenQueue's late=, with all the time that
- * it waited, and whoever found no server: the waiting page, 503.  The waiting page's
- * own questions are no requests, and neither is what must not wake anything.
+ * it waited, and whoever found no server: the waiting page, 503, also after a refused
+ * connection.  The waiting page's own questions are no requests, and neither is what
+ * must not wake anything.  Policies are told of those alone that are late since they
+ * had to wait (core/gb_lateness.h).
  *
  * Keeper's one thread; no locks.
  */
 #include "watchdog.h"
+#include "core/gb_lateness.h"
 
 #include <math.h>
 
@@ -26,13 +29,15 @@
 /* What a balancer's counters have gained. */
 typedef struct gain_t {
     int64_t arrived;
-    uint64_t late, answered, latency_sum_us;
+    uint64_t late, slow, answered, ended, latency_sum_us;
 } gain_t;
 
 typedef struct asker_t {
     int64_t behind; /* arrivals counted twice so far, not positive */
     uint32_t behind_s;
     double service_sum_us, service_count; /* of the past minutes */
+    gb_lateness_t lateness;
+    bool crowded; /* since the latest look */
     gb_tail_t tail;
     const mgb_balancer_t *balancer;
 } asker_t;
@@ -40,7 +45,7 @@ typedef struct asker_t {
 static struct {
     asker_t *askers; /* [pool] */
     gain_t *gains;   /* [pool]; of this look */
-    int64_t look_at_us;
+    int64_t look_at_us, looked_at_us;
 } demand;
 
 /* ------------------------------------------------------------------ creating */
@@ -96,11 +101,15 @@ static mgb_seen_t door_now(const gb_cell_t *cell)
         .failovers =
             __atomic_load_n(&cell->outcomes[GB_OUT_FAILOVER], __ATOMIC_RELAXED),
         .late = __atomic_load_n(&cell->late, __ATOMIC_RELAXED),
+        .slow = __atomic_load_n(&cell->slow, __ATOMIC_RELAXED),
         .latency_sum_us = __atomic_load_n(&cell->latency_sum_us, __ATOMIC_RELAXED)};
 
     for (int i = GB_OUT_OK; i <= GB_OUT_SERVER; i++) {
         now.answered += __atomic_load_n(&cell->outcomes[i], __ATOMIC_RELAXED);
     }
+    now.ended = now.answered +
+                __atomic_load_n(&cell->outcomes[GB_OUT_GATEWAY], __ATOMIC_RELAXED) +
+                __atomic_load_n(&cell->outcomes[GB_OUT_ABORTED], __ATOMIC_RELAXED);
     return now;
 }
 
@@ -119,6 +128,8 @@ static void doors_gain(mgb_keeper_t *keeper)
             gain->arrived += (int64_t)(now.arrivals - then->arrivals) -
                              (int64_t)(now.failovers - then->failovers);
             gain->late += now.late - then->late;
+            gain->slow += now.slow - then->slow;
+            gain->ended += now.ended - then->ended;
             gain->answered += now.answered - then->answered;
             gain->latency_sum_us += now.latency_sum_us - then->latency_sum_us;
         }
@@ -219,6 +230,35 @@ static void service_begin(const mgb_keeper_t *keeper)
     }
 }
 
+/* ------------------------------------------------------------------ late by waiting */
+
+/* Looked at each tick: a crowd may be gone a second later. */
+static void crowds_note(const mgb_keeper_t *keeper)
+{
+    for (uint32_t i = 0; i < keeper->door_count; i++) {
+        const gb_door_t *door = &mgb_dog.fleet.doors[i];
+
+        if (door->balancer < mgb_dog.fleet.pool_count &&
+            door->in_flight > door->capacity) {
+            demand.askers[door->balancer].crowded = true;
+        }
+    }
+}
+
+static double late_by_waiting(asker_t *asker, const gain_t *gain, int64_t goal_us,
+                              int64_t passed_us)
+{
+    gb_answers_t seen = {.passed_s = (double)passed_us / GB_US_PER_S,
+                         .late_s = (double)goal_us / GB_US_PER_S,
+                         .answered = (double)gain->ended,
+                         .late = (double)gain->late,
+                         .slow = (double)gain->slow,
+                         .crowded = asker->crowded};
+
+    asker->crowded = false;
+    return gb_lateness_waited(&asker->lateness, &seen);
+}
+
 /* ------------------------------------------------------------------ the floor */
 
 static uint32_t floor_now(const mgb_pool_conf_t *conf, const gb_pool_t *pool,
@@ -241,30 +281,30 @@ static uint32_t floor_now(const mgb_pool_conf_t *conf, const gb_pool_t *pool,
 
 /* ------------------------------------------------------------------ the look */
 
-static void pool_sense(mgb_keeper_t *keeper, uint32_t i, bool first)
+static void pool_sense(mgb_keeper_t *keeper, uint32_t i, bool first, int64_t passed_us)
 {
     mgb_balancer_shared_t *shared = &keeper->shared->balancers[mgb_dog.pool_slots[i]];
     gb_pool_t *pool = &mgb_dog.fleet.pools[i];
     asker_t *asker = &demand.askers[i];
     gain_t *gain = &demand.gains[i];
-    uint64_t arrived;
+    double arrived = 0, late = 0;
+    uint64_t came;
     int64_t late_us = asker->balancer->conf->hold.late_us, took_us;
 
     waits_gain(shared, gain);
-    arrived = arrivals_of(asker, gain->arrived);
-    shared->arrived += arrived;
+    came = arrivals_of(asker, gain->arrived);
+    shared->arrived += came;
     shared->late += gain->late;
-    if (first) { /* of a time that nobody knows: no policy may take it for a rush */
-        arrived = 0;
-        gain->late = 0;
-    }
-    else {
+    if (!first) { /* else of a time that nobody knows: no policy may take it for a rush
+                   */
+        arrived = (double)came;
+        late = late_by_waiting(asker, gain, pool->late_us, passed_us);
         service_learn(asker, gain, pool,
                       __atomic_load_n(&shared->room.waiting, __ATOMIC_RELAXED));
     }
     took_us = service_us(asker);
-    pool->arrived = (double)arrived;
-    pool->late = (double)gain->late;
+    pool->arrived = arrived;
+    pool->late = late;
     pool->unknown = first;
     pool->service_us = took_us;
     pool->late_us =
@@ -272,15 +312,18 @@ static void pool_sense(mgb_keeper_t *keeper, uint32_t i, bool first)
     __atomic_store_n(&shared->late_after_us, pool->late_us, __ATOMIC_RELAXED);
 }
 
-static void look(mgb_keeper_t *keeper, bool first)
+static void look(mgb_keeper_t *keeper, bool first, int64_t now_us)
 {
+    int64_t passed_us = now_us - demand.looked_at_us;
+
+    demand.looked_at_us = now_us;
     memset(demand.gains, 0, mgb_dog.fleet.pool_count * sizeof(*demand.gains));
     doors_gain(keeper);
     if (first) {
         service_begin(keeper);
     }
     for (uint32_t i = 0; i < mgb_dog.fleet.pool_count; i++) {
-        pool_sense(keeper, i, first);
+        pool_sense(keeper, i, first, passed_us);
     }
 }
 
@@ -298,8 +341,9 @@ void mgb_demand_sense(mgb_keeper_t *keeper, int64_t now_us)
         pool->day_s = local.second;
         pool->min_awake = floor_now(demand.askers[i].balancer->conf, pool, utc_s);
     }
+    crowds_note(keeper);
     if (due) {
-        look(keeper, demand.look_at_us == 0);
+        look(keeper, demand.look_at_us == 0, now_us);
         demand.look_at_us = now_us + GB_US_PER_S - GB_US_PER_S / 20;
         mgb_twins_step(keeper, now_us);
     }

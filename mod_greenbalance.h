@@ -234,7 +234,7 @@ typedef enum mgb_slot_e {
 
 /* The counters of a member, as far as its balancer's accounts have them; demand.c. */
 typedef struct mgb_seen_t {
-    uint64_t arrivals, failovers, late, answered, latency_sum_us;
+    uint64_t arrivals, failovers, late, slow, answered, ended, latency_sum_us;
 } mgb_seen_t;
 
 /* A member: (balancer, worker).  `used` is claimed by compare-and-swap, the names are

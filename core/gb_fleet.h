@@ -146,7 +146,7 @@ typedef struct gb_pool_t {
         *given;           /* in: decided elsewhere (a simulator's own policy): stands
                              for any policy's answer; NULL: the policy decides */
     double arrived, late; /* in: requests since the previous tick: all that came, and
-                             those that were late */
+                             those that were late for they had to wait */
     int64_t day_s;        /* in: second of the local day */
     int64_t late_us;      /* in: a response that takes longer is late; 0: 500 ms */
     bool late_last;       /* in: its waiting room serves those first who are in time */

@@ -40,7 +40,7 @@ typedef struct gb_demand_t {
     int64_t now_us;   /* monotonic */
     int64_t day_s;    /* second of the (local) day, 0..86399 */
     double arrived;   /* requests that came since the last call, also those that wait */
-    double late;      /* requests that were late since the last call */
+    double late;      /* late since the last call for they had to wait; gb_lateness.h */
     double in_system; /* in service or waiting, now */
     double backlog;   /* of these: wait for a slot, now */
     bool unknown;     /* nobody counted for a part of the time since the last call */

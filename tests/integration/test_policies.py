@@ -207,7 +207,6 @@ def test_what_news_has_learned_outlives_everything(site):
     assert learned(proxy) < known
     assert "GB0214" in proxy.log() and "GB0212" not in proxy.log()
 
-
     # So is what was appended, and that is told once.
     proxy.stop()
     with open(path, "ab") as f:
@@ -216,6 +215,7 @@ def test_what_news_has_learned_outlives_everything(site):
     begin = len(proxy.log())
     proxy.start()
     assert proxy.log()[begin:].count("GB0214") == 1
+
 
 # ------------------------------------------------------------------ twins
 
@@ -320,6 +320,19 @@ def test_a_503_after_a_refused_connection_is_late(site):
     wait(lambda: proxy.get("/")[0] == 503, 10, "nobody is there")
     wait(lambda: proxy.balancer_status()["load"]["late"] > before, 10,
          lambda: "it is late: %s" % proxy.balancer_status()["load"])
+
+
+def test_what_is_late_by_service_alone_is_not_told_to_news(site):
+    """One in twelve takes longer than late= on its server, where nobody waits."""
+    _, proxy = site(hosts(1, kind="plain", capacity=16, service_ms=100, law="exponential"),
+                    BALANCER + "GreenPolicy news\nGreenQueue off late=250ms\n")
+    with Load(proxy, "--rate", 40, "--duration", 25) as load:
+        result = load.result()
+    time.sleep(1.2)
+    status = proxy.balancer_status()
+    late = 100 * status["load"]["late"] / result["requests"]
+    assert late > 4, (status["load"], result)
+    assert status["expected"]["late_percent"] < late / 4, (status["expected"], late)
 
 
 def test_what_comes_while_there_is_no_keeper_is_counted_too(site):
