@@ -266,15 +266,19 @@ static void weigh(const gb_news_t *memory, const scene_t *scene, uint32_t *up,
                                    scene->servers};
     const double span_s = scene->setup_s + scene->tick_s;
     const double full = scene->per_server * scene->servers;
+    gb_news_alike_t alike;
     gb_news_load_t load;
     uint32_t far[2], half[2];
 
+    gb_news_alike_find(&alike, &memory->learned, memory->learned.mean[0]);
     gb_news_spread(&load, &memory->learned, memory->forecast, memory->size);
+    gb_news_alike_mix(&load, &alike);
     gb_news_doubt(&load, &memory->learned, span_s, full);
     gb_news_cheapest(&load, scene->supply, &price, both, far);
     gb_news_spread(&load, &memory->learned,
                    0.5 * (memory->learned.mean[0] + memory->forecast),
                    HALF_SIZE * memory->size);
+    gb_news_alike_mix(&load, &alike);
     gb_news_doubt(&load, &memory->learned, span_s, full);
     gb_news_cheapest(&load, scene->supply, &price, kept, half);
     *up = far[0];
@@ -425,6 +429,7 @@ gb_choice_t gb_news_decide(gb_news_t *memory, double budget, const gb_supply_t *
 gb_news_view_t gb_news_view(const gb_news_t *memory)
 {
     gb_news_view_t view = {0};
+    gb_news_alike_t alike;
     gb_news_load_t load;
     double sum = 0;
 
@@ -434,6 +439,8 @@ gb_news_view_t gb_news_view(const gb_news_t *memory)
         return view;
     }
     gb_news_spread(&load, &memory->learned, memory->forecast, memory->size);
+    gb_news_alike_find(&alike, &memory->learned, memory->learned.mean[0]);
+    gb_news_alike_mix(&load, &alike);
     for (uint32_t i = 0; i < load.count; i++) {
         view.mean_rate += load.share[i] * load.rate[i];
     }

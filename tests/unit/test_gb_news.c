@@ -341,6 +341,42 @@ START_TEST(what_never_came_is_not_prepared_for)
 }
 END_TEST
 
+/* Jumps at random: in each pause servers for the next one are there, also in the
+ * longest, and hardly any for more than ever came. */
+START_TEST(jumps_at_random_are_known_by_the_pairs)
+{
+    const uint32_t need = gb_tail_need(&tail, 800);
+    uint32_t seconds = 0, fewer = 0, more = 0;
+
+    srand(7);
+    for (int cycle = 0; cycle < 80; cycle++) {
+        run(30 + rand() % 270, 800);
+        for (int left = 60 + rand() % 840; left > 0; left--) {
+            run(1, 40);
+            if (cycle >= 40) {
+                seconds++;
+                fewer += memory.choice.keep + 1 < need;
+                more += memory.choice.keep > need + 1;
+            }
+        }
+    }
+    ck_assert_uint_le(100 * fewer, seconds);
+    ck_assert_uint_le(100 * more, seconds); /* three in a hundred without them */
+    ck_assert_double_gt(memory.learned.trust, 2);
+    ck_assert_uint_eq(memory.learned.pairs, GB_NEWS_PAIRS);
+}
+END_TEST
+
+/* A load that grows and falls slowly is the forecast's. */
+START_TEST(a_smooth_day_is_not_left_to_the_pairs)
+{
+    for (int64_t s = 0; s < 2 * DAY_S; s += 10) {
+        run(10, 400 - 300 * cos(2 * M_PI * (double)s / DAY_S));
+    }
+    ck_assert_double_lt(memory.learned.trust, -2);
+}
+END_TEST
+
 START_TEST(doubt_leaves_a_distribution)
 {
     unsigned seed = (unsigned)time(NULL);
@@ -726,6 +762,8 @@ Suite *gb_news_suite(void)
     tcase_add_test(tcase, noise_is_no_ramp);
     tcase_add_test(tcase, in_doubt_a_server_stays);
     tcase_add_test(tcase, what_never_came_is_not_prepared_for);
+    tcase_add_test(tcase, jumps_at_random_are_known_by_the_pairs);
+    tcase_add_test(tcase, a_smooth_day_is_not_left_to_the_pairs);
     tcase_add_test(tcase, doubt_leaves_a_distribution);
     tcase_add_test(tcase, the_price_follows_the_measured_late_share);
     tcase_add_test(tcase, the_price_moves_faster_at_first);
