@@ -323,8 +323,8 @@ def test_a_503_after_a_refused_connection_is_late(site):
 
 
 def test_what_is_late_by_service_alone_is_not_told_to_news(site):
-    """One in twelve takes longer than late= on its server, where nobody waits."""
-    _, proxy = site(hosts(1, kind="plain", capacity=16, service_ms=100, law="exponential"),
+    """One in twelve takes longer than late= on its server, which has room for all."""
+    _, proxy = site(hosts(1, kind="plain", capacity=250, service_ms=100, law="exponential"),
                     BALANCER + "GreenPolicy news\nGreenQueue off late=250ms\n")
     with Load(proxy, "--rate", 40, "--duration", 25) as load:
         result = load.result()
