@@ -52,16 +52,7 @@ static void fetch(void *baton, uint32_t i, gb_saved_t *into)
 
 const gb_news_t *mgb_checkpoint_learned(const mgb_mind_t *mind)
 {
-    const uint32_t news = 1 + GB_POLICY_NEWS;
-    const gb_decider_t *twin = &mind->twins[GB_POLICY_NEWS].decider;
-
-    if (mind->decider.policy == news) {
-        return &mind->decider.as.news;
-    }
-    if (mind->has_news) {
-        return &mind->news;
-    }
-    return twin->policy == news ? &twin->as.news : NULL;
+    return gb_mind_learned(&mind->own, &mind->twins[GB_POLICY_NEWS].decider);
 }
 
 static bool is_learned(const mgb_shared_t *sh, uint32_t balancer)
@@ -291,8 +282,8 @@ static void adopt_news(mgb_shared_t *sh, const char *key, const gb_news_t *news)
     for (uint32_t i = 0; i < sh->header->balancers_room; i++) {
         if (sh->balancers[i].used == MGB_SLOT_LIVE &&
             strcmp(sh->balancers[i].key, key) == 0) {
-            sh->minds[i].news = *news;
-            sh->minds[i].has_news = 1;
+            sh->minds[i].own.news = *news;
+            sh->minds[i].own.has_news = 1;
         }
     }
 }
@@ -300,24 +291,28 @@ static void adopt_news(mgb_shared_t *sh, const char *key, const gb_news_t *news)
 static uint32_t load_news(mgb_shared_t *sh, const uint8_t *bytes, size_t count,
                           const char *path, server_rec *s, apr_pool_t *p)
 {
-    uint32_t blocks = gb_checkpoint_news_count(bytes, count), good = 0;
+    uint32_t blocks = gb_checkpoint_news_count(bytes, count), good = 0, first = 0, i;
+    char key[GB_CHECKPOINT_KEY_BYTES], first_key[GB_CHECKPOINT_KEY_BYTES];
 
-    for (uint32_t i = 0; i < blocks && i - good < DAMAGED_MOST; i++) {
-        char key[GB_CHECKPOINT_KEY_BYTES];
+    for (i = 0; i < blocks && i - good < DAMAGED_MOST; i++) {
         gb_news_t news;
 
         if (gb_checkpoint_read_news(bytes, count, i, key, &news)) {
             adopt_news(sh, key, &news);
             good++;
         }
-        else {
-            ap_log_error(
-                APLOG_MARK, APLOG_WARNING, 0, s,
-                GBLOGNO(0214) "%s: what the policy news had learned about a "
-                              "balancer is damaged, and is forgotten: block %u "
-                              "of %u, %s",
-                path, i + 1, blocks, ap_escape_logitem(p, key));
+        else if (!first) {
+            first = i + 1;
+            memcpy(first_key, key, sizeof key);
         }
+    }
+    if (first) { /* once for all: what was appended to a file may be long */
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                     GBLOGNO(0214) "%s: what the policy news had learned about a "
+                                   "balancer is damaged, and is forgotten: block %u "
+                                   "of %u, %s; %u more of those that were looked at",
+                     path, first, blocks, ap_escape_logitem(p, first_key),
+                     i - good - 1);
     }
     return good;
 }

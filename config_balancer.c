@@ -60,6 +60,67 @@ static void check_page(mgb_findings_t *found, const mgb_raw_pool_t *pool)
     }
 }
 
+/* ------------------------------------------------------------ who sends it requests */
+
+/* What says of a balancer how it is, and sends it nothing. */
+static bool only_describes(const char *directive)
+{
+    static const char *const words[] = {"<Proxy", "BalancerMember", "ProxySet",
+                                        "ProxyPassReverse"};
+
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        if (strncasecmp(directive, words[i], strlen(words[i])) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Whole, not as the beginning of another one's name; or one that is made up for each
+ * request, which may be any. */
+static bool names_balancer(const char *text, const char *name)
+{
+    const size_t scheme = strlen("balancer://"), length = strlen(name);
+
+    for (const char *at = text; (at = ap_strcasestr(at, "balancer://")) != NULL;
+         at += scheme) {
+        if (at[scheme] == '%' || at[scheme] == '$' ||
+            (strncasecmp(at, name, length) == 0 && !apr_isalnum(at[length]) &&
+             !strchr("-_.", at[length] ? at[length] : ' '))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ProxyPass, a RewriteRule, SetHandler, or whatever else; a map of rewriting may bring
+ * it as well. */
+static bool is_sent_to(const ap_directive_t *line, const char *name)
+{
+    for (; line; line = line->next) {
+        if (strcasecmp(line->directive, "RewriteMap") == 0 ||
+            (!only_describes(line->directive) && line->args &&
+             names_balancer(line->args, name)) ||
+            is_sent_to(line->first_child, name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void check_use(mgb_findings_t *found, const mgb_raw_pool_t *pool)
+{
+    if (mgb_config_value(pool, MGB_SET_MODE) != GB_MODE_OFF &&
+        balancer_exists(found, pool->name) && !is_sent_to(ap_conftree, pool->name)) {
+        mgb_config_warn(
+            found, pool->set_at[MGB_SET_MODE],
+            GBLOGNO(0137) "%s: GreenBalance manages it, and nothing in this "
+                          "configuration sends it requests: a ProxyPass to "
+                          "%s/ is missing, or names another",
+            pool->name, pool->name);
+    }
+}
+
 static void check_pool(mgb_findings_t *found, const mgb_raw_pool_t *pool)
 {
     const ap_directive_t *set_at = pool->set_at[MGB_SET_THRESHOLD_SLEEP];
@@ -79,6 +140,7 @@ static void check_pool(mgb_findings_t *found, const mgb_raw_pool_t *pool)
             pool->name, (double)sleep / 10, (double)wake / 10);
     }
     check_page(found, pool);
+    check_use(found, pool);
     if (mgb_config_value(pool, MGB_SET_MODE) != GB_MODE_OFF) {
         found->managed = true;
     }
@@ -98,6 +160,20 @@ bool mgb_config_any_sleeps(const proxy_balancer *balancer)
 }
 
 /* A floor that cannot be held is no error: members may be added while httpd runs. */
+static void check_floor(mgb_findings_t *found, const mgb_raw_pool_t *pool,
+                        const proxy_balancer *balancer)
+{
+    const int64_t least = mgb_config_value(pool, MGB_SET_AWAKE_MIN);
+
+    if (least > balancer->workers->nelts && pool->set_at[MGB_SET_AWAKE_MIN]) {
+        mgb_config_warn(
+            found, pool->set_at[MGB_SET_AWAKE_MIN],
+            GBLOGNO(0136) "%s: GreenAwake min=%d is more than the %d members "
+                          "that there are: all of them will be awake",
+            pool->name, (int)least, balancer->workers->nelts);
+    }
+}
+
 static void check_schedules(mgb_findings_t *found, const mgb_raw_pool_t *pool,
                             const proxy_balancer *balancer)
 {
@@ -147,6 +223,7 @@ static void check_balancer(mgb_findings_t *found, const mgb_raw_pool_t *pool,
                           "lbmethod=bypower\", or say GreenQueue off",
             pool->name, balancer->s->lbpname);
     }
+    check_floor(found, pool, balancer);
     check_schedules(found, pool, balancer);
 }
 

@@ -191,7 +191,8 @@ const char *mgb_config_set_schedule(cmd_parms *cmd, void *dummy, int argc,
             cmd->pool,
             "GreenSchedule \"%s\": must be \"DAYS HH:MM-HH:MM\", such as \"Mon-Fri "
             "08:00-18:00\" or \"Sat,Sun 22:00-06:00\"; days are Mon Tue Wed Thu Fri "
-            "Sat Sun or * for all of them, and 24:00 is the end of a day",
+            "Sat Sun or * for all of them, begin and end are different, and 24:00 is "
+            "the end of a day: all of it is 00:00-24:00",
             argc < 1 ? "" : argv[0]);
     }
     for (int i = 1; !error && i < argc; i++) {

@@ -251,69 +251,100 @@ static bool read_range(const struct setting_t *setting, const char *text,
     return least <= most;
 }
 
+/* Of the kinds that are one number. */
+static bool read_number(const struct setting_t *setting, const char *text,
+                        uint32_t *number)
+{
+    bool on = false, good;
+
+    switch (setting->kind) {
+    case KIND_COUNT:
+        return gb_parse_count(text, (uint32_t)setting->least, (uint32_t)setting->most,
+                              number);
+    case KIND_PERCENT:
+        return gb_parse_percent(text, number);
+    case KIND_PER_DAY:
+        return gb_parse_per_day(text, number);
+    case KIND_SWITCH:
+        good = gb_parse_switch(text, &on);
+        *number = on;
+        return good;
+    case KIND_DURATION:
+    case KIND_STATUSES:
+    case KIND_PATH:
+    case KIND_HOST:
+    case KIND_PAGE:
+    case KIND_WORD:
+    case KIND_SIZE:
+    case KIND_QUORUM:
+    case KIND_LATE:
+    case KIND_QUORUMS:
+    case KIND_WAITS:
+        break;
+    }
+    return false;
+}
+
+static bool read_statuses(const char *text, int64_t *value)
+{
+    uint32_t from, to;
+    bool good = gb_parse_statuses(text, &from, &to);
+
+    *value = good ? from * INT64_C(1000) + to : 0;
+    return good;
+}
+
+static bool read_page(const char *text, int64_t *value)
+{
+    bool on;
+
+    if (gb_parse_switch(text, &on)) {
+        *value = on ? MGB_PAGE_ON : MGB_PAGE_OFF;
+        return true;
+    }
+    *value = MGB_PAGE_FILE;
+    return *text != '\0';
+}
+
 /* Reads the value of one key; false when it is not allowed. */
 static bool read_value(const struct setting_t *setting, const char *text,
                        int64_t *value)
 {
     gb_address_t address;
-    uint32_t number = 0, to;
-    bool on = false, good = false;
+    uint32_t number = 0;
+    bool good;
 
+    *value = 0;
     switch (setting->kind) {
-    case KIND_DURATION:
-        return gb_parse_duration(text, value) && *value >= setting->least &&
-               *value <= setting->most;
-    case KIND_COUNT:
-        good = gb_parse_count(text, (uint32_t)setting->least, (uint32_t)setting->most,
-                              &number);
-        break;
-    case KIND_PERCENT:
-        good = gb_parse_percent(text, &number);
-        break;
-    case KIND_PER_DAY:
-        good = gb_parse_per_day(text, &number);
-        break;
-    case KIND_SWITCH:
-        good = gb_parse_switch(text, &on);
-        number = on;
-        break;
     case KIND_STATUSES:
-        good = gb_parse_statuses(text, &number, &to);
-        if (good) {
-            *value = number * INT64_C(1000) + to;
-        }
-        return good;
+        return read_statuses(text, value);
     case KIND_PATH:
-        *value = 0;
         return gb_parse_path(text);
     case KIND_HOST:
-        *value = 0;
         return gb_parse_address(text, 1, &address);
     case KIND_PAGE:
-        if (gb_parse_switch(text, &on)) {
-            *value = on ? MGB_PAGE_ON : MGB_PAGE_OFF;
-            return true;
-        }
-        *value = MGB_PAGE_FILE;
-        return *text != '\0';
-    case KIND_SIZE:
-        return gb_parse_size(text, value) && *value >= setting->least &&
-               *value <= setting->most;
+        return read_page(text, value);
     case KIND_QUORUM:
         good = read_quorum(text, &number);
         *value = number;
         return good;
     case KIND_LATE:
-        good = strcmp(text, "202") == 0 || strcmp(text, "503") == 0;
         *value = *text == '2' ? 202 : 503;
-        return good;
+        return strcmp(text, "202") == 0 || strcmp(text, "503") == 0;
     case KIND_QUORUMS:
     case KIND_WAITS:
         return read_range(setting, text, value);
-    case KIND_WORD:
+    case KIND_DURATION:
+        good = gb_parse_duration(text, value);
+        break;
+    case KIND_SIZE:
+        good = gb_parse_size(text, value);
+        break;
+    default:
+        good = read_number(setting, text, &number);
+        *value = number;
         break;
     }
-    *value = number;
     return good && *value >= setting->least && *value <= setting->most;
 }
 

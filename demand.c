@@ -9,12 +9,15 @@
  * over, the member that failed is taken off again.
  *
  * Late is a response that took longer than GreenQueue's late=, with all the time that
- * it waited, and whoever found no server: the waiting page, 503.  The waiting page's
- * own questions are no requests, and neither is what must not wake anything.
+ * it waited, and whoever found no server: the waiting page, 503, also after a refused
+ * connection.  The waiting page's own questions are no requests, and neither is what
+ * must not wake anything.  Policies are told of those alone that are late since they
+ * had to wait (core/gb_lateness.h).
  *
  * Keeper's one thread; no locks.
  */
 #include "watchdog.h"
+#include "core/gb_lateness.h"
 
 #include <math.h>
 
@@ -22,19 +25,19 @@
 #define CARRY_S       10    /* a sum that is behind for so long stays so */
 #define SERVICE_S     300.0 /* time constant of the mean service time */
 #define SERVICE_LEAST 20.0  /* requests that it is made of at least */
-#define LATE_LEAST    2     /* times the mean service time: sooner, nothing is late */
-#define FLOOR_AHEAD_S 86400.0 /* no schedule is looked at sooner */
 
 /* What a balancer's counters have gained. */
 typedef struct gain_t {
     int64_t arrived;
-    uint64_t late, answered, latency_sum_us;
+    uint64_t late, slow, answered, ended, latency_sum_us;
 } gain_t;
 
 typedef struct asker_t {
     int64_t behind; /* arrivals counted twice so far, not positive */
     uint32_t behind_s;
     double service_sum_us, service_count; /* of the past minutes */
+    gb_lateness_t lateness;
+    bool crowded; /* since the latest look */
     gb_tail_t tail;
     const mgb_balancer_t *balancer;
 } asker_t;
@@ -42,31 +45,10 @@ typedef struct asker_t {
 static struct {
     asker_t *askers; /* [pool] */
     gain_t *gains;   /* [pool]; of this look */
-    int64_t look_at_us;
+    int64_t look_at_us, looked_at_us;
 } demand;
 
 /* ------------------------------------------------------------------ creating */
-
-/* What NEWS has learned is kept for the day on which it is wanted again. */
-static void mind_prepare(mgb_mind_t *mind, gb_policy_e policy)
-{
-    const uint32_t news = 1 + GB_POLICY_NEWS;
-    const gb_decider_t *twin = &mind->twins[GB_POLICY_NEWS].decider;
-
-    if (mind->decider.policy == news && policy != GB_POLICY_NEWS) {
-        mind->news = mind->decider.as.news;
-        mind->has_news = 1;
-    }
-    else if (mind->decider.policy != news && policy == GB_POLICY_NEWS &&
-             (mind->has_news || twin->policy == news)) {
-        memset(&mind->decider, 0, sizeof(mind->decider));
-        mind->decider.policy = news;
-        mind->decider.as.news = mind->has_news ? mind->news : twin->as.news;
-    }
-    if (mind->decider.policy != 1 + (uint32_t)policy) {
-        memset(&mind->decider, 0, sizeof(mind->decider));
-    }
-}
 
 uint32_t mgb_demand_room(const mgb_balancer_t *b)
 {
@@ -84,8 +66,8 @@ static void pool_prepare(mgb_keeper_t *keeper, gb_pool_t *pool, asker_t *asker,
 
     asker->tail.room = room;
     asker->tail.rows = apr_pcalloc(keeper->pool, (room + 1) * sizeof(gb_tail_row_t));
-    mind_prepare(mind, pool->policy.policy);
-    pool->decider = &mind->decider;
+    gb_mind_turn(&mind->own, pool->policy.policy, &mind->twins[GB_POLICY_NEWS].decider);
+    pool->decider = &mind->own.decider;
     pool->tail = &asker->tail;
     pool->upto = apr_pcalloc(keeper->pool, (room + 1) * sizeof(gb_upto_t));
     pool->slots_upto = apr_pcalloc(keeper->pool, (room + 1) * sizeof(double));
@@ -93,6 +75,7 @@ static void pool_prepare(mgb_keeper_t *keeper, gb_pool_t *pool, asker_t *asker,
     pool->late_last = asker->balancer->conf->mode == GB_MODE_ON &&
                       asker->balancer->conf->hold.queue == MGB_QUEUE_LATE_LAST;
     pool->arrived = pool->late = 0;
+    pool->unknown = false;
 }
 
 void mgb_demand_create(mgb_keeper_t *keeper)
@@ -118,11 +101,15 @@ static mgb_seen_t door_now(const gb_cell_t *cell)
         .failovers =
             __atomic_load_n(&cell->outcomes[GB_OUT_FAILOVER], __ATOMIC_RELAXED),
         .late = __atomic_load_n(&cell->late, __ATOMIC_RELAXED),
+        .slow = __atomic_load_n(&cell->slow, __ATOMIC_RELAXED),
         .latency_sum_us = __atomic_load_n(&cell->latency_sum_us, __ATOMIC_RELAXED)};
 
     for (int i = GB_OUT_OK; i <= GB_OUT_SERVER; i++) {
         now.answered += __atomic_load_n(&cell->outcomes[i], __ATOMIC_RELAXED);
     }
+    now.ended = now.answered +
+                __atomic_load_n(&cell->outcomes[GB_OUT_GATEWAY], __ATOMIC_RELAXED) +
+                __atomic_load_n(&cell->outcomes[GB_OUT_ABORTED], __ATOMIC_RELAXED);
     return now;
 }
 
@@ -141,6 +128,8 @@ static void doors_gain(mgb_keeper_t *keeper)
             gain->arrived += (int64_t)(now.arrivals - then->arrivals) -
                              (int64_t)(now.failovers - then->failovers);
             gain->late += now.late - then->late;
+            gain->slow += now.slow - then->slow;
+            gain->ended += now.ended - then->ended;
             gain->answered += now.answered - then->answered;
             gain->latency_sum_us += now.latency_sum_us - then->latency_sum_us;
         }
@@ -241,80 +230,102 @@ static void service_begin(const mgb_keeper_t *keeper)
     }
 }
 
-/* ------------------------------------------------------------------ the floor */
+/* ------------------------------------------------------------------ late by waiting */
 
-/* How long before its time a floor's servers are woken: their boot time, as often as
- * `atonce` makes them come in turn. */
-static uint32_t floor_ahead_s(const gb_pool_t *pool, uint32_t min_awake)
+/* Looked at each tick: a crowd may be gone a second later. */
+static void crowds_note(const mgb_keeper_t *keeper)
 {
-    uint32_t there = pool->tally.awake + pool->tally.coming;
-    uint32_t missing = min_awake > there ? min_awake - there : 0;
-    uint32_t atonce = pool->wakes_at_once ? pool->wakes_at_once : 1;
-    uint32_t turns = missing ? (missing - 1) / atonce + 1 : 1;
-    double ahead_s = (double)pool->ahead_us / GB_US_PER_S * turns;
+    for (uint32_t i = 0; i < keeper->door_count; i++) {
+        const gb_door_t *door = &mgb_dog.fleet.doors[i];
 
-    return ahead_s > 0 ? (uint32_t)fmin(ceil(ahead_s), FLOOR_AHEAD_S) : 0;
+        if (door->balancer < mgb_dog.fleet.pool_count &&
+            door->in_flight > door->capacity) {
+            demand.askers[door->balancer].crowded = true;
+        }
+    }
 }
+
+static double late_by_waiting(asker_t *asker, const gain_t *gain, int64_t goal_us,
+                              int64_t passed_us)
+{
+    gb_answers_t seen = {.passed_s = (double)passed_us / GB_US_PER_S,
+                         .late_s = (double)goal_us / GB_US_PER_S,
+                         .answered = (double)gain->ended,
+                         .late = (double)gain->late,
+                         .slow = (double)gain->slow,
+                         .crowded = asker->crowded};
+
+    asker->crowded = false;
+    return gb_lateness_waited(&asker->lateness, &seen);
+}
+
+/* ------------------------------------------------------------------ the floor */
 
 static uint32_t floor_now(const mgb_shared_t *sh, const mgb_balancer_t *b,
                           const gb_pool_t *pool, int64_t utc_s)
 {
     const mgb_pool_conf_t *conf = b->conf;
+    double boot_s = ceil((double)pool->ahead_us / GB_US_PER_S);
     uint32_t quorum = mgb_replicas_floor(sh, b);
     uint32_t floor = quorum > conf->min_awake ? quorum : conf->min_awake;
 
+    boot_s = gb_within(boot_s, 0, GB_DAY_S);
     for (uint32_t i = 0; i < conf->schedule_count; i++) {
         const mgb_schedule_t *schedule = &conf->schedules[i];
+        uint32_t rises_to = gb_schedule_floor(&schedule->when, &schedule->zone, utc_s,
+                                              schedule->min_awake, pool->wakes_at_once,
+                                              (uint32_t)boot_s);
 
-        if (schedule->min_awake > floor &&
-            gb_schedule_due(&schedule->when, &schedule->zone, utc_s,
-                            floor_ahead_s(pool, schedule->min_awake))) {
-            floor = schedule->min_awake;
-        }
+        floor = rises_to > floor ? rises_to : floor;
     }
     return floor;
 }
 
 /* ------------------------------------------------------------------ the look */
 
-static void pool_sense(mgb_keeper_t *keeper, uint32_t i, bool first)
+static void pool_sense(mgb_keeper_t *keeper, uint32_t i, bool first, int64_t passed_us)
 {
     mgb_balancer_shared_t *shared = &keeper->shared->balancers[mgb_dog.pool_slots[i]];
     gb_pool_t *pool = &mgb_dog.fleet.pools[i];
     asker_t *asker = &demand.askers[i];
     gain_t *gain = &demand.gains[i];
-    uint64_t arrived;
+    double arrived = 0, late = 0;
+    uint64_t came;
     int64_t late_us = asker->balancer->conf->hold.late_us, took_us;
 
     waits_gain(shared, gain);
-    arrived = arrivals_of(asker, gain->arrived);
-    shared->arrived += arrived;
+    came = arrivals_of(asker, gain->arrived);
+    shared->arrived += came;
     shared->late += gain->late;
-    if (first) { /* of a time that nobody knows: no policy may take it for a rush */
-        arrived = 0;
-        gain->late = 0;
-    }
-    else {
+    if (!first) { /* else of a time that nobody knows: no policy may take it for a rush
+                   */
+        arrived = (double)came;
+        late = late_by_waiting(asker, gain, pool->late_us, passed_us);
         service_learn(asker, gain, pool,
                       __atomic_load_n(&shared->room.waiting, __ATOMIC_RELAXED));
     }
     took_us = service_us(asker);
-    pool->arrived = (double)arrived;
-    pool->late = (double)gain->late;
+    pool->arrived = arrived;
+    pool->late = late;
+    pool->unknown = first;
     pool->service_us = took_us;
-    pool->late_us = late_us > took_us * LATE_LEAST ? late_us : took_us * LATE_LEAST;
+    pool->late_us =
+        late_us > took_us * GB_LATE_LEAST ? late_us : took_us * GB_LATE_LEAST;
     __atomic_store_n(&shared->late_after_us, pool->late_us, __ATOMIC_RELAXED);
 }
 
-static void look(mgb_keeper_t *keeper, bool first)
+static void look(mgb_keeper_t *keeper, bool first, int64_t now_us)
 {
+    int64_t passed_us = now_us - demand.looked_at_us;
+
+    demand.looked_at_us = now_us;
     memset(demand.gains, 0, mgb_dog.fleet.pool_count * sizeof(*demand.gains));
     doors_gain(keeper);
     if (first) {
         service_begin(keeper);
     }
     for (uint32_t i = 0; i < mgb_dog.fleet.pool_count; i++) {
-        pool_sense(keeper, i, first);
+        pool_sense(keeper, i, first, passed_us);
     }
 }
 
@@ -328,12 +339,14 @@ void mgb_demand_sense(mgb_keeper_t *keeper, int64_t now_us)
         gb_pool_t *pool = &mgb_dog.fleet.pools[i];
 
         pool->arrived = pool->late = 0;
+        pool->unknown = false;
         pool->day_s = local.second;
         pool->min_awake =
             floor_now(keeper->shared, demand.askers[i].balancer, pool, utc_s);
     }
+    crowds_note(keeper);
     if (due) {
-        look(keeper, demand.look_at_us == 0);
+        look(keeper, demand.look_at_us == 0, now_us);
         demand.look_at_us = now_us + GB_US_PER_S - GB_US_PER_S / 20;
         mgb_twins_step(keeper, now_us);
     }

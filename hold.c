@@ -62,6 +62,8 @@ typedef struct wait_t {
     proxy_server_conf *conf;
     bool ours; /* the balancer's method is ours: a claim is used by it */
     int64_t arrived_us, deadline_us;
+    int64_t late_at_us; /* who waits still, then, is late; 0: nobody is */
+    bool late;          /* then the client was still there */
 } wait_t;
 
 typedef enum end_e {
@@ -232,16 +234,29 @@ static bool is_gone(const request_rec *r)
     return poll(&fd, 1, 0) > 0 && (fd.revents & (POLLRDHUP | POLLHUP | POLLERR));
 }
 
+/* How long to sleep until the next look: one is at the moment from which on it is late,
+ * as who had gone by then was not. */
+static int64_t sleep_of(const wait_t *w, int64_t now_us)
+{
+    int64_t sleep_us = w->deadline_us - now_us;
+
+    sleep_us = sleep_us < LOOK_EVERY_US ? sleep_us : LOOK_EVERY_US;
+    if (w->late_at_us > now_us && w->late_at_us - now_us < sleep_us) {
+        sleep_us = w->late_at_us - now_us;
+    }
+    return sleep_us;
+}
+
 /* Waits on a place until something is said; returns the word that stood there at the
  * end. */
-static uint32_t wait_on(const wait_t *w, gb_place_t *place, uint32_t word, end_e *end)
+static uint32_t wait_on(wait_t *w, gb_place_t *place, uint32_t word, end_e *end)
 {
     uint32_t said;
 
     while (__atomic_load_n(&place->word, __ATOMIC_SEQ_CST) == word) {
-        int64_t left_us = w->deadline_us - mgb_now_us();
+        int64_t now_us = mgb_now_us();
 
-        if (left_us <= 0) {
+        if (now_us >= w->deadline_us) {
             *end = END_TIMED_OUT;
             break;
         }
@@ -249,8 +264,8 @@ static uint32_t wait_on(const wait_t *w, gb_place_t *place, uint32_t word, end_e
             *end = END_ABORTED;
             break;
         }
-        mgb_futex_wait(&place->word, word,
-                       left_us < LOOK_EVERY_US ? left_us : LOOK_EVERY_US);
+        w->late = w->late || (w->late_at_us && now_us >= w->late_at_us);
+        mgb_futex_wait(&place->word, word, sleep_of(w, now_us));
     }
     /* It may have been granted at this very moment. */
     said = gb_queue_leave(place, &w->shared->room);
@@ -312,7 +327,7 @@ static void give_back(const wait_t *w, uint32_t position)
     mgb_waiting_serve(w->ctx->shared, w->b->index);
 }
 
-static end_e wait_for_room(const wait_t *w)
+static end_e wait_for_room(wait_t *w)
 {
     mgb_shared_t *sh = w->ctx->shared;
     gb_waiter_t waiter = {.balancer = w->b->index,
@@ -399,14 +414,12 @@ static int ended(const wait_t *w, end_e end)
 {
     mgb_waits_t *waits = &w->shared->waits;
     int64_t waited_us = mgb_now_us() - w->arrived_us;
-    int64_t goal_us = __atomic_load_n(&w->shared->late_after_us, __ATOMIC_RELAXED);
 
     ap_log_rerror(APLOG_MARK, APLOG_TRACE1, 0, w->r,
                   "waited %" APR_INT64_T_FMT " ms: %d", waited_us / GB_US_PER_MS,
                   (int)end);
-    /* Who was told to come again is late; who went away, if it had waited for so long.
-     */
-    if (end != END_SERVED && (end != END_ABORTED || waited_us > goal_us)) {
+    /* Who was told to come again is late; who went away, if that was after so long. */
+    if (end != END_SERVED && (end != END_ABORTED || w->late)) {
         __atomic_fetch_add(&waits->late, 1, __ATOMIC_RELAXED);
     }
     switch (end) {
@@ -506,6 +519,7 @@ static bool takes_room(const wait_t *w)
 static int wait_or_go(wait_t *w, bool shut)
 {
     int status = shut ? nobody_awake(w) : DECLINED;
+    int64_t goal_us = __atomic_load_n(&w->shared->late_after_us, __ATOMIC_RELAXED);
     end_e end;
 
     if (status != DECLINED) {
@@ -514,6 +528,7 @@ static int wait_or_go(wait_t *w, bool shut)
     w->arrived_us = mgb_now_us();
     mgb_meter_came(w->r, w->arrived_us);
     w->deadline_us = w->arrived_us + timeout_of(w);
+    w->late_at_us = goal_us > 0 ? w->arrived_us + goal_us : 0;
     if (!w->b->hold_max || w->ctx->process == GB_NO_INDEX || !thread_enter(w->r)) {
         return ended(w, END_FULL);
     }

@@ -287,21 +287,14 @@ static proxy_worker *find_claimed(mgb_context_t *ctx, const mgb_balancer_t *b,
     return usable ? worker : NULL;
 }
 
-static proxy_worker *find_power(proxy_balancer *balancer, request_rec *r)
+/* Brings the table up to date when gates or workers have changed, or it has been long.
+ */
+static void refresh(mgb_context_t *ctx, mgb_balancer_t *b, proxy_balancer *balancer,
+                    seen_t *known, server_rec *server)
 {
-    mgb_context_t *ctx = mgb_context;
-    mgb_balancer_t *b = ctx ? mgb_members_balancer(ctx, balancer) : NULL;
-    gb_pick_table_t *table;
-    proxy_worker *worker;
-    seen_t *known;
-    bool swept = false, strangers, replicas;
+    gb_pick_table_t *table = MGB_TABLE(ctx->shared, b->index);
+    bool swept = false;
 
-    if (!b || b->index == GB_NO_INDEX || !seen) {
-        return find_stock(NULL, balancer, r, false);
-    }
-    mgb_reads_found(r, b);
-    table = MGB_TABLE(ctx->shared, b->index);
-    known = &seen[b - (mgb_balancer_t *)ctx->balancers->elts];
     if (__atomic_load_n(&ctx->gates_seen, __ATOMIC_RELAXED) !=
         __atomic_load_n(&ctx->shared->header->gates_serial, __ATOMIC_ACQUIRE)) {
         mgb_members_mirror(ctx);
@@ -315,15 +308,20 @@ static proxy_worker *find_power(proxy_balancer *balancer, request_rec *r)
         swept = true;
     }
     if (swept) {
-        sweep(ctx, table, known, r->server);
+        sweep(ctx, table, known, server);
     }
-    /* Nobody knows how far a replica without a place is. */
-    replicas = b->conf->commit.terms.on;
-    strangers = known->strangers != 0 && !replicas;
-    if (strangers && !table->packing) {
-        return find_stock(ctx, balancer, r, false);
-    }
-    worker = find_claimed(ctx, b, r);
+}
+
+/* By the table; when it offers nobody, by a closer look.  NULL: there is nobody.  A
+ * replica is never chosen by stock httpd's ways, which know nothing of what it has. */
+static proxy_worker *choose(mgb_context_t *ctx, mgb_balancer_t *b,
+                            proxy_balancer *balancer, seen_t *known, request_rec *r)
+{
+    gb_pick_table_t *table = MGB_TABLE(ctx->shared, b->index);
+    bool replicas = b->conf->commit.terms.on;
+    bool strangers = known->strangers != 0 && !replicas;
+    proxy_worker *worker = find_claimed(ctx, b, r);
+
     if (!worker) {
         worker = elect(ctx, b, balancer, r, strangers);
     }
@@ -336,7 +334,29 @@ static proxy_worker *find_power(proxy_balancer *balancer, request_rec *r)
         sweep(ctx, table, known, r->server);
         worker = elect(ctx, b, balancer, r, strangers);
     }
-    worker = worker || replicas ? worker : find_stock(ctx, balancer, r, false);
+    return worker || replicas ? worker : find_stock(ctx, balancer, r, false);
+}
+
+static proxy_worker *find_power(proxy_balancer *balancer, request_rec *r)
+{
+    mgb_context_t *ctx = mgb_context;
+    mgb_balancer_t *b = ctx ? mgb_members_balancer(ctx, balancer) : NULL;
+    gb_pick_table_t *table;
+    proxy_worker *worker;
+    seen_t *known;
+
+    if (!b || b->index == GB_NO_INDEX || !seen) {
+        return find_stock(NULL, balancer, r, false);
+    }
+    mgb_reads_found(r, b);
+    table = MGB_TABLE(ctx->shared, b->index);
+    known = &seen[b - (mgb_balancer_t *)ctx->balancers->elts];
+    refresh(ctx, b, balancer, known, r->server);
+    /* Nobody knows how far a replica without a place is. */
+    if (known->strangers && !table->packing && !b->conf->commit.terms.on) {
+        return find_stock(ctx, balancer, r, false);
+    }
+    worker = choose(ctx, b, balancer, known, r);
     if (!worker) {
         mgb_hold_unserved(ctx, b, r);
         mgb_reads_refused(ctx, b, r);

@@ -94,15 +94,24 @@ static bool count_in(mgb_context_t *ctx, uint32_t slot, bool sticky)
     return false;
 }
 
-/* The whole of the response, waiting and failed attempts included. */
-static void late_count(mgb_context_t *ctx, uint32_t slot, int64_t took_us)
+/* Late by the whole of the response, waiting and failed attempts included; slow by the
+ * server's part of it alone.  Who was told to come again since no server took it is
+ * late, too, however soon that was. */
+static void late_count(mgb_context_t *ctx, const flight_t *flight, uint32_t slot,
+                       gb_outcome_e outcome, int64_t now_us)
 {
+    gb_cell_t *cell = &ctx->shared->cells[slot];
     const mgb_balancer_shared_t *balancer =
         &ctx->shared->balancers[ctx->shared->members[slot].balancer];
     int64_t goal_us = __atomic_load_n(&balancer->late_after_us, __ATOMIC_RELAXED);
+    bool unserved =
+        outcome == GB_OUT_GATEWAY && flight->r->status == HTTP_SERVICE_UNAVAILABLE;
 
-    if (goal_us > 0 && took_us > goal_us) {
-        __atomic_fetch_add(&ctx->shared->cells[slot].late, 1, __ATOMIC_RELAXED);
+    if (unserved || (goal_us > 0 && now_us - flight->came_at_us > goal_us)) {
+        if (!unserved && now_us - flight->entered_at_us > goal_us) {
+            __atomic_fetch_add(&cell->slow, 1, __ATOMIC_RELAXED);
+        }
+        __atomic_fetch_add(&cell->late, 1, __ATOMIC_RELAXED);
     }
 }
 
@@ -124,7 +133,7 @@ static void finish(flight_t *flight, gb_outcome_e outcome)
     now_us = mgb_now_us();
     gb_meter_count(&ctx->shared->cells[slot], outcome, now_us - flight->entered_at_us);
     if (outcome != GB_OUT_FAILOVER && outcome != GB_OUT_TUNNEL) {
-        late_count(ctx, slot, now_us - flight->came_at_us);
+        late_count(ctx, flight, slot, outcome, now_us);
     }
     count_out(ctx, slot);
 }

@@ -37,6 +37,7 @@
 #include "core/gb_health.h"
 #include "core/gb_queue.h"
 #include "core/gb_decide.h"
+#include "core/gb_mind.h"
 #include "core/gb_fluid.h"
 #include "core/gb_schedule.h"
 #include "core/gb_commit.h"
@@ -241,7 +242,7 @@ apr_time_t mgb_wall_us(void);
 /* ---------------------------------------------------------------- shared segment */
 
 #define MGB_MAGIC     0x47424c31u /* "GBL1" */
-#define MGB_LAYOUT    11u         /* change it with every change of the layout */
+#define MGB_LAYOUT    12u         /* change it with every change of the layout */
 #define MGB_EVENTS    512
 #define MGB_KEY_BYTES 512
 
@@ -254,7 +255,7 @@ typedef enum mgb_slot_e {
 
 /* The counters of a member, as far as its balancer's accounts have them; demand.c. */
 typedef struct mgb_seen_t {
-    uint64_t arrivals, failovers, late, answered, latency_sum_us;
+    uint64_t arrivals, failovers, late, slow, answered, ended, latency_sum_us;
 } mgb_seen_t;
 
 /* A replica of a balancer's log.  Atomic fields; each has one writer: J the journal
@@ -411,9 +412,7 @@ typedef struct mgb_twin_t {
 /* What a balancer's policies remember; outlives the keeper, and of NEWS also a stop.
  * Whoever reads it checks it: a keeper may have been killed while it wrote. */
 typedef struct mgb_mind_t {
-    gb_decider_t decider; /* of the policy in force */
-    gb_news_t news; /* has_news: what NEWS had learned before another policy came */
-    uint32_t has_news;
+    gb_mind_t own; /* of the policy in force */
     mgb_twin_t twins[GB_POLICY_COUNT];
 } mgb_mind_t;
 

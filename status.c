@@ -342,6 +342,20 @@ static void take_policies(mgb_balancer_report_t *balancer, const mgb_shared_t *s
     }
 }
 
+/* What `news` expects, deciding or as a twin.  Of a copy: the keeper may be writing,
+ * and what is looked at must be what was checked. */
+static gb_news_view_t expected_by_news(apr_pool_t *p, const mgb_mind_t *mind)
+{
+    const uint32_t news = 1 + GB_POLICY_NEWS;
+    const gb_decider_t *decider = mind->own.decider.policy == news
+                                      ? &mind->own.decider
+                                      : &mind->twins[GB_POLICY_NEWS].decider;
+
+    return decider->policy == news
+               ? gb_news_view(apr_pmemdup(p, &decider->as.news, sizeof(gb_news_t)))
+               : (gb_news_view_t){0};
+}
+
 static void take_balancer(apr_pool_t *p, mgb_report_t *report, const mgb_shared_t *sh,
                           uint32_t index, uint32_t *seen, int64_t now_us)
 {
@@ -361,6 +375,7 @@ static void take_balancer(apr_pool_t *p, mgb_report_t *report, const mgb_shared_
     take_policies(balancer, sh);
     learned = mgb_checkpoint_learned(&sh->minds[index]);
     balancer->learned_s = learned ? finite_or_zero(learned->learned.seconds) : 0;
+    balancer->expected = expected_by_news(p, &sh->minds[index]);
     balancer->panic = from->pool.panic;
     balancer->arrivals_per_s = from->arrivals_per_s;
     balancer->p50_us = from->p50_us;

@@ -109,6 +109,7 @@ typedef struct mgb_balancer_report_t {
     uint32_t policy_count; /* 0: it is not managed */
     mgb_commit_report_t commit;
     double learned_s;             /* how long NEWS has learned of its load */
+    gb_news_view_t expected;      /* and what it expects */
     uint32_t servers, servers_on; /* a member without a machine is one, always on */
     const char *reason;
     mgb_power_report_t power; /* each machine counted once */

@@ -103,10 +103,44 @@ static int render_history(request_rec *r, const mgb_shared_t *sh, const char **b
     return *body ? OK : HTTP_NOT_FOUND;
 }
 
+/* The page, or whatever lies below the location; OK, or the status to answer. */
+static int render(request_rec *r, const mgb_shared_t *sh, const char *below,
+                  const char **body)
+{
+    const char *type = "application/json";
+    int status = OK;
+
+    if (!*below || !strcmp(below, "/")) {
+        const char *base =
+            apr_pstrndup(r->pool, r->uri, strlen(r->uri) - strlen(below));
+
+        *body = mgb_render_page(r->pool, mgb_report_take(r->pool, sh), sh, base);
+        type = "text/html; charset=utf-8";
+    }
+    else if (!strcmp(below, "/status.json")) {
+        *body = mgb_render_json(r->pool, mgb_report_take(r->pool, sh));
+    }
+    else if (!strcmp(below, "/history.json")) {
+        status = render_history(r, sh, body);
+    }
+    else if (!strcmp(below, "/metrics")) {
+        *body = mgb_render_metrics(r->pool, mgb_report_take(r->pool, sh));
+        type = "text/plain; version=0.0.4; charset=utf-8";
+    }
+    else {
+        status = HTTP_NOT_FOUND;
+    }
+    if (status == OK) {
+        ap_set_content_type(r, type);
+    }
+    return status;
+}
+
 static int handle(request_rec *r)
 {
     const mgb_shared_t *sh = mgb_context ? mgb_context->shared : NULL;
-    const char *below, *body;
+    const char *body;
+    int status;
 
     if (!r->handler || strcmp(r->handler, HANDLER)) {
         return DECLINED;
@@ -115,33 +149,10 @@ static int handle(request_rec *r)
     if (r->method_number != M_GET) { /* HEAD has the number of GET */
         return r->method_number == M_OPTIONS ? DECLINED : HTTP_METHOD_NOT_ALLOWED;
     }
-    below = below_location(r);
     set_headers(r);
-    if (!*below || !strcmp(below, "/")) {
-        const char *base =
-            apr_pstrndup(r->pool, r->uri, strlen(r->uri) - strlen(below));
-
-        body = mgb_render_page(r->pool, mgb_report_take(r->pool, sh), sh, base);
-        ap_set_content_type(r, "text/html; charset=utf-8");
-    }
-    else if (!strcmp(below, "/status.json")) {
-        body = mgb_render_json(r->pool, mgb_report_take(r->pool, sh));
-        ap_set_content_type(r, "application/json");
-    }
-    else if (!strcmp(below, "/history.json")) {
-        int status = render_history(r, sh, &body);
-
-        if (status != OK) {
-            return status;
-        }
-        ap_set_content_type(r, "application/json");
-    }
-    else if (!strcmp(below, "/metrics")) {
-        body = mgb_render_metrics(r->pool, mgb_report_take(r->pool, sh));
-        ap_set_content_type(r, "text/plain; version=0.0.4; charset=utf-8");
-    }
-    else {
-        return HTTP_NOT_FOUND;
+    status = render(r, sh, below_location(r), &body);
+    if (status != OK) {
+        return status;
     }
     ap_set_content_length(r, (apr_off_t)strlen(body));
     if (!r->header_only) {

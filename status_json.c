@@ -136,6 +136,21 @@ static void json_policies(gb_json_t *json, const mgb_balancer_report_t *balancer
     gb_json_close_array(json);
 }
 
+static void json_expected(gb_json_t *json, const gb_news_view_t *expected)
+{
+    gb_json_key(json, "expected");
+    if (!expected->known) {
+        gb_json_null(json);
+        return;
+    }
+    gb_json_open_object(json);
+    gb_json_member_number(json, "mean_per_s", expected->mean_rate, 3);
+    gb_json_member_number(json, "high_per_s", expected->high_rate, 3);
+    gb_json_member_number(json, "late_percent", 100 * expected->late_share, 4);
+    gb_json_member_number(json, "lateness_price", expected->theta, 4);
+    gb_json_close_object(json);
+}
+
 static void json_balancer(gb_json_t *json, const mgb_balancer_report_t *balancer)
 {
     gb_json_open_object(json);
@@ -163,6 +178,7 @@ static void json_balancer(gb_json_t *json, const mgb_balancer_report_t *balancer
     json_policies(json, balancer);
     mgb_json_log(json, &balancer->commit);
     gb_json_member_number(json, "learned_s", balancer->learned_s, 0);
+    json_expected(json, &balancer->expected);
     gb_json_key(json, "members");
     gb_json_open_array(json);
     for (uint32_t i = 0; i < balancer->member_count; i++) {

@@ -208,6 +208,11 @@ static const char *waits_note(apr_pool_t *p, const mgb_waits_t *waits)
     return text;
 }
 
+static bool is_observed(const mgb_balancer_report_t *balancer)
+{
+    return strcmp(balancer->mode, "observe") == 0;
+}
+
 static void add_facts(apr_array_header_t *text, const mgb_balancer_report_t *balancer)
 {
     apr_pool_t *p = text->pool;
@@ -215,13 +220,14 @@ static void add_facts(apr_array_header_t *text, const mgb_balancer_report_t *bal
     double saved = power->joules_always_on - power->joules;
 
     mgb_report_add(text,
-                   "<dl><div><dt>Servers on</dt><dd>%u of %u, %u wanted<small>at least "
+                   "<dl><div><dt>Servers on</dt><dd>%u of %u, %u %s<small>at least "
                    "%u</small></dd></div>"
                    "<div><dt>In flight</dt><dd>%u of %u awake</dd></div>"
                    "<div><dt>Waiting</dt><dd>%u<small>%s</small></dd></div>"
                    "<div><dt>Arrivals</dt><dd>%u/s</dd></div>"
                    "<div><dt>Latency p50, p99</dt><dd>%.1f, %.1f ms</dd></div>",
                    balancer->servers_on, balancer->servers, balancer->wanted_awake,
+                   is_observed(balancer) ? "would do now" : "wanted",
                    balancer->min_awake, balancer->in_flight, balancer->capacity_awake,
                    balancer->held, waits_note(p, &balancer->waits),
                    balancer->arrivals_per_s, balancer->p50_us / 1000.0,
@@ -234,6 +240,21 @@ static void add_facts(apr_array_header_t *text, const mgb_balancer_report_t *bal
         power->watts, mgb_report_source(power->source), energy(p, power->joules),
         energy(p, power->joules_always_on), energy(p, saved),
         power->joules_always_on > 0 ? 100 * saved / power->joules_always_on : 0);
+}
+
+static const char *policy_note(apr_pool_t *p, const mgb_balancer_report_t *balancer,
+                               const mgb_policy_report_t *policy)
+{
+    const gb_news_view_t *expected = &balancer->expected;
+    const char *note = policy->in_force ? "configured" : "";
+
+    if (!expected->known ||
+        strcmp(policy->policy, gb_policy_name(GB_POLICY_NEWS)) != 0) {
+        return note;
+    }
+    return apr_psprintf(
+        p, "%s%sexpects %.1f/s a boot from now, seldom more than %.1f/s", note,
+        *note ? "; " : "", expected->mean_rate, expected->high_rate);
 }
 
 /* What every policy would have done with what came: on a model of the servers, so that
@@ -251,12 +272,14 @@ static void add_policies(apr_array_header_t *text,
         "<details%s><summary>What each policy would do</summary><table>"
         "<caption>With the requests that came in the past %s, on a model of "
         "these servers by their power curves and boot times, which has its own "
-        "always on. Late: not served within GreenQueue late=.</caption><thead>"
+        "always on. Would be on: had it switched them all that time; how many are "
+        "wanted, or would do, above is for the servers that are really on now. Late: "
+        "not served within GreenQueue late=.</caption><thead>"
         "<tr><th scope=\"col\">Policy</th><th scope=\"col\">Would be on</th>"
         "<th scope=\"col\">Energy</th><th scope=\"col\">Always on</th>"
         "<th scope=\"col\">Saved</th><th scope=\"col\">Late</th></tr></thead>"
         "<tbody>\n",
-        strcmp(balancer->mode, "observe") == 0 ? " open" : "",
+        is_observed(balancer) ? " open" : "",
         duration(p, balancer->policies[0].since_s));
     for (uint32_t i = 0; i < balancer->policy_count; i++) {
         const mgb_policy_report_t *policy = &balancer->policies[i];
@@ -269,7 +292,7 @@ static void add_policies(apr_array_header_t *text,
             "<td class=\"n\" data-label=\"Always on\">%s</td>"
             "<td class=\"n\" data-label=\"Saved\">%.1f %%</td>"
             "<td class=\"n\" data-label=\"Late\">%.2f %%</td></tr>\n",
-            policy->policy, policy->in_force ? "configured" : "", policy->would_be_on,
+            policy->policy, policy_note(p, balancer, policy), policy->would_be_on,
             policy->would_be_coming
                 ? apr_psprintf(p, "%u coming", policy->would_be_coming)
                 : "",

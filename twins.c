@@ -16,10 +16,9 @@
 #include <math.h>
 #include <stdlib.h>
 
-#define GAP_S             30  /* longer gaps are left open */
-#define SERVICE_UNKNOWN_S 0.1 /* while nothing was answered */
-#define DRIFT             0.1 /* of the service time, until tables are made anew, */
-#define MAKE_EVERY_US     (10 * GB_US_PER_S) /* which takes 9 us a server */
+#define GAP_S         30  /* longer gaps are left open */
+#define DRIFT         0.1 /* of the service time, until tables are made anew, */
+#define MAKE_EVERY_US (10 * GB_US_PER_S) /* which takes 9 us a server */
 
 typedef struct yard_t {
     gb_plant_t plant;
@@ -127,7 +126,6 @@ static void servers_fill(mgb_keeper_t *keeper, yard_t *yard, uint32_t count)
         yard->upto[k + 1].capacity += capacity;
         yard->upto[k + 1].slots += capacity;
         yard->upto[k + 1].idle_watts += fmax(curve->watts[0] - curve->off_watts, 0);
-        yard->slots_upto[k + 1] = yard->upto[k + 1].slots;
         setup_s += (double)gb_boot_quantile(boot, 500) / GB_US_PER_S / count;
         setup_watts += fmax(curve->watts[10] - curve->off_watts, 0) / count;
         slow_s = fmax(slow_s, slow);
@@ -148,12 +146,12 @@ static void plant_make(mgb_keeper_t *keeper, yard_t *yard, uint32_t pool,
     if (!count) {
         return;
     }
-    gb_tail_build(&yard->tail, yard->slots_upto, count, service_s, late_s - service_s);
     supply->upto = yard->upto;
     supply->tail = &yard->tail;
     supply->service_s = service_s;
     supply->late_s = late_s;
-    supply->rate_per_slot = gb_supply_slot_rate(yard->slots_upto[count] / count,
+    gb_supply_tail(supply, yard->slots_upto, &yard->tail);
+    supply->rate_per_slot = gb_supply_slot_rate(yard->upto[count].slots / count,
                                                 service_s, late_s - service_s);
     supply->late_last = yard->balancer->conf->hold.queue == MGB_QUEUE_LATE_LAST;
     yard->plant.curves = yard->curves;
@@ -183,9 +181,8 @@ static void plant_keep(mgb_keeper_t *keeper, yard_t *yard, uint32_t i, int64_t n
 {
     const gb_pool_t *pool = &mgb_dog.fleet.pools[i];
     const gb_supply_t *supply = &yard->plant.supply;
-    double service_s = pool->service_us > 0 ? (double)pool->service_us / GB_US_PER_S
-                                            : SERVICE_UNKNOWN_S;
-    double late_s = fmax((double)pool->late_us / GB_US_PER_S, 2 * service_s);
+    double service_s = gb_supply_service_s(pool->service_us);
+    double late_s = gb_supply_late_s(pool->late_us, service_s);
     uint32_t capacities = capacities_of(i, keeper->door_count);
 
     if (yard->door_count != keeper->door_count || yard->capacities != capacities ||

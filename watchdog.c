@@ -280,6 +280,17 @@ static uint32_t rig_in_flight(const mgb_keeper_t *keeper, uint32_t rig)
     return sum;
 }
 
+/* A panic is a balancer's: no member is named. */
+static void panic_tell(mgb_keeper_t *keeper, const gb_action_t *action)
+{
+    uint32_t slot = mgb_dog.pool_slots[action->pool];
+
+    mgb_shared_note(keeper->shared, GB_NO_INDEX, GB_NO_INDEX, slot, GB_ST_COUNT,
+                    GB_ST_COUNT, action->reason);
+    ap_log_error(APLOG_MARK, APLOG_WARNING, 0, keeper->server, GBLOGNO(0407) "%s: %s",
+                 keeper->shared->balancers[slot].name, action->reason);
+}
+
 static void action_tell(mgb_keeper_t *keeper, const gb_action_t *action)
 {
     const mgb_machine_t *machine =
@@ -287,6 +298,10 @@ static void action_tell(mgb_keeper_t *keeper, const gb_action_t *action)
     uint32_t door = mgb_dog.first_door[action->machine];
     uint32_t member = door == GB_NO_INDEX ? GB_NO_INDEX : keeper->doors[door].slot;
 
+    if (action->acts & GB_ACT_PANIC) {
+        panic_tell(keeper, action);
+        return;
+    }
     if (action->from != action->to || (action->acts & GB_ACT_TELL)) {
         mgb_shared_note(keeper->shared, keeper->rigs[action->machine].slot, member,
                         member == GB_NO_INDEX

@@ -113,6 +113,7 @@ typedef struct gb_asked_t {
     gb_choice_t choice;  /* gb_supply.h */
     gb_choice_t given;   /* as it was when it was asked */
     bool idle;           /* min=0, and nothing to do for long: one server is none */
+    bool unknown;        /* the tick's own: not counted for a part of the time since */
     uint32_t servers;    /* that could be on */
     uint32_t on, coming; /* of these */
     double up_capacity, keep_capacity; /* of the first `up` and the first `keep` */
@@ -154,10 +155,11 @@ typedef struct gb_pool_t {
         *given;           /* in: decided elsewhere (a simulator's own policy): stands
                              for any policy's answer; NULL: the policy decides */
     double arrived, late; /* in: requests since the previous tick: all that came, and
-                             those that were late */
+                             those that were late for they had to wait */
     int64_t day_s;        /* in: second of the local day */
     int64_t late_us;      /* in: a response that takes longer is late; 0: 500 ms */
     bool late_last;       /* in: its waiting room serves those first who are in time */
+    bool unknown;         /* in: nobody counted for a part of the time of `arrived` */
     int64_t ticked_at_us; /* the latest tick */
     int64_t ahead_us;     /* boot time that the policy looks ahead */
     int64_t fell_second;  /* number of the second that fell[second % SLOTS] is about */
@@ -185,6 +187,7 @@ typedef struct gb_action_t {
     uint32_t acts;     /* GB_ACT_* */
     uint32_t from, to; /* gb_state_e */
     gb_event_e event;
+    uint32_t pool; /* with GB_ACT_PANIC: which balancer; else not set */
     char reason[GB_REASON_BYTES];
 } gb_action_t;
 

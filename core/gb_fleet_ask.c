@@ -13,18 +13,12 @@
 #include <math.h>
 #include <string.h>
 
-#define ASK_EVERY_US      (500 * GB_US_PER_MS)
-#define RATE_MEAN_S       30.0
-#define SERVICE_UNKNOWN_S 0.1
-#define SERVICE_LEAST_S   1e-4
-#define SERVICE_MOST_S    86400.0
-#define LATE_UNKNOWN_S    0.5
-#define LATE_UNKNOWN      4.0 /* times the service time, if that is longer */
-#define LATE_LEAST        1.5 /* times the service time: a goal that can be met */
-#define LATE_MOST_S       (7 * 86400.0)
-#define SETUP_LEAST_S     1.0
-#define DRIFT             0.05 /* the table of late shares stands for so much more or less */
-#define REQUESTS_MOST     1e12
+#define ASK_EVERY_US  (500 * GB_US_PER_MS)
+#define RATE_MEAN_S   30.0
+#define SETUP_LEAST_S 1.0
+#define SETUP_MOST_S  (7 * 86400.0)
+#define DRIFT         0.05 /* the table of late shares stands for so much more or less */
+#define REQUESTS_MOST 1e12
 
 /* The parts of a pool's servers, in the order in which they serve. */
 typedef enum part_e {
@@ -188,16 +182,10 @@ static bool is_near(double is, double was)
  * long as the administrator says, or several times as long as usual. */
 static void supply_times(const gb_pool_t *pool, gb_supply_t *supply)
 {
-    double late_s;
-
-    supply->service_s =
-        pool->service_us > 0 ? (double)pool->service_us / 1e6 : SERVICE_UNKNOWN_S;
-    supply->service_s = gb_within(supply->service_s, SERVICE_LEAST_S, SERVICE_MOST_S);
-    late_s = pool->late_us > 0 ? (double)pool->late_us / 1e6
-                               : fmax(LATE_UNKNOWN_S, LATE_UNKNOWN * supply->service_s);
-    supply->late_s = gb_within(late_s, LATE_LEAST * supply->service_s, LATE_MOST_S);
+    supply->service_s = gb_supply_service_s(pool->service_us);
+    supply->late_s = gb_supply_late_s(pool->late_us, supply->service_s);
     supply->setup_s =
-        gb_within((double)pool->ahead_us / 1e6, SETUP_LEAST_S, LATE_MOST_S);
+        gb_within((double)pool->ahead_us / 1e6, SETUP_LEAST_S, SETUP_MOST_S);
     supply->late_last = pool->late_last;
 }
 
@@ -229,11 +217,7 @@ static void supply_tail(gb_pool_t *pool, gb_supply_t *supply, gb_tail_t *view)
     bool fits = tail_fits(tail, supply);
 
     if (!fits) {
-        for (uint32_t k = 0; k <= supply->servers; k++) {
-            pool->slots_upto[k] = supply->upto[k].slots;
-        }
-        gb_tail_build(tail, pool->slots_upto, supply->servers, supply->service_s,
-                      supply->late_s - supply->service_s);
+        gb_supply_tail(supply, pool->slots_upto, tail);
     }
     if (!fits || !(asked->rate_per_slot > 0) ||
         !is_near(slots, asked->slots_per_server)) {
@@ -264,6 +248,7 @@ static gb_demand_t demand_of(const gb_pool_t *pool, const gb_supply_t *supply,
     demand.day_s = pool->day_s >= 0 ? pool->day_s % 86400 : 0;
     demand.arrived = pool->asked.arrived;
     demand.late = pool->asked.late;
+    demand.unknown = pool->asked.unknown;
     demand.in_system = in_flight + pool->waiting;
     demand.backlog = (above > 0 ? above : 0) + pool->waiting;
     return demand;
@@ -326,6 +311,7 @@ static void note(gb_pool_t *pool, const gb_supply_t *supply, const gb_demand_t *
                        (since_s + RATE_MEAN_S);
     }
     asked->arrived = asked->late = 0;
+    asked->unknown = false;
     asked->at_us = demand->now_us;
 }
 
@@ -339,6 +325,7 @@ static bool take_in(gb_pool_t *pool, int64_t now_us)
         asked->arrived + gb_within(pool->arrived, 0, REQUESTS_MOST), 0, REQUESTS_MOST);
     asked->late = gb_within(asked->late + gb_within(pool->late, 0, REQUESTS_MOST), 0,
                             REQUESTS_MOST);
+    asked->unknown = asked->unknown || pool->unknown;
     if (works && now_us > 0) {
         asked->busy_at_us = now_us;
     }

@@ -375,7 +375,7 @@ static void explain_rest(const gb_fleet_t *fleet, gb_pool_t *pool)
         tail = "; GreenBalance is off";
     }
     else if (pool->mode == GB_MODE_OBSERVE) {
-        tail = "; observing: would keep servers awake: ";
+        tail = "; observing: of those awake there would do: ";
         snprintf(count, sizeof count, "%u", pool->wanted_servers);
     }
     else if (lacks_servers(pool)) {

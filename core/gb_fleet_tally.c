@@ -320,7 +320,8 @@ static void panic_tell(gb_tick_t *t, const gb_span_t *span)
 
         if (door->leads) {
             action->machine = door->machine;
-            action->acts = GB_ACT_TELL;
+            action->acts = GB_ACT_TELL | GB_ACT_PANIC;
+            action->pool = span->pool;
             action->from = action->to = t->fleet->machines[door->machine].state;
             action->event = GB_EV_PROBE_FAILED;
             gb_fleet_say(action->reason, pool->reason);

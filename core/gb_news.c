@@ -7,8 +7,9 @@
 #include <math.h>
 #include <string.h>
 
-#define TICK_S       10u
-#define GAP_MOST_S   60 /* nobody asked for longer: the past minutes are unknown */
+#define TICK_S 10u
+/* Nobody asked for longer: the past minutes are unknown, unless nobody came in them. */
+#define GAP_MOST_S   60
 #define MINUTE_S     60
 #define DAY_S        86400.0
 #define SETUP_MOST_S DAY_S
@@ -93,20 +94,31 @@ static double capacity(const scene_t *scene, uint32_t count)
            scene->supply->service_s;
 }
 
-/* Is what is remembered of the past minute possible, and continued by a call now? */
-static bool continues(const gb_news_t *memory, const scene_t *scene, int64_t now_us)
+/* Without a call for longer something may have been missed. */
+static int64_t gap_most_us(const scene_t *scene)
 {
-    int64_t gap_us = GAP_MOST_S * GB_US_PER_S;
+    int64_t ticks_s = 3 * (int64_t)scene->tick_s;
 
-    if (gap_us < 3 * (int64_t)scene->tick_s * GB_US_PER_S) {
-        gap_us = 3 * (int64_t)scene->tick_s * GB_US_PER_S;
-    }
+    return (ticks_s > GAP_MOST_S ? ticks_s : GAP_MOST_S) * GB_US_PER_S;
+}
+
+/* It was counted, and nobody came, and nobody is there. */
+static bool is_empty(const gb_demand_t *demand)
+{
+    return !demand->unknown && !(demand->arrived > 0) && !(demand->late > 0) &&
+           !(demand->in_system > 0) && !(demand->backlog > 0);
+}
+
+/* Is what is remembered of the past minute possible? */
+static bool is_possible(const gb_news_t *memory, const scene_t *scene, int64_t now_us)
+{
+    int64_t gap_us = gap_most_us(scene);
+
     return memory->learned.layout == GB_NEWS_LAYOUT && memory->called_at_us != 0 &&
            memory->called_at_us <= now_us && memory->began_at_us <= now_us &&
            memory->ticked_at_us <= memory->called_at_us &&
            memory->sampled_at_us <= memory->called_at_us &&
            memory->sampled_at_us >= memory->ticked_at_us - gap_us &&
-           now_us - memory->called_at_us <= gap_us &&
            memory->called_at_us - memory->ticked_at_us <= 2 * gap_us &&
            memory->due_at_us - memory->ticked_at_us <= 2 * gap_us &&
            memory->next < GB_NEWS_RING && memory->used <= GB_NEWS_RING &&
@@ -114,6 +126,22 @@ static bool continues(const gb_news_t *memory, const scene_t *scene, int64_t now
            memory->arrived >= 0 && memory->late >= 0 && memory->fresh >= 0 &&
            memory->begun >= 0 && isfinite(memory->begun) &&
            isfinite(memory->profile_sum) && isfinite(memory->profile_count);
+}
+
+/* Does a call now go on with it?  However long a gap was: when nobody came in it the
+ * load was 0, and that is known as well as if it had been looked at.  The forecasts of
+ * before it are not judged by what comes after it. */
+static bool continues(gb_news_t *memory, const scene_t *scene,
+                      const gb_demand_t *demand)
+{
+    if (!is_possible(memory, scene, demand->now_us)) {
+        return false;
+    }
+    if (demand->now_us - memory->called_at_us > gap_most_us(scene)) {
+        memory->used = 0;
+        return is_empty(demand);
+    }
+    return true;
 }
 
 static uint32_t day_second(const gb_demand_t *demand)
@@ -238,15 +266,19 @@ static void weigh(const gb_news_t *memory, const scene_t *scene, uint32_t *up,
                                    scene->servers};
     const double span_s = scene->setup_s + scene->tick_s;
     const double full = scene->per_server * scene->servers;
+    gb_news_alike_t alike;
     gb_news_load_t load;
     uint32_t far[2], half[2];
 
+    gb_news_alike_find(&alike, &memory->learned, memory->learned.mean[0]);
     gb_news_spread(&load, &memory->learned, memory->forecast, memory->size);
+    gb_news_alike_mix(&load, &alike);
     gb_news_doubt(&load, &memory->learned, span_s, full);
     gb_news_cheapest(&load, scene->supply, &price, both, far);
     gb_news_spread(&load, &memory->learned,
                    0.5 * (memory->learned.mean[0] + memory->forecast),
                    HALF_SIZE * memory->size);
+    gb_news_alike_mix(&load, &alike);
     gb_news_doubt(&load, &memory->learned, span_s, full);
     gb_news_cheapest(&load, scene->supply, &price, kept, half);
     *up = far[0];
@@ -373,7 +405,7 @@ gb_choice_t gb_news_decide(gb_news_t *memory, double budget, const gb_supply_t *
     if (!look_at(&scene, supply)) {
         return choice; /* nothing is known of the servers: all are to serve */
     }
-    if (!continues(memory, &scene, demand->now_us)) {
+    if (!continues(memory, &scene, demand)) {
         begin(memory, &scene, demand);
     }
     else {
@@ -397,6 +429,7 @@ gb_choice_t gb_news_decide(gb_news_t *memory, double budget, const gb_supply_t *
 gb_news_view_t gb_news_view(const gb_news_t *memory)
 {
     gb_news_view_t view = {0};
+    gb_news_alike_t alike;
     gb_news_load_t load;
     double sum = 0;
 
@@ -406,6 +439,8 @@ gb_news_view_t gb_news_view(const gb_news_t *memory)
         return view;
     }
     gb_news_spread(&load, &memory->learned, memory->forecast, memory->size);
+    gb_news_alike_find(&alike, &memory->learned, memory->learned.mean[0]);
+    gb_news_alike_mix(&load, &alike);
     for (uint32_t i = 0; i < load.count; i++) {
         view.mean_rate += load.share[i] * load.rate[i];
     }

@@ -8,8 +8,9 @@
  *
  * Sources: the newsvendor problem (Arrow, Harris, Marschak 1951) for the choice;
  * recursive least squares with forgetting for the mean of the forecast; a histogram of
- * past errors in units of their predicted size for its shape; dual ascent for the
- * price.
+ * past errors in units of their predicted size for its shape; a sample of what came
+ * after loads like this one (gb_news_alike.c), and Bayesian model averaging between the
+ * two; dual ascent for the price.
  */
 #ifndef GB_NEWS_H
 #define GB_NEWS_H
@@ -24,8 +25,13 @@
 #define GB_NEWS_DAY      144 /* bins of the profile of the day, 10 minutes each */
 #define GB_NEWS_LEVELS   32  /* bins of the level of the load, a quarter of e each */
 #define GB_NEWS_HOURS    24
+#define GB_NEWS_PAIRS    512 /* of a load and of what came one set-up after it */
 
-#define GB_NEWS_LAYOUT 2u
+#define GB_NEWS_LAYOUT 3u
+
+typedef struct gb_news_pair_t {
+    float now, then; /* loads, as below */
+} gb_news_pair_t;
 
 /* What is worth to survive a restart.  Loads are logarithms of requests/s + shift,
  * times seconds, errors differences of such logarithms. */
@@ -49,6 +55,11 @@ typedef struct gb_news_learned_t {
     double watched_s;    /* learned from so far, */
     double record;       /* the highest rate in it; fades within weeks */
     double near_s;       /* spent near the record; fades within days */
+    double trust;        /* in the pairs, not the forecast: logarithm of the odds */
+    double noted;        /* pairs so far, of which these were kept: */
+    uint32_t pairs;
+    uint32_t draw; /* of the generator that says which */
+    gb_news_pair_t pair[GB_NEWS_PAIRS];
     double profile[GB_NEWS_DAY];
     uint8_t seen[GB_NEWS_DAY]; /* 1: profile[] is known */
 } gb_news_learned_t;
@@ -95,10 +106,10 @@ typedef struct gb_news_t {
  * its answer in between.  In the first minute nobody is let go.
  *
  * Always within 1 <= up <= keep <= servers.  Never fails: a clock that runs back, a gap
- * of more than a minute and memory that makes no sense begin the minute anew; counts
- * that are negative or no number are none.  supply->tail has to have supply->servers
- * rows; with fewer it decides among so many.  Cost: see tests/bench; linear in the
- * servers. No lock: one thread at a time. */
+ * of more than a minute in which somebody came or may have come, and memory that makes
+ * no sense begin the minute anew; counts that are negative or no number are none.
+ * supply->tail has to have supply->servers rows; with fewer it decides among so many.
+ * Cost: see tests/bench; linear in the servers. No lock: one thread at a time. */
 gb_choice_t gb_news_decide(gb_news_t *memory, double budget, const gb_supply_t *supply,
                            const gb_demand_t *demand);
 
@@ -123,10 +134,10 @@ void gb_news_forget(gb_news_learned_t *learned);
  * GB_NEWS_SAVED_BYTES; returns how many were written, always so many.  What is not sane
  * is saved as if nothing were learned. */
 #define GB_NEWS_SAVED_BYTES                                                            \
-    (4u * 4u +                                                                         \
+    (4u * 6u +                                                                         \
      8u * (2u + GB_NEWS_MEANS + GB_NEWS_FEATURES * (1u + GB_NEWS_FEATURES) +           \
            GB_NEWS_SCALES + GB_NEWS_ERRORS + 4u + 2u * GB_NEWS_LEVELS +                \
-           2u * GB_NEWS_HOURS + 6u + GB_NEWS_DAY) +                                    \
+           2u * GB_NEWS_HOURS + 8u + GB_NEWS_PAIRS + GB_NEWS_DAY) +                    \
      GB_NEWS_DAY + 8u)
 size_t gb_news_save(const gb_news_t *memory, uint8_t *out);
 

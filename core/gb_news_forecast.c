@@ -97,6 +97,12 @@ void gb_news_reshift(gb_news_learned_t *learned, double shift)
             learned->profile[i] = reshifted(learned->profile[i], learned->shift, shift);
         }
     }
+    for (uint32_t i = 0; i < learned->pairs; i++) {
+        gb_news_pair_t *pair = &learned->pair[i];
+
+        pair->now = (float)reshifted((double)pair->now, learned->shift, shift);
+        pair->then = (float)reshifted((double)pair->then, learned->shift, shift);
+    }
     learned->shift = shift;
 }
 
@@ -297,6 +303,45 @@ static bool tick_is_sane(const gb_news_tick_t *tick)
     return sane;
 }
 
+/* How probable the forecast of a tick had called an error, per unit of the logarithm.
+ */
+static double density_of(const gb_news_learned_t *learned, const gb_news_tick_t *tick,
+                         double error)
+{
+    double bin = (error / (double)tick->size - GB_NEWS_ERROR_LOW) / GB_NEWS_ERROR_STEP;
+    double sum = 0;
+
+    for (uint32_t i = 0; i < GB_NEWS_ERRORS; i++) {
+        sum += learned->error[i];
+    }
+    return learned->error[(uint32_t)gb_news_clip(bin, 0, GB_NEWS_ERRORS - 1)] /
+           (sum * GB_NEWS_ERROR_STEP * (double)tick->size);
+}
+
+static const gb_news_tick_t *tick_before(const gb_news_t *memory, uint32_t ticks)
+{
+    return &memory->ring[(memory->next + GB_NEWS_RING - ticks) % GB_NEWS_RING];
+}
+
+/* Notes a pair whose truth has been known for as long as a forecast has to wait for its
+ * own, or for as long as the ring goes back. */
+static void note_pair(gb_news_t *memory, uint32_t ahead, double passed_s)
+{
+    uint32_t wait = ahead < GB_NEWS_RING - 1 - ahead ? ahead : GB_NEWS_RING - 1 - ahead;
+    const gb_news_tick_t *now, *then, *before;
+
+    if (wait < 1 || wait >= GB_NEWS_RING || memory->used < ahead + wait + 1) {
+        return;
+    }
+    now = tick_before(memory, ahead + wait);
+    then = tick_before(memory, wait);
+    before = tick_before(memory, wait + 1);
+    if (tick_is_sane(now) && tick_is_sane(then) && tick_is_sane(before)) {
+        gb_news_alike_note(&memory->learned, now->mean,
+                           0.5f * (then->load + before->load), passed_s);
+    }
+}
+
 /* The truth of the forecast of `ahead` ticks ago is known: the mean of two ticks. */
 static void judge(gb_news_t *memory, double load, double passed_s, uint32_t ahead)
 {
@@ -306,8 +351,8 @@ static void judge(gb_news_t *memory, double load, double passed_s, uint32_t ahea
     if (ahead < 1 || memory->used < ahead) {
         return;
     }
-    last = &memory->ring[(memory->next + GB_NEWS_RING - 1) % GB_NEWS_RING];
-    then = &memory->ring[(memory->next + GB_NEWS_RING - ahead) % GB_NEWS_RING];
+    last = tick_before(memory, 1);
+    then = tick_before(memory, ahead);
     if (!tick_is_sane(last) || !tick_is_sane(then)) {
         memory->used = 0;
         return;
@@ -315,6 +360,11 @@ static void judge(gb_news_t *memory, double load, double passed_s, uint32_t ahea
     truth = 0.5 * (load + (double)last->load);
     error = truth - (double)then->mean -
             product(memory->learned.weight, then->feature, GB_NEWS_FEATURES);
+    gb_news_alike_judge(
+        &memory->learned, (double)then->mean, truth,
+        density_of(&memory->learned, then, truth - (double)then->forecast), ahead,
+        passed_s);
+    note_pair(memory, ahead, passed_s);
     learn_size(&memory->learned, then, truth - (double)then->forecast, passed_s);
     learn_weights(&memory->learned, then->feature,
                   gb_news_clip(error, -SURPRISE * (double)then->size,

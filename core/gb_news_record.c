@@ -49,13 +49,14 @@ static double likely(double seconds, double span_s)
     return share * share;
 }
 
-/* Of what is above the record no more than `most` is left there. */
+/* Of what is well above the record no more than `most` is left there, the rest becomes
+ * the record. */
 static void limit(gb_news_load_t *load, double record, double most)
 {
     double above = 0;
-    uint32_t first = load->count;
+    uint32_t first = load->count, highest;
 
-    for (; first > 0 && load->rate[first - 1] > record; first--) {
+    for (; first > 0 && load->rate[first - 1] > (1 + NEAR) * record; first--) {
         above += load->share[first - 1];
     }
     if (first == 0 || above <= most) {
@@ -64,7 +65,10 @@ static void limit(gb_news_load_t *load, double record, double most)
     for (uint32_t i = first; i < load->count; i++) {
         load->share[i] *= most / above;
     }
-    load->share[first - 1] += above - most;
+    for (highest = first - 1; highest > 0 && load->rate[highest] > record;) {
+        highest--;
+    }
+    load->share[highest] += above - most;
 }
 
 /* Adds loads between the record and `full`, evenly by their logarithm. */
@@ -96,10 +100,10 @@ void gb_news_doubt(gb_news_load_t *load, const gb_news_learned_t *learned,
 {
     double doubt = likely(learned->watched_s, ALIKE * span_s);
 
-    if (!(learned->record > 0) || load->count > GB_NEWS_ERRORS) {
+    if (!(learned->record > 0) || load->count + GB_NEWS_DOUBTS > GB_NEWS_LOADS) {
         return;
     }
-    limit(load, (1 + NEAR) * learned->record, likely(learned->near_s, span_s));
+    limit(load, learned->record, likely(learned->near_s, span_s));
     if (doubt > DOUBT_FAINT) {
         add_doubt(load, learned->record, full, doubt);
     }

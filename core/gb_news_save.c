@@ -22,6 +22,18 @@ static bool within(const double *value, uint32_t count, double low, double high)
     return true;
 }
 
+static bool pairs_are_sane(const gb_news_learned_t *l)
+{
+    bool sane = l->pairs <= GB_NEWS_PAIRS && within(&l->noted, 1, 0, 1e9) &&
+                within(&l->trust, 1, -GB_NEWS_TRUST_MOST, GB_NEWS_TRUST_MOST);
+
+    for (uint32_t i = 0; sane && i < l->pairs; i++) {
+        sane = fabs((double)l->pair[i].now) <= LOAD_MOST &&
+               fabs((double)l->pair[i].then) <= LOAD_MOST;
+    }
+    return sane;
+}
+
 bool gb_news_sane(const gb_news_learned_t *l)
 {
     double sum = 0;
@@ -47,7 +59,7 @@ bool gb_news_sane(const gb_news_learned_t *l)
         !within(&l->price, 1, -100, 100) || !within(&l->arrived_rate, 1, 0, 1e18) ||
         !within(&l->late_rate, 1, 0, 1e18) || !within(&l->watched_s, 1, 0, 1e9) ||
         !within(&l->record, 1, 0, 1e18) || !within(&l->near_s, 1, 0, 1e9) ||
-        !within(l->profile, GB_NEWS_DAY, -LOAD_MOST, LOAD_MOST)) {
+        !within(l->profile, GB_NEWS_DAY, -LOAD_MOST, LOAD_MOST) || !pairs_are_sane(l)) {
         return false;
     }
     for (uint32_t i = 0; i < GB_NEWS_FEATURES; i++) {
@@ -108,6 +120,15 @@ static void each_double(cursor_t *c, double *value, uint32_t count)
     }
 }
 
+static void each_float(cursor_t *c, float *value)
+{
+    uint32_t bits;
+
+    memcpy(&bits, value, sizeof(bits));
+    each_u32(c, &bits);
+    memcpy(value, &bits, sizeof(bits));
+}
+
 static void each_field(cursor_t *c, gb_news_learned_t *l)
 {
     each_u32(c, &l->layout);
@@ -133,6 +154,14 @@ static void each_field(cursor_t *c, gb_news_learned_t *l)
     each_double(c, &l->watched_s, 1);
     each_double(c, &l->record, 1);
     each_double(c, &l->near_s, 1);
+    each_double(c, &l->trust, 1);
+    each_double(c, &l->noted, 1);
+    each_u32(c, &l->pairs);
+    each_u32(c, &l->draw);
+    for (uint32_t i = 0; i < GB_NEWS_PAIRS; i++) {
+        each_float(c, &l->pair[i].now);
+        each_float(c, &l->pair[i].then);
+    }
     each_double(c, l->profile, GB_NEWS_DAY);
     for (uint32_t i = 0; i < GB_NEWS_DAY; i++) {
         uint64_t seen = l->seen[i];

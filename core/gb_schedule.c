@@ -176,3 +176,36 @@ bool gb_schedule_due(const gb_schedule_t *schedule, const gb_zone_t *zone,
                schedule,
                gb_zone_local(zone, utc_s > UTC_MOST ? utc_s : utc_s + ahead_s));
 }
+
+static bool is_due_in(const gb_schedule_t *schedule, const gb_zone_t *zone,
+                      int64_t utc_s, uint32_t boot_s, uint32_t boots)
+{
+    uint64_t ahead_s = (uint64_t)boot_s * boots;
+
+    return gb_schedule_due(schedule, zone, utc_s,
+                           ahead_s < GB_DAY_S ? (uint32_t)ahead_s : GB_DAY_S);
+}
+
+/* The last ones are ordered one boot before, those before them one boot earlier. */
+uint32_t gb_schedule_floor(const gb_schedule_t *schedule, const gb_zone_t *zone,
+                           int64_t utc_s, uint32_t servers, uint32_t at_once,
+                           uint32_t boot_s)
+{
+    uint32_t each = at_once > 0 ? at_once : 1;
+    uint32_t low = 1, high = servers > 0 ? (servers - 1) / each + 1 : 1;
+
+    if (!is_due_in(schedule, zone, utc_s, boot_s, high)) {
+        return 0;
+    }
+    while (low < high) { /* the fewest boots before it that this moment is within */
+        uint32_t middle = low + (high - low) / 2;
+
+        if (is_due_in(schedule, zone, utc_s, boot_s, middle)) {
+            high = middle;
+        }
+        else {
+            low = middle + 1;
+        }
+    }
+    return servers - (low - 1) * each;
+}

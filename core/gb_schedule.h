@@ -60,4 +60,12 @@ gb_local_t gb_zone_local(const gb_zone_t *zone, int64_t utc_s);
 bool gb_schedule_due(const gb_schedule_t *schedule, const gb_zone_t *zone,
                      int64_t utc_s, uint32_t ahead_s);
 
+/* How many servers have to be awake or on their way now, so that `servers` are awake
+ * when it holds, where `at_once` (0: one) boot at a time for `boot_s`: it rises by
+ * steps, and never goes down before the schedule has ended.  No more than a day ahead.
+ * 0: none yet.  Cost: logarithmic in the steps, of gb_schedule_due(). */
+uint32_t gb_schedule_floor(const gb_schedule_t *schedule, const gb_zone_t *zone,
+                           int64_t utc_s, uint32_t servers, uint32_t at_once,
+                           uint32_t boot_s);
+
 #endif /* GB_SCHEDULE_H */

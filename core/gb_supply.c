@@ -9,6 +9,13 @@
 #define USED_MOST  0.9  /* of a slot's time, however late a response may be */
 #define USED_LEAST 0.05 /* and however soon it has to come */
 
+#define SERVICE_UNKNOWN_S 0.1
+#define SERVICE_LEAST_S   1e-4
+#define SERVICE_MOST_S    86400.0
+#define LATE_UNKNOWN_S    0.5
+#define LATE_UNKNOWN      4.0 /* times the service time, if that is longer */
+#define LATE_MOST_S       (7 * 86400.0)
+
 /* What adds up to just enough is enough, however the sum was rounded. */
 #define NEARLY (1.0 - 1e-9)
 
@@ -72,6 +79,31 @@ uint32_t gb_supply_for_rate(const gb_supply_t *supply, double rate_per_s, double
         }
     }
     return high;
+}
+
+double gb_supply_service_s(int64_t service_us)
+{
+    return gb_within(service_us > 0 ? (double)service_us / GB_US_PER_S
+                                    : SERVICE_UNKNOWN_S,
+                     SERVICE_LEAST_S, SERVICE_MOST_S);
+}
+
+double gb_supply_late_s(int64_t late_us, double service_s)
+{
+    double usual_s = LATE_UNKNOWN * service_s;
+
+    usual_s = usual_s > LATE_UNKNOWN_S ? usual_s : LATE_UNKNOWN_S;
+    return gb_within(late_us > 0 ? (double)late_us / GB_US_PER_S : usual_s,
+                     GB_LATE_LEAST * service_s, LATE_MOST_S);
+}
+
+void gb_supply_tail(const gb_supply_t *supply, double *slots_upto, gb_tail_t *tail)
+{
+    for (uint32_t k = 0; k <= supply->servers; k++) {
+        slots_upto[k] = supply->upto[k].slots;
+    }
+    gb_tail_build(tail, slots_upto, supply->servers, supply->service_s,
+                  supply->late_s - supply->service_s);
 }
 
 double gb_supply_slot_rate(double slots, double service_s, double wait_s)

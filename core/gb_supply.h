@@ -7,6 +7,10 @@
 
 #include "gb_erlang.h"
 
+/* Times the mean service time: no response is late sooner, for no number of servers
+ * helps against that. */
+#define GB_LATE_LEAST 2
+
 /* What the first k servers of the order have together. */
 typedef struct gb_upto_t {
     double capacity;   /* requests in flight up to which they are filled */
@@ -36,9 +40,10 @@ typedef struct gb_demand_t {
     int64_t now_us;   /* monotonic */
     int64_t day_s;    /* second of the (local) day, 0..86399 */
     double arrived;   /* requests that came since the last call, also those that wait */
-    double late;      /* requests that were late since the last call */
+    double late;      /* late since the last call for they had to wait; gb_lateness.h */
     double in_system; /* in service or waiting, now */
     double backlog;   /* of these: wait for a slot, now */
+    bool unknown;     /* nobody counted for a part of the time since the last call */
 } gb_demand_t;
 
 /* What is wanted: on + coming is at least `up`; no more than on - keep are let go. */
@@ -59,6 +64,18 @@ gb_choice_t gb_choice_within(gb_choice_t choice, uint32_t servers);
  * cost: logarithmic. */
 uint32_t gb_supply_for_load(const gb_supply_t *supply, double in_flight);
 uint32_t gb_supply_for_rate(const gb_supply_t *supply, double rate_per_s, double share);
+
+/* The times of a supply as a balancer knows them.  Mean service time in seconds, from
+ * microseconds: 0.1 s where nothing was answered yet (0), and within 0.1 ms and a day.
+ * When a response is late, in seconds: 500 ms or 4 service times where nobody said it
+ * (0), and at least GB_LATE_LEAST service times.  Pure. */
+double gb_supply_service_s(int64_t service_us);
+double gb_supply_late_s(int64_t late_us, double service_s);
+
+/* The table of late shares for all servers of the supply, from its slots and times,
+ * into `tail` with room for as many; `slots_upto` is memory for as many and one.  Some
+ * 7 us a server. */
+void gb_supply_tail(const gb_supply_t *supply, double *slots_upto, gb_tail_t *tail);
 
 /* The rate (requests/s) that a slot of a server with so many (above 0) carries when the
  * server is alone and no more than GB_TAIL_GOAL wait longer than `wait_s`: at least 5 %

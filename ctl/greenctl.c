@@ -426,9 +426,10 @@ static void print_balancer(char *fields[FIELDS_MOST])
            strcmp(fields[4], "panic") == 0
                ? " - PANIC: too few servers serve, nothing is switched off"
                : "");
-    printf("  %s of %s servers on, %s wanted; %s in flight of %s, %s/s; %s W (%s)\n",
-           fields[8], fields[9], fields[10], fields[5], fields[7], fields[6],
-           fields[11], fields[12]);
+    printf("  %s of %s servers on, %s %s; %s in flight of %s, %s/s; %s W (%s)\n",
+           fields[8], fields[9], fields[10],
+           strcmp(fields[2], "observe") == 0 ? "would do" : "wanted", fields[5],
+           fields[7], fields[6], fields[11], fields[12]);
     if (*fields[13]) {
         printf("  %s\n", fields[13]);
     }

@@ -1,7 +1,6 @@
 #!/usr/bin/python3
 """A day of load in three minutes over six servers; see demo/run."""
 
-import argparse
 import json
 import math
 import os
@@ -11,6 +10,8 @@ import subprocess
 import sys
 import tempfile
 import time
+
+import arguments
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path[:0] = [os.path.join(ROOT, "rig"), os.path.join(ROOT, "tests", "integration")]
@@ -229,14 +230,7 @@ def interrupted(*unused):
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="demo/run", description=__doc__)
-    parser.add_argument("--stay", action="store_true", help="keep it up after the day")
-    parser.add_argument("--seconds", type=int, default=180, help="length of the day")
-    parser.add_argument("--seed", type=int, default=1, help="of the arrivals")
-    parser.add_argument("--keep-log", metavar="FILE", help="copy httpd's error log there")
-    options = parser.parse_args()
-    if options.seconds < 120:
-        parser.error("--seconds: at least 120, or servers boot for most of the day")
+    options = arguments.read(sys.argv[1:])
     sys.stdout.reconfigure(line_buffering=True)
     signal.signal(signal.SIGTERM, interrupted)
     signal.signal(signal.SIGINT, interrupted)  # ignored where a shell began it with &

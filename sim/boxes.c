@@ -20,6 +20,7 @@ static void box_open(gs_box_t *box, const gs_server_t *server, double *watts,
     memset(box, 0, sizeof *box);
     box->server = server;
     box->cores = server->cores;
+    box->capacity = server->capacity;
     box->watts_busy = watts;
     for (uint32_t i = 0; i <= box->cores; i++) {
         watts[i] = gb_curve_watts_at(&server->curve, (double)i / box->cores);
@@ -124,6 +125,8 @@ gs_begun_t gs_boxes_enter(gs_boxes_t *boxes, uint32_t server, uint32_t request,
     gs_begun_t nobody = {false, GS_NOBODY, 0};
 
     boxes->wronged += box->power != GS_UP;
+    boxes->requests.at[request].entered_ns = now_ns;
+    boxes->crowded += box->busy + box->line.count == box->capacity;
     if (box->busy == box->cores) {
         gs_line_join(&box->line, &boxes->requests, request);
         boxes->in_line++;
@@ -143,6 +146,7 @@ gs_departure_t gs_boxes_leave(gs_boxes_t *boxes, gs_begun_t *next)
     gs_box_t *box = &boxes->box[left.server];
     gs_departure_t end = {left.at_ns, left.server, GS_NOBODY};
 
+    boxes->crowded -= box->busy + box->line.count == box->capacity + 1;
     end.request = gs_line_take(&box->line, &boxes->requests);
     if (end.request != GS_NOBODY) {
         boxes->in_line--;

@@ -20,6 +20,7 @@ typedef enum gs_power_e { GS_OFF = 0, GS_BOOTING, GS_UP, GS_SHUTTING } gs_power_
 
 typedef struct gs_box_t {
     uint32_t cores, busy;
+    uint32_t capacity; /* the balancer fills it up to so many */
     gs_line_t line;
     double watts;  /* that it draws now */
     double joules; /* up to drawn_at_ns */
@@ -41,6 +42,7 @@ typedef struct gs_boxes_t {
     gs_requests_t requests;
     gs_departures_t departures;
     uint32_t in_line; /* requests that wait in servers' own lines */
+    uint32_t crowded; /* servers that have more than their capacity */
     uint64_t
         wronged; /* sent to a server that was not up, or there when it was stopped */
     gs_random_t services, boots;

@@ -13,6 +13,7 @@
 #include "discrete.h"
 #include "watch.h"
 
+#include "../core/gb_lateness.h"
 #include "../core/gb_queue.h"
 
 #include <math.h>
@@ -44,7 +45,10 @@ typedef struct run_t {
     int64_t tick_ns;  /* of the next tick */
     gs_responses_t *responses;
     gs_discrete_counts_t counts;
-    uint64_t arrived_told, late_told; /* to the policy */
+    gs_discrete_counts_t told; /* as the counts were when the policy was told */
+    int64_t told_ns;
+    bool crowded; /* since then a server had more than its capacity */
+    gb_lateness_t lateness;
     uint64_t arrived_seen, late_seen; /* at the end of the second before */
     double joules;                    /* up to the second before */
     double on_s;
@@ -80,6 +84,7 @@ static void note_start(run_t *run, gs_begun_t begun, uint32_t server)
 static void enter(run_t *run, uint32_t server, uint32_t request, int64_t now_ns)
 {
     note_start(run, gs_boxes_enter(&run->boxes, server, request, now_ns), server);
+    run->crowded = run->crowded || run->boxes.crowded;
 }
 
 /* Counts it in at a server, if there is one for it. */
@@ -127,11 +132,17 @@ static void admit(run_t *run, int64_t now_ns)
     }
 }
 
-static void count_response(run_t *run, int64_t took_ns)
+static void count_response(run_t *run, gs_departure_t left)
 {
+    const gs_request_t *request = &run->boxes.requests.at[left.request];
+    int64_t took_ns = left.at_ns - request->arrived_ns;
+    double late_ns = run->world->fleet.late_s * (double)NS_PER_S;
+
     run->counts.response_sum_s += (double)took_ns / (double)NS_PER_S;
-    run->counts.late_responses +=
-        (double)took_ns > run->world->fleet.late_s * (double)NS_PER_S;
+    if ((double)took_ns > late_ns) {
+        run->counts.late_responses++;
+        run->counts.slow += (double)(left.at_ns - request->entered_ns) > late_ns;
+    }
     gs_responses_add(run->responses, took_ns);
 }
 
@@ -140,7 +151,7 @@ static void depart(run_t *run)
     gs_begun_t next;
     gs_departure_t left = gs_boxes_leave(&run->boxes, &next);
 
-    count_response(run, left.at_ns - run->boxes.requests.at[left.request].arrived_ns);
+    count_response(run, left);
     gs_requests_end(&run->boxes.requests, left.request);
     run->counts.served++;
     note_start(run, next, left.server);
@@ -179,6 +190,24 @@ static uint64_t late_so_far(const run_t *run)
     return run->conf->late_by_response ? run->counts.late_responses : run->counts.late;
 }
 
+/* Since the last call: the responses that were late, less what is late by service
+ * alone, as the module tells its policies. */
+static double late_by_waiting(run_t *run, int64_t now_ns)
+{
+    const gs_discrete_counts_t *now = &run->counts, *then = &run->told;
+    gb_answers_t seen = {.passed_s = (double)(now_ns - run->told_ns) / (double)NS_PER_S,
+                         .late_s = run->world->fleet.late_s,
+                         .answered = (double)(now->served - then->served),
+                         .late = (double)(now->late_responses - then->late_responses),
+                         .slow = (double)(now->slow - then->slow),
+                         .crowded = run->crowded};
+
+    run->told = run->counts;
+    run->told_ns = now_ns;
+    run->crowded = run->boxes.crowded != 0;
+    return gb_lateness_waited(&run->lateness, &seen);
+}
+
 /* What came, and what is there, at the end of a part of a second. */
 static void choose(run_t *run, int64_t now_ns)
 {
@@ -188,14 +217,12 @@ static void choose(run_t *run, int64_t now_ns)
     gb_demand_t demand = {
         .now_us = now_ns / 1000,
         .day_s = (run->world->trace.start_day_s + now_ns / NS_PER_S) % 86400,
-        .arrived = (double)(run->counts.arrived - run->arrived_told),
-        .late = (double)(late_so_far(run) - run->late_told),
+        .arrived = (double)(run->counts.arrived - run->told.arrived),
         .in_system = run->boxes.requests.used,
         .backlog = (double)waiting + run->boxes.in_line,
     };
 
-    run->arrived_told = run->counts.arrived;
-    run->late_told = late_so_far(run);
+    demand.late = late_by_waiting(run, now_ns);
     supply.on = watch->on;
     supply.coming = watch->coming;
     supply.capacity_on = watch->capacity_on;
@@ -463,7 +490,7 @@ bool gs_discrete_follow(const gs_world_t *world, const gs_discrete_conf_t *conf,
 {
     plan_t plan = {.on = on, .count = count, .step_s = step_s};
     gs_decides_t decides = {
-        .policy = GS_OPTIMUM, .choose = follow, .baton = &plan, .packs = true};
+        .policy = GS_PLAN, .choose = follow, .baton = &plan, .packs = true};
 
     if (count == 0 || step_s == 0) {
         return gs_fail(error,
@@ -473,4 +500,26 @@ bool gs_discrete_follow(const gs_world_t *world, const gs_discrete_conf_t *conf,
     plan.ahead_s = (uint32_t)ceil(world->setup_s) + FOLLOW_MARGIN_S;
     decides.first = on[0];
     return gs_discrete_run_with(world, conf, &decides, result, NULL, error);
+}
+
+bool gs_plan_run(const gs_world_t *world, gs_result_t *result, gs_error_t *error)
+{
+    gs_result_t optimum;
+    uint32_t step_s = 0, count;
+    gs_discrete_conf_t conf;
+    uint32_t *on;
+    bool good;
+
+    if (world->fleet.types > 1) {
+        return gs_fail(error,
+                       "--policy plan: the servers are of %u types; a linear "
+                       "program has no plan of whole servers",
+                       world->fleet.types);
+    }
+    on = gs_optimum_plan(world, &step_s, &count, &optimum);
+    gs_result_free(&optimum);
+    gs_discrete_defaults(&conf, world->options);
+    good = gs_discrete_follow(world, &conf, on, count, step_s, result, error);
+    free(on);
+    return good;
 }

@@ -60,8 +60,9 @@ typedef struct gs_decides_t {
 typedef struct gs_discrete_counts_t {
     uint64_t arrived, served, left; /* left: not served a day after the trace's end */
     uint64_t late, late_responses;  /* by wait, and by response */
-    uint64_t starts, failures;      /* set-ups; of which failed */
-    uint64_t waited;                /* had to wait in the balancer */
+    uint64_t slow; /* of the late responses: those whose server took too long alone */
+    uint64_t starts, failures; /* set-ups; of which failed */
+    uint64_t waited;           /* had to wait in the balancer */
     uint64_t wronged; /* sent to a server that was off, or cut off by a shutdown: 0 */
     double wait_sum_s, response_sum_s;
 } gs_discrete_counts_t;

@@ -24,17 +24,11 @@
 
 /* ------------------------------------------------------------- where they come from */
 
-static bool make_alike(gs_fleet_t *fleet, const gs_options_t *options,
-                       gs_error_t *error)
+static void make_alike(gs_fleet_t *fleet, const gs_options_t *options)
 {
-    const gs_published_t *kind = gs_published_find(options->server);
+    const gs_published_t *kind = options->server ? options->server : gs_published(0);
     gs_server_t like = {.capacity = options->capacity};
 
-    if (!kind) {
-        return gs_fail(error,
-                       "--server %s: there is no such server; --server help lists them",
-                       options->server);
-    }
     memcpy(like.curve.watts, options->has_curve ? options->curve : kind->watts,
            sizeof like.curve.watts);
     like.curve.off_watts = options->has_curve ? GB_ASSUMED_OFF_WATTS : kind->off_watts;
@@ -47,7 +41,6 @@ static bool make_alike(gs_fleet_t *fleet, const gs_options_t *options,
         fleet->servers[i] = like;
         snprintf(fleet->servers[i].name, sizeof like.name, "server%u", i + 1);
     }
-    return true;
 }
 
 static bool make_setup(gs_server_t *server, const gs_options_t *options,
@@ -186,8 +179,8 @@ bool gs_fleet_make(gs_fleet_t *fleet, const gs_options_t *options, double servic
             fleet->servers[i].setup_watts = -1;
         }
     }
-    else if (!make_alike(fleet, options, error)) {
-        return false;
+    else {
+        make_alike(fleet, options);
     }
     for (uint32_t i = 0; i < fleet->count; i++) {
         fleet->servers[i].service_s = service_s;
@@ -211,6 +204,16 @@ void gs_fleet_free(gs_fleet_t *fleet)
     free(fleet->servers);
     free(fleet->type_of);
     *fleet = (gs_fleet_t){0};
+}
+
+uint32_t gs_fleet_assumed(const gs_fleet_t *fleet)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < fleet->count; i++) {
+        count += fleet->servers[i].curve.assumed != 0;
+    }
+    return count;
 }
 
 static double setup_deviation(const gs_server_t *server)
@@ -317,7 +320,6 @@ static void make_plant(gs_world_t *world)
             .idle_watts = before->idle_watts +
                           fmax(server->curve.watts[0] - server->curve.off_watts, 0),
         };
-        slots_upto[i + 1] = world->upto[i + 1].slots;
     }
     world->tail.room = fleet->count;
     world->tail.rows = gs_alloc((size_t)fleet->count + 1, sizeof *world->tail.rows);
@@ -330,8 +332,7 @@ static void make_plant(gs_world_t *world)
         .rate_per_slot = fleet->rate / world->upto[fleet->count].slots,
         .late_last = world->options->late_last,
     };
-    gb_tail_build(&world->tail, slots_upto, fleet->count, plant->supply.service_s,
-                  fleet->late_s - plant->supply.service_s);
+    gb_supply_tail(&plant->supply, slots_upto, &world->tail);
     plant->curves = world->curves;
     plant->min_on = world->options->min_on;
     plant->spare = world->options->spare;

@@ -5,9 +5,11 @@
  */
 #include "greensim.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { EXIT_WELL = 0, EXIT_FAILED = 1 };
 
@@ -15,6 +17,7 @@ enum { EXIT_WELL = 0, EXIT_FAILED = 1 };
 static const gs_policy_e order[] = {
     GS_OPTIMUM,
     GS_BOUND,
+    GS_PLAN,
     GS_ORACLE,
     GS_HINDSIGHT,
     (gs_policy_e)GB_POLICY_NEWS,
@@ -59,6 +62,8 @@ static bool run_policy(const gs_world_t *world, gs_policy_e policy, gs_result_t 
         }
         gs_bound_run(world, world->options->late_share, 0, result);
         return true;
+    case GS_PLAN:
+        return gs_plan_run(world, result, error);
     case GS_HINDSIGHT:
         return gs_hindsight_run(world, world->options->conf.budget, result, error);
     default:
@@ -101,7 +106,8 @@ static void warn_of_overload(const gs_world_t *world)
     }
 }
 
-static int simulate(const gs_world_t *world, gs_error_t *error)
+/* Runs what is wanted and writes it; `report` may be NULL. */
+static bool simulate(const gs_world_t *world, FILE *report, gs_error_t *error)
 {
     gs_result_t results[GS_POLICY_COUNT];
     uint32_t count = run_all(world, results, error);
@@ -116,9 +122,11 @@ static int simulate(const gs_world_t *world, gs_error_t *error)
     else if (good) {
         gs_table_write(world, results, count);
     }
-    if (good && world->options->report_file) {
-        good =
-            gs_report_write(world->options->report_file, world, results, count, error);
+    if (report && good) {
+        good = gs_report_write(report, world, results, count, error);
+    }
+    else if (report) {
+        (void)fclose(report);
     }
     for (uint32_t i = 0; i < count; i++) {
         gs_result_free(&results[i]);
@@ -126,28 +134,59 @@ static int simulate(const gs_world_t *world, gs_error_t *error)
     if (good && fflush(stdout)) {
         good = gs_fail(error, "standard output cannot be written");
     }
-    return good ? EXIT_WELL : EXIT_FAILED;
+    return good;
+}
+
+/* What cannot be written is found out before a run of minutes, not after it.  A closed
+ * standard output would be the next file that is opened, too. */
+static bool open_outputs(const gs_options_t *options, FILE **report, gs_error_t *error)
+{
+    int flags = fcntl(STDOUT_FILENO, F_GETFL);
+
+    *report = NULL;
+    if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY) {
+        return gs_fail(error, "standard output cannot be written");
+    }
+    if (options->report_file) {
+        *report = gs_report_open(options->report_file, error);
+    }
+    return *report || !options->report_file;
+}
+
+static bool make_and_simulate(const gs_options_t *options, gs_error_t *error)
+{
+    gs_world_t world;
+    FILE *report;
+    bool good;
+
+    if (!open_outputs(options, &report, error)) {
+        return false;
+    }
+    good = gs_world_make(&world, options, error);
+    if (good) {
+        warn_of_overload(&world);
+        good = simulate(&world, report, error);
+    }
+    else if (report) {
+        (void)fclose(report);
+    }
+    gs_world_free(&world);
+    return good;
 }
 
 int main(int argc, char **argv)
 {
     gs_options_t options;
     gs_error_t error = {""};
-    gs_world_t world;
     int status = gs_options_read(argc, argv, &options);
 
     if (status >= 0) {
         return status;
     }
-    status = EXIT_FAILED;
-    if (gs_world_make(&world, &options, &error)) {
-        warn_of_overload(&world);
-        status = simulate(&world, &error);
-    }
+    status = make_and_simulate(&options, &error) ? EXIT_WELL : EXIT_FAILED;
     if (error.text[0]) {
         fprintf(stderr, "greensim: %s\n", error.text);
     }
-    gs_world_free(&world);
     free(options.logs);
     return status;
 }

@@ -20,6 +20,8 @@
 #include "../core/gb_erlang.h"
 #include "../core/gb_fluid.h"
 
+#include <stdio.h>
+
 #define GS_NAME_BYTES   128
 #define GS_SERVERS_MOST 1000
 #define GS_SECONDS_MOST (400u * 86400u) /* of a trace */
@@ -68,6 +70,7 @@ typedef enum gs_policy_e {
     GS_AUTOSCALE_RATE, /* AutoScale--: up as reactive, down as AutoScale */
     GS_ORACLE,         /* knows the load up to one set-up and 20 s ahead */
     GS_HINDSIGHT,      /* AutoScale, tuned on this very trace */
+    GS_PLAN,           /* does what the optimum's program says, with real requests */
     GS_OPTIMUM,        /* dynamic or linear program */
     GS_BOUND,          /* no policy with that share of late requests can need less */
     GS_POLICY_COUNT
@@ -84,6 +87,16 @@ typedef enum gs_shape_e {
     GS_SHAPE_BURSTS,
     GS_SHAPE_WALK
 } gs_shape_e;
+
+/* A server of which the power curve is published. */
+typedef struct gs_published_t {
+    const char *name, *what, *source;
+    double watts[11], off_watts, setup_watts;
+} gs_published_t;
+/* The first is taken where no other is named; NULL after the last. */
+const gs_published_t *gs_published(uint32_t index);
+/* By its name; NULL: there is none. */
+const gs_published_t *gs_published_find(const char *name);
 
 /* All options, parsed and checked; numbers that were not given are negative, counts 0,
  * texts NULL, unless a default is named here.  The texts are argv's. */
@@ -102,7 +115,7 @@ typedef struct gs_options_t {
     /* the fleet */
     const char *model_file;
     uint32_t servers;
-    const char *server; /* a published server's name */
+    const gs_published_t *server; /* NULL: none was named */
     bool has_curve;
     double curve[11]; /* --curve, when has_curve */
     uint32_t capacity, cores;
@@ -220,17 +233,10 @@ bool gs_model_read(const char *path, gs_server_t **servers, uint32_t *count,
 bool gs_fleet_make(gs_fleet_t *fleet, const gs_options_t *options, double service_s,
                    gs_error_t *error);
 void gs_fleet_free(gs_fleet_t *fleet);
+/* Of how many the watts are assumed, as their model says. */
+uint32_t gs_fleet_assumed(const gs_fleet_t *fleet);
 /* A set-up's length: log-normal with the server's median and 95 % quantile. */
 double gs_setup_draw(const gs_server_t *server, gs_random_t *random);
-
-/* Servers of which power curves are published; NULL after the last. */
-typedef struct gs_published_t {
-    const char *name, *what, *source;
-    double watts[11], off_watts, setup_watts;
-} gs_published_t;
-const gs_published_t *gs_published(uint32_t index);
-/* By its name; NULL as the name: the usual one.  NULL: there is none. */
-const gs_published_t *gs_published_find(const char *name);
 
 /* Everything that does not change from run to run. */
 typedef struct gs_world_t {
@@ -344,6 +350,9 @@ void gs_result_begin(gs_result_t *result, gs_policy_e policy);
 void gs_fluid_run(const gs_world_t *world, gs_chooser_t *chooser, gs_result_t *result);
 bool gs_discrete_run(const gs_world_t *world, gs_chooser_t *chooser,
                      gs_result_t *result, gs_error_t *error);
+/* What the optimum would have on is ordered a set-up ahead, for single requests: what
+ * its program leaves out.  Servers that are alike. */
+bool gs_plan_run(const gs_world_t *world, gs_result_t *result, gs_error_t *error);
 
 /* Mean rates of slots; the last one may be shorter. */
 typedef struct gs_slots_t {
@@ -363,6 +372,10 @@ uint32_t gs_least_on(const gs_world_t *world, double rate);
  * whoever has at most a share late over all.  Servers that are alike: by dynamic
  * programs, step_s 0 being 10 s.  Others: linear programs, fails when GLPK does. */
 void gs_optimum_run(const gs_world_t *world, uint32_t step_s, gs_result_t *result);
+/* How many the optimum has on in each of `count` slots of `step_s`, for free(); the
+ * result as gs_optimum_run() has it.  Servers that are alike. */
+uint32_t *gs_optimum_plan(const gs_world_t *world, uint32_t *step_s, uint32_t *count,
+                          gs_result_t *result);
 void gs_bound_run(const gs_world_t *world, double late_most, uint32_t step_s,
                   gs_result_t *result);
 bool gs_mixed_run(const gs_world_t *world, gs_policy_e which, double late_most,
@@ -391,8 +404,11 @@ const char *gs_queue_name(const gs_options_t *options);
 void gs_table_write(const gs_world_t *world, const gs_result_t *results,
                     uint32_t count);
 void gs_json_write(const gs_world_t *world, const gs_result_t *results, uint32_t count);
-/* One HTML file with all that it needs. */
-bool gs_report_write(const char *path, const gs_world_t *world,
-                     const gs_result_t *results, uint32_t count, gs_error_t *error);
+/* The report's file, to be opened before a long run: what it had before stays until
+ * there is something new.  NULL: it cannot be written. */
+FILE *gs_report_open(const char *path, gs_error_t *error);
+/* One HTML file with all that it needs.  Closes it. */
+bool gs_report_write(FILE *file, const gs_world_t *world, const gs_result_t *results,
+                     uint32_t count, gs_error_t *error);
 
 #endif /* GREENSIM_H */

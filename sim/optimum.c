@@ -234,22 +234,30 @@ double gs_slot_s(const gs_slots_t *slots, uint32_t i)
 
 /* ---------------------------------------------------------------- the optimum */
 
-/* Follows the way back, and notes what it is like. */
-static void describe(program_t *p, const gs_slots_t *slots, const uint16_t *came_from,
+/* Follows the way back: how many are on in each slot.  Free it. */
+static uint32_t *find_way(const program_t *p, const gs_slots_t *slots,
+                          const uint16_t *came_from)
+{
+    uint32_t *on = gs_alloc(slots->count, sizeof *on);
+    uint32_t x = cheapest(p);
+
+    for (uint32_t i = slots->count; i-- > 0;) {
+        on[i] = x;
+        x = came_from[(size_t)i * p->servers + x - 1];
+    }
+    return on;
+}
+
+/* Notes what the way is like. */
+static void describe(const program_t *p, const gs_slots_t *slots, const uint32_t *on,
                      gs_result_t *result)
 {
     const gs_world_t *world = p->world;
-    uint16_t *on = gs_alloc(slots->count, sizeof *on);
     gs_waits_t *waits = gs_alloc(1, sizeof *waits);
-    uint32_t x = cheapest(p);
     gs_series_t series;
     gs_mix_t mix;
     double starts = 0;
 
-    for (uint32_t i = slots->count; i-- > 0;) {
-        on[i] = (uint16_t)x;
-        x = came_from[(size_t)i * p->servers + x - 1];
-    }
     gs_mix_begin(&mix, world);
     gs_series_begin(&series, result, world->trace.seconds);
     for (uint32_t i = 0; i < slots->count; i++) {
@@ -272,17 +280,18 @@ static void describe(program_t *p, const gs_slots_t *slots, const uint16_t *came
     result->cycles_per_server_day =
         starts * DAY_S / world->trace.seconds / world->fleet.count;
     free(waits);
-    free(on);
 }
 
-void gs_optimum_run(const gs_world_t *world, uint32_t step_s, gs_result_t *result)
+uint32_t *gs_optimum_plan(const gs_world_t *world, uint32_t *step_s, uint32_t *count,
+                          gs_result_t *result)
 {
     gs_slots_t slots;
     program_t p;
     uint16_t *came_from;
+    uint32_t *on;
 
     gs_result_begin(result, GS_OPTIMUM);
-    gs_slots_make(&slots, &world->trace, step_s ? step_s : SLOT_S, world->fleet.count,
+    gs_slots_make(&slots, &world->trace, *step_s ? *step_s : SLOT_S, world->fleet.count,
                   CELLS_MOST);
     came_from = gs_alloc((size_t)slots.count * world->fleet.count, sizeof *came_from);
     program_open(&p, world);
@@ -293,12 +302,23 @@ void gs_optimum_run(const gs_world_t *world, uint32_t step_s, gs_result_t *resul
     }
     result->joules = p.value[cheapest(&p)];
     result->requests = world->trace.requests;
-    describe(&p, &slots, came_from, result);
+    on = find_way(&p, &slots, came_from);
+    describe(&p, &slots, on, result);
     snprintf(result->note, sizeof result->note, "dynamic program, slots of %u s",
              slots.step_s);
+    *step_s = slots.step_s;
+    *count = slots.count;
     program_close(&p);
     free(came_from);
     free(slots.rate);
+    return on;
+}
+
+void gs_optimum_run(const gs_world_t *world, uint32_t step_s, gs_result_t *result)
+{
+    uint32_t count;
+
+    free(gs_optimum_plan(world, &step_s, &count, result));
 }
 
 /* ---------------------------------------------------------------- the bound */

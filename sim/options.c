@@ -169,8 +169,10 @@ static bool read_fleet(int code, const char *value, gs_options_t *options)
     case O_SERVERS:
         return gs_value_count(name, value, 1, GS_SERVERS_MOST, &options->servers);
     case O_SERVER:
-        options->server = value;
-        return true;
+        options->server = gs_published_find(value);
+        return options->server ||
+               gs_value_wrong(name, value,
+                              "there is no such server; --server help lists them");
     case O_CURVE:
         return gs_value_curve(name, value, options);
     case O_CAPACITY:
@@ -368,6 +370,10 @@ static bool check_policies(const bool *seen, gs_options_t *options)
     }
     options->wanted[GS_OPTIMUM] = options->wanted[GS_BOUND] = true;
     options->wanted[GS_ORACLE] = options->wanted[GS_ALWAYS_ON] = true;
+    if (wanted[GS_PLAN] && !options->discrete) {
+        return clash("policy plan",
+                     "needs --mode discrete: the optimum is the fluid's plan already");
+    }
     if (seen[O_BUDGET] && !wanted[GB_POLICY_NEWS] && !wanted[GS_HINDSIGHT]) {
         return clash("budget", "is for news and hindsight, which --policy leaves out");
     }

@@ -75,8 +75,8 @@ static void write_heading(const gs_world_t *world)
 
     printf("%s: %.0f requests in ", world->trace.name, world->trace.requests);
     write_span(world->trace.seconds);
-    printf(", %.1f/s, peak %.1f/s\n", world->trace.requests / world->trace.seconds,
-           gs_trace_peak(&world->trace));
+    printf(", %.1f/s, peak %.1f/s (99.9th percentile of the minutes)\n",
+           world->trace.requests / world->trace.seconds, gs_trace_peak(&world->trace));
     printf("%u servers%s, %.1f requests/s each within the goal (late after %g ms), "
            "%.4g-%.4g W, set-up %g s\n",
            fleet->count, fleet->types > 1 ? " of different types, on average" : "",
@@ -118,10 +118,23 @@ static void write_guesses(const gs_world_t *world)
     }
 }
 
+/* A model says it where the proxy's administrator has given no watts. */
+static void write_assumed(const gs_world_t *world)
+{
+    uint32_t assumed = gs_fleet_assumed(&world->fleet);
+
+    if (assumed > 0) {
+        printf("assumed, says the model: watts of %u of %u servers; watts= at their "
+               "BalancerMember gives them\n",
+               assumed, world->fleet.count);
+    }
+}
+
 void gs_table_write(const gs_world_t *world, const gs_result_t *results, uint32_t count)
 {
     write_heading(world);
     write_guesses(world);
+    write_assumed(world);
     putchar('\n');
     printf("%-14s %10s %9s %8s %9s %10s %8s %8s\n", "policy", "kWh", "x optimum",
            "% late", "p99 ms", "cycles/day", "mean on", "peak on");
@@ -192,6 +205,7 @@ static void write_settings(gb_json_t *json, const gs_world_t *world)
     number_or_null(json, "setup_p95_s", true, world->setup_s, 6);
     number_or_null(json, "setup_watts", true, fleet->servers[0].setup_watts, 3);
     number_or_null(json, "off_watts", true, fleet->servers[0].curve.off_watts, 3);
+    number_or_null(json, "watts_assumed", true, gs_fleet_assumed(fleet), 0);
     number_or_null(json, "bound_late_percent", true, 100 * options->late_share, 6);
     number_or_null(json, "budget_percent", true, 100 * options->conf.budget, 6);
     number_or_null(json, "smooth_s", true, options->smooth_s, 3);

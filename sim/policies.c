@@ -26,6 +26,7 @@ static const struct {
     [GS_AUTOSCALE_RATE] = {"autoscale--", false},
     [GS_ORACLE] = {"oracle", true},
     [GS_HINDSIGHT] = {"hindsight", true},
+    [GS_PLAN] = {"plan", false},
     [GS_OPTIMUM] = {"optimum", true},
     [GS_BOUND] = {"bound", true},
 };

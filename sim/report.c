@@ -17,6 +17,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 /* ----------------------------------------------------------------------- the inputs */
 
@@ -104,7 +106,7 @@ static void write_settings(gb_json_t *json, const gs_world_t *world)
 /* Where the curve comes from, in words; of what server it is, or NULL. */
 static const char *source_of(const gs_options_t *options, const char **what)
 {
-    const gs_published_t *found = gs_published_find(options->server);
+    const gs_published_t *kind = options->server ? options->server : gs_published(0);
 
     *what = NULL;
     if (options->model_file) {
@@ -113,8 +115,8 @@ static const char *source_of(const gs_options_t *options, const char **what)
     if (options->has_curve) {
         return "given with --curve";
     }
-    *what = found ? found->what : NULL;
-    return found ? found->source : options->server;
+    *what = kind->what;
+    return kind->source;
 }
 
 static void write_type(gb_json_t *json, const gs_server_t *server, uint32_t count)
@@ -153,6 +155,7 @@ static void write_fleet(gb_json_t *json, const gs_world_t *world)
     gb_json_member_number(json, "boot_fail_share", fleet->boot_fail_share, 6);
     gb_json_member_string(json, "source", source_of(world->options, &what));
     gb_json_member_string(json, "what", what);
+    gb_json_member_number(json, "watts_assumed", gs_fleet_assumed(fleet), 0);
     gb_json_key(json, "types");
     gb_json_open_array(json);
     for (uint32_t type = 0; type < fleet->types; type++) {
@@ -285,26 +288,42 @@ static void put_numbers(FILE *file, const char *numbers)
     fputc('\n', file);
 }
 
-bool gs_report_write(const char *path, const gs_world_t *world,
-                     const gs_result_t *results, uint32_t count, gs_error_t *error)
+FILE *gs_report_open(const char *path, gs_error_t *error)
 {
+    FILE *file = fopen(path, "ae");
+
+    if (!file) {
+        gs_fail(error, "--report %s: %s", path, strerror(errno));
+    }
+    return file;
+}
+
+/* What an earlier run left; a pipe or a device has nothing to be taken away. */
+static bool empty(FILE *file)
+{
+    struct stat st;
+
+    return fstat(fileno(file), &st) == 0 &&
+           (!S_ISREG(st.st_mode) || ftruncate(fileno(file), 0) == 0);
+}
+
+bool gs_report_write(FILE *file, const gs_world_t *world, const gs_result_t *results,
+                     uint32_t count, gs_error_t *error)
+{
+    const char *path = world->options->report_file;
     char *numbers = make_numbers(world, results, count);
     bool failed;
-    FILE *file;
 
     if (!numbers) {
+        (void)fclose(file);
         return gs_fail(error, "--report: the results are no JSON");
     }
-    file = fopen(path, "w");
-    if (!file) {
-        free(numbers);
-        return gs_fail(error, "--report %s: %s", path, strerror(errno));
-    }
+    failed = !empty(file);
     fwrite(report_before, 1, sizeof report_before - 1, file);
     put_numbers(file, numbers);
     fwrite(report_behind, 1, sizeof report_behind - 1, file);
     free(numbers);
-    failed = ferror(file) != 0;
+    failed = ferror(file) != 0 || failed;
     if (fclose(file) != 0 || failed) {
         return gs_fail(error, "--report %s cannot be written: %s", path,
                        strerror(errno));

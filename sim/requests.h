@@ -16,7 +16,8 @@
 
 typedef struct gs_request_t {
     int64_t arrived_ns;
-    uint32_t next; /* in its line, or among those that are free */
+    int64_t entered_ns; /* when it came to its server */
+    uint32_t next;      /* in its line, or among those that are free */
 } gs_request_t;
 
 typedef struct gs_requests_t {

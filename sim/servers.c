@@ -87,9 +87,9 @@ const gs_published_t *gs_published(uint32_t index)
 
 const gs_published_t *gs_published_find(const char *name)
 {
-    const gs_published_t *found = published;
+    const gs_published_t *found;
 
-    for (uint32_t i = 0; name && (found = gs_published(i)); i++) {
+    for (uint32_t i = 0; (found = gs_published(i)); i++) {
         if (strcmp(found->name, name) == 0) {
             break;
         }

@@ -51,7 +51,7 @@ static const char usage_text[] =
     "  --policy all|NAME,...   threshold autoscale lcp kpa news reactive hindsight;\n"
     "                          moving-average straight-line opt-reactive "
     "autoscale--\n"
-    "                          by name only;\n"
+    "                          and plan (--mode discrete) by name only;\n"
     "                          optimum bound oracle always-on are always there (all)\n"
     "  --mode fluid|discrete   (fluid)\n"
     "  --queue fifo|late-last  who is served first of those that wait (fifo)\n"

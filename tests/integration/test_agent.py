@@ -165,7 +165,7 @@ def test_agent_puts_its_server_to_sleep(site, base):
 def test_veto_keeps_it_on(site, base):
     room, proxy, url = place(site, BEATS.replace("GreenDrain timeout=10s",
                                                  "GreenDrain timeout=1s"))
-    proxy.allow("GB1206", "GB0402", "GB0702")  # an order just before the veto is refused
+    proxy.allow("GB1206", "GB040[27]", "GB0702")  # an order just before the veto is refused
     assert proxy.ctl("wake", room["web1"].url).returncode == 0  # only web2 may go
     vetoes = base / "veto.d"
     vetoes.mkdir()
@@ -191,7 +191,7 @@ def test_veto_keeps_it_on(site, base):
 def test_veto_at_the_last_moment_ends_the_ladder(site):
     """Between the order and its obedience: no further way is tried, the server serves."""
     room, proxy, url = place(site, sleep="agent,room")
-    proxy.allow("GB070[25]", "GB0402")
+    proxy.allow("GB070[25]", "GB040[27]")
     beater = Beater(proxy, url).known()
     wait(lambda: beater.beat()["order"] == "off", 20, "the order", every_s=0.3)
     assert beater.beat(veto="a user has logged in")["order"] == "none"

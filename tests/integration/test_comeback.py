@@ -458,7 +458,7 @@ def test_no_connection_outlives_a_sleep(box, base, mpm):
                   modules=["proxy_ajp"] + (["http2", "proxy_http2"] if "h2c" in schemes else []))
     # No room to wait under prefork.  The box is on as soon as one of its services is good;
     # a balancer whose only door is another one may be in panic until that is good, too.
-    proxy.allow(r"GB1001", r"GB0402: box .*panic: 0 of 1")
+    proxy.allow(r"GB1001", r"GB0407: \S+: panic: 0 of 1")
     with proxy:
         url = next(m["url"] for m in proxy.balancer_status("http")["members"])
 

@@ -79,7 +79,7 @@ SYNTAX = [
     ("schedule-hour", balancer('@GreenSchedule "Mon 08:00-25:00" min=2'),
      "24:00 is the end of a day"),
     ("schedule-empty", balancer('@GreenSchedule "Mon 08:00-08:00" min=2'),
-     'GreenSchedule "Mon 08:00-08:00": must be'),
+     'begin and end are different, and 24:00 is the end of a day: all of it is 00:00-24:00'),
     ("schedule-without-min", balancer('@GreenSchedule "Mon 08:00-18:00"'),
      'GreenSchedule "Mon 08:00-18:00" needs min=N'),
     ("schedule-min", balancer('@GreenSchedule "Mon 08:00-18:00" min=0'),
@@ -545,7 +545,7 @@ GOOD = [
         "GreenHealth interval=100ms timeout=5m rise=100 fall=1 expect=204 verify=ON",
         "GreenDwell awake=0 asleep=30d cycles=64/day", "GreenDrain timeout=100ms",
         "GreenWake timeout=1d retry=100ms packets=20 atonce=4096",
-        "GreenAwake min=4096 spare=4096",
+        "GreenAwake min=0 spare=4096",
         "GreenReverseHealth interval=100ms fall=100 beat=100ms",
         "GreenHold max=100000 timeout=1d page=OFF", "GreenQueue OFF late=1h",
         "GreenSlowStart 0", "GreenOutlier errors=0 within=100ms eject=1d",
@@ -616,7 +616,7 @@ GOOD = [
     ("driver-defined-below", member("wake=pdu sleep=pdu") + "GreenPowerDriver pdu /bin/true\n"),
     ("driver-below-server-root", "GreenPowerDriver pdu driver a b\n"),
     ("tmpfs-while-off", "GreenStateDir /dev/shm\n" + balancer("GreenBalance off")),
-    ("host-sets-inherited", balancer("GreenAwake min=2") +
+    ("host-sets-inherited", balancer("BalancerMember http://10.0.0.2", "GreenAwake min=2") +
      '<VirtualHost *:1>\n<Proxy "Balancer://APP/">\nGreenBalance on\n</Proxy>\n'
      "</VirtualHost>\n"),
     ("settings-above-members-below",
@@ -672,9 +672,16 @@ def test_members_of_one_machine_must_not_contradict(config, name, first, second,
                  "balancer://b are one machine, but differ in " + message)
 
 
+def used(text):
+    """With something that sends requests to each balancer."""
+    names = sorted(set(re.findall(r"balancer://(\w+)", text)))
+    return text + "".join('<Location "/%s">\nSetHandler "proxy:balancer://%s/"\n</Location>\n'
+                          % (name, name) for name in names)
+
+
 @pytest.mark.parametrize("name,text", GOOD, ids=ids(GOOD))
 def test_a_good_configuration_passes(config, name, text):
-    status, output, _ = config.test(text.replace("@", ""))
+    status, output, _ = config.test(used(text.replace("@", "")))
     assert status == 0 and output == "Syntax OK\n"
 
 
@@ -705,13 +712,37 @@ WARNINGS = [
         "GreenCommit quorum=1", journal="@GreenJournal j key=near.key\n"),
      "GB0151: GreenJournal key=DIR/near.key: it lies on the same file system as the "
      "journal, DIR/j: "),
+    ("least-above-all", balancer("BalancerMember http://10.0.0.2", "@GreenAwake min=3 spare=1"),
+     "GB0136: balancer://app: GreenAwake min=3 is more than the 2 members that there are"),
+    ("highest-least", balancer("@GreenAwake min=4096"), "min=4096 is more than the 1 members"),
+    ("unused", balancer("@GreenBalance observe", "ProxySet lbmethod=bypower") +
+     'ProxyPass "/x/" "balancer://app2/"\nProxyPassReverse "/" "balancer://app/"\n' +
+     balancer(name="app2"),
+     "GB0137: balancer://app: GreenBalance manages it, and nothing in this configuration "
+     "sends it requests: a ProxyPass to balancer://app/ is missing"),
 ]
+
+USES = ['ProxyPass "/" "balancer://app/"', 'ProxyPass "/" "balancer://APP"',
+        '<Location "/">\nProxyPass balancer://app/ nofailover=On\n</Location>',
+        'ProxyPassMatch "^/(.*)" "balancer://app/$1"',
+        '<VirtualHost *:1>\nServerName a\n<If "true">\nSetHandler "proxy:balancer://app/"\n'
+        '</If>\n</VirtualHost>',
+        'RewriteEngine on\nRewriteRule "^/(.*)" "balancer://app/$1" [P]',
+        'RewriteEngine on\nRewriteRule "^/(\\w+)" "balancer://%{ENV:GROUP}/$1" [P]',
+        'RewriteEngine on\nRewriteMap to txt:page.html\nRewriteRule "^/(.*)" "${to:$1}" [P]']
+
+
+@pytest.mark.parametrize("use", USES)
+def test_a_balancer_that_is_used_is_not_warned_of(config, use):
+    text = balancer("GreenBalance observe", "ProxySet lbmethod=bypower")
+    status, output, _ = config.test(text + use + "\n", loaded=LOADED + ["rewrite"])
+    assert status == 0 and output == "Syntax OK\n"
 
 
 @pytest.mark.parametrize("name,text,message", WARNINGS, ids=ids(WARNINGS))
 def test_what_is_unwise_is_told_once_and_passes(config, name, text, message):
     text, at = marked(text)
-    status, output, first = config.test(text)
+    status, output, first = config.test(text if name == "unused" else used(text))
     assert status == 0
     lines = output.splitlines()
     assert len(lines) == 2 and lines[1] == "Syntax OK", output

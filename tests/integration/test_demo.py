@@ -1,6 +1,7 @@
 """The demo leaves nothing behind, also when it is interrupted."""
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -23,6 +24,27 @@ def traces(folder):
             except OSError:
                 continue
     return found
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the demo is root's")
+@pytest.mark.parametrize("arguments, words", [
+    (["--seconds", "60"], "at least 120"), (["--second", "x"], "invalid int value"),
+    (["--fast"], "unrecognized arguments: --fast"), (["--keep-log"], "expected one argument")])
+def test_wrong_arguments_are_told_before_anything_is_installed(tmp_path, arguments, words):
+    """In a copy that can install and build nothing."""
+    os.mkdir(tmp_path / "tests")
+    shutil.copytree(os.path.join(ROOT, "demo"), tmp_path / "demo")
+    with open(tmp_path / "tests" / "install", "w") as f:
+        f.write("#!/bin/sh\ntouch \"$0.ran\"\nexit 9\n")
+    os.chmod(f.name, 0o755)
+
+    def run(*given):
+        return subprocess.run([tmp_path / "demo" / "run", *given], stderr=subprocess.PIPE,
+                              text=True, timeout=30)
+    done = run(*arguments)
+    assert done.returncode == 2 and words in done.stderr, done.stderr
+    assert not os.path.exists(f.name + ".ran")
+    assert run("--seconds", "120").returncode == 9
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])

@@ -58,6 +58,14 @@ def test_wrong_health_path_everywhere_does_not_take_the_site_down(site):
     wait(lambda: proxy.balancer_status()["panic"], 10, lambda: str(proxy.balancer_status()))
     for _ in range(20):
         assert proxy.get("/")[0] == 200
+    # It is the balancer's, and told once; no member is named for it.
+    lines = [line for line in proxy.log().splitlines() if "panic: " in line]
+    assert len(lines) == 1 and "GB0407: balancer://app: panic: " in lines[0], lines
+    event = next(e for e in proxy.status()["events"] if e["reason"].startswith("panic: "))
+    assert event["balancer"] == "balancer://app"
+    assert event["member"] is event["machine"] is event["from"] is None
+    page = proxy.get("/green/")[1].decode()
+    assert event["reason"] in page
     time.sleep(2)
     assert all(h.powered() for h in room)
     assert not any(o["order"] == "soft" for h in room for o in h.orders())

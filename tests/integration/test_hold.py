@@ -145,11 +145,31 @@ def test_who_goes_away_frees_the_place(site):
     assert len(re.findall(r"GB1003: .*: 1 requests? w.*GreenHold max= is 1,", proxy.log())) == 1
 
 
+@pytest.mark.parametrize("stays_s, late", [(0.1, 0), (2.5, 1)])
+def test_who_goes_away_is_late_only_if_that_was_late(site, stays_s, late):
+    """Whether a client is there still is looked at once a second, and when it gets late."""
+    room, proxy = site(specs(1, boot_s=20), mpm_conf=WIDE, balancer=(
+        SLEEPY % "max=9 timeout=60s").replace("timeout=8s", "timeout=60s") +
+        "GreenQueue fifo late=950ms\n")
+    all_asleep(proxy)
+
+    def load():
+        return proxy.balancer_status()["load"]
+    before = load()["late"]
+    with socket.create_connection(("127.0.0.1", proxy.port)) as s:
+        s.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        time.sleep(stays_s)
+    wait(lambda: proxy.status()["balancers"][0]["waits"]["aborted"] == 1, 10, "it is seen")
+    arrived = wait(lambda: load()["arrived"], 10, "it is counted")
+    time.sleep(1.2)
+    assert (arrived, load()["late"] - before) == (1, late)
+
+
 def test_a_failed_wake_is_told_at_once(site):
     room, proxy = site(specs(1), balancer=SLEEPY % "timeout=60s")
     all_asleep(proxy)
     room["web1"].fault("bmc_wrong_password")
-    proxy.allow("GB0702", "GB0705", "GB0402", "GB06", "GB0703")
+    proxy.allow("GB0702", "GB0705", "GB040[27]", "GB06", "GB0703")
     answers = at_once(5, lambda i: ask(proxy))
     assert [a.status for a in answers] == [503] * 5
     assert max(a.took_s for a in answers) < 40, "not at the deadline"
@@ -345,7 +365,7 @@ def test_disabling_the_only_server_makes_requests_wait(site):
     wait(lambda: sorted(proxy.states().values()) == ["asleep", "on"], 40, "one sleeps")
     awake = next(u for u, state in proxy.states().items() if state == "on")
     host = next(h for h in room if h.url == awake)
-    proxy.allow("GB0402.*panic")  # nobody serves, and that is told
+    proxy.allow("GB0407.*panic")  # nobody serves, and that is told
     set_bit(proxy, awake, "D", "1")
     time.sleep(0.5)  # the keeper looks ten times a second
     answer = ask(proxy)
@@ -355,7 +375,7 @@ def test_disabling_the_only_server_makes_requests_wait(site):
 @pytest.mark.parametrize("mode", ["off", "observe"])
 def test_without_management_it_is_as_with_stock_httpd(site, mode):
     room, proxy = site(specs(1, kind="plain"), balancer=SLEEPY % "timeout=40s", policy_on=mode)
-    proxy.allow("AH01170", "GB0402.*panic")
+    proxy.allow("AH01170", "GB0407.*panic")
     if mode == "observe":
         proxy.wait_state(room["web1"].url, "on", 20)
     set_bit(proxy, room["web1"].url, "D", "1")

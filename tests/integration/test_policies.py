@@ -6,6 +6,7 @@ these pass."""
 
 import json
 import os
+import re
 import subprocess
 import time
 
@@ -206,6 +207,15 @@ def test_what_news_has_learned_outlives_everything(site):
     assert learned(proxy) < known
     assert "GB0214" in proxy.log() and "GB0212" not in proxy.log()
 
+    # So is what was appended, and that is told once.
+    proxy.stop()
+    with open(path, "ab") as f:
+        f.write(b"garbage " * 20000)
+    proxy.allow("GB0214")
+    begin = len(proxy.log())
+    proxy.start()
+    assert proxy.log()[begin:].count("GB0214") == 1
+
 
 # ------------------------------------------------------------------ twins
 
@@ -239,7 +249,16 @@ def test_a_balancer_that_is_observed_shows_what_each_policy_would_do(site):
                 name, twin["policy"]) in metrics
         assert '<th scope="row">%s<small>' % twin["policy"] in page
     assert 'greenbalance_policy_info{balancer="balancer://app",policy="kpa"} 1' in metrics
+    expected = status["expected"]
+    assert 0 < expected["mean_per_s"] <= expected["high_per_s"]
+    assert 0 <= expected["late_percent"] <= 100 and expected["lateness_price"] > 0
+    assert "/s a boot from now, seldom more than " in page
     assert "<details open>" in page
+    # Of two numbers that may differ, each says what it is.
+    assert re.search(r"<dd>3 of 3, \d would do now<small>", page) and "wanted<small>" not in page
+    assert "Would be on: had it switched them all that time" in page
+    assert re.search(r"of those awake there would do: \d", status["reason"])
+    assert re.search(r" 3 of 3 servers on, \d would do; ", proxy.ctl("status").stdout)
     assert count(proxy, "on") == 3 and not any(h.orders() for h in room)
 
     # Their accounts go on with another keeper.
@@ -288,6 +307,32 @@ def test_what_came_and_what_was_late_is_counted(site):
     assert after["arrived"] == calm["requests"] + crowd["requests"], (calm, crowd, after)
     assert after["late"] - before["late"] >= crowd["requests"] // 2, (crowd, after)
     assert after["late"] - before["late"] <= crowd["requests"]
+
+
+def test_a_503_after_a_refused_connection_is_late(site):
+    """It was answered at once, and yet nobody served it."""
+    room, proxy = site(hosts(1, kind="plain"), BALANCER.replace("interval=300ms", "interval=60s") +
+                       "GreenQueue off late=10s\nGreenHold max=0\n")
+    proxy.allow("AH00957", "AH00959", "AH01114", "AH01170", "AH00940", "GB0402")
+    assert proxy.get("/")[0] == 200
+    before = proxy.balancer_status()["load"]["late"]
+    room["web1"].fault("dies")
+    wait(lambda: proxy.get("/")[0] == 503, 10, "nobody is there")
+    wait(lambda: proxy.balancer_status()["load"]["late"] > before, 10,
+         lambda: "it is late: %s" % proxy.balancer_status()["load"])
+
+
+def test_what_is_late_by_service_alone_is_not_told_to_news(site):
+    """One in twelve takes longer than late= on its server, which has room for all."""
+    _, proxy = site(hosts(1, kind="plain", capacity=250, service_ms=100, law="exponential"),
+                    BALANCER + "GreenPolicy news\nGreenQueue off late=250ms\n")
+    with Load(proxy, "--rate", 40, "--duration", 25) as load:
+        result = load.result()
+    time.sleep(1.2)
+    status = proxy.balancer_status()
+    late = 100 * status["load"]["late"] / result["requests"]
+    assert late > 4, (status["load"], result)
+    assert status["expected"]["late_percent"] < late / 4, (status["expected"], late)
 
 
 def test_what_comes_while_there_is_no_keeper_is_counted_too(site):

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from simkit import refused, report, run, steady
+from simkit import good, refused, report, run, steady
 
 SERVER = {"name": "http://a", "machine": None, "capacity": 8,
           "watts": [140 + 6 * i for i in range(11)], "off_watts": 3,
@@ -85,6 +85,48 @@ def test_a_model_is_read(tmp_path):
     assert got["options"]["servers"] == 5
     assert got["options"]["setup_p95_s"] == 90
     assert got["options"]["off_watts"] == 3
+
+
+@pytest.mark.parametrize("shape", ["day", "walk"])
+def test_the_optimum_s_plan_holds_for_single_requests(shape):
+    """It is late with as few as the program says, at much the same energy."""
+    by = report("--shape", shape, "--length", "6h", "--mode", "discrete", "--rate", "60",
+                "--policy", "plan")["by"]
+    assert by["plan"]["over_optimum"] == pytest.approx(1, abs=0.02)
+    assert by["plan"]["late_percent"] <= 1
+    assert by["plan"]["peak_on"] == by["optimum"]["peak_on"]
+    assert by["plan"]["p50_ms"] > 0
+
+
+def test_a_plan_is_of_whole_servers_that_are_alike(tmp_path):
+    model = tmp_path / "fleet.json"
+    model.write_text(json.dumps({"servers": [SERVER, dict(SERVER, capacity=16)]}))
+    load = ("--shape", "day", "--length", "1h", "--policy", "plan")
+    assert "--mode discrete" in refused(*load)
+    said = refused(*load, "--mode", "discrete", "--model", model, status=1)
+    assert "--policy plan" in said and "2 types" in said
+
+
+@pytest.mark.parametrize("cores", [1, 2, 4])
+def test_hindsight_knows_what_servers_carry_together(cores):
+    """One of few cores carries little within the goal when it is alone."""
+    by = report("--shape", "day", "--cores", cores, "--policy", "hindsight,autoscale")["by"]
+    assert by["hindsight"]["late_percent"] <= 0.5
+    assert by["hindsight"]["over_optimum"] < 1.15 < by["autoscale"]["over_optimum"]
+
+
+def test_watts_that_the_model_assumes_are_told(tmp_path):
+    model, page = tmp_path / "fleet.json", tmp_path / "page.html"
+    load = ("--shape", "day", "--length", "2h", "--model", model, "--policy", "lcp")
+    model.write_text(json.dumps({"servers": [SERVER] * 5}))
+    assert "assumed" not in good(*load, "--report", page)
+    assert report(*load)["options"]["watts_assumed"] == 0
+    assert '"watts_assumed":0' in page.read_text()
+    unknown = dict(SERVER, watts_source="assumed")
+    model.write_text(json.dumps({"servers": [SERVER] * 3 + [unknown] * 2}))
+    assert "assumed, says the model: watts of 2 of 5 servers" in good(*load, "--report", page)
+    assert report(*load)["options"]["watts_assumed"] == 2
+    assert '"watts_assumed":2' in page.read_text()
 
 
 def test_servers_of_different_types_get_a_linear_program(tmp_path):

@@ -25,6 +25,8 @@ HOUR = ("--shape", "day", "--length", "1h")
     ((*HOUR, "--curve", "1,2,3"), ["--curve 1,2,3", "11 watts"]),
     ((*HOUR, "--curve", "200:100"), ["--curve 200:100", "idle"]),
     ((*HOUR, "--curve", "100:200", "--server", "autoscale2012"), ["--curve", "--server"]),
+    (("--server", "pdp11"), ["--server pdp11", "--server help"]),
+    ((*HOUR, "--server", ""), ["--server", "--server help"]),
     ((*HOUR, "--rate", "0"), ["--rate 0", "more than 0"]),
     ((*HOUR, "--rate", "nan"), ["--rate nan"]),
     ((*HOUR, "--service-time", "0"), ["--service-time 0", "0.001s"]),
@@ -61,7 +63,6 @@ def test_wrong_usage_says_what_is_allowed(args, words):
 
 
 @pytest.mark.parametrize("args, words", [
-    (("--server", "pdp11"), ["--server pdp11", "--server help"]),
     (("--rate", "67"), ["--rate 67", "66.6"]),
     (("--late-after", "100ms"), ["--late-after", "--service-time"]),
     (("--setup", "200s", "--setup-p95", "100s"), ["--setup-p95", "--setup"]),
@@ -93,6 +94,7 @@ def test_published_servers_are_listed_with_their_source():
 
 def test_table_has_the_limit_beside_every_policy():
     text = good(*HOUR, "--policy", "lcp")
+    assert "(99.9th percentile of the minutes)" in text.splitlines()[0]
     rows = [line.split()[0] for line in text.splitlines() if line.strip()]
     for name in ("optimum", "bound", "oracle", "always-on", "lcp"):
         assert name in rows
@@ -189,6 +191,31 @@ def test_a_full_disk_is_noticed():
                               stderr=subprocess.PIPE, text=True, timeout=300)
     assert done.returncode == 1
     assert "standard output" in done.stderr
+
+
+def test_a_report_that_cannot_be_written_is_told_before_the_run(tmp_path):
+    """So before a load is read: that of a log takes minutes, too."""
+    for bad in (tmp_path, tmp_path / "none" / "page.html"):
+        said = refused("--trace", tmp_path / "no.csv", "--report", bad, status=1)
+        assert "--report %s: " % bad in said and "no.csv" not in said
+
+
+def test_an_earlier_report_stays_until_there_is_another(tmp_path):
+    page = tmp_path / "page.html"
+    page.write_text("x" * 5000000)
+    refused("--trace", tmp_path / "no.csv", "--report", page, status=1)
+    assert page.stat().st_size == 5000000
+    good(*HOUR, "--policy", "lcp", "--report", page)
+    assert page.read_text().startswith("<!") and page.stat().st_size < 5000000
+
+
+def test_nothing_runs_without_standard_output(tmp_path):
+    page = tmp_path / "page.html"
+    done = subprocess.run(["sh", "-c", '"$@" >&-', "sh", GREENSIM, *HOUR, "--json", "--report",
+                           page], stderr=subprocess.PIPE, text=True, timeout=300)
+    assert done.returncode == 1
+    assert "standard output" in done.stderr
+    assert not page.exists()
 
 
 def test_what_nobody_said_is_told():

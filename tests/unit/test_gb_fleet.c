@@ -523,7 +523,9 @@ START_TEST(half_of_the_servers_failing_at_once_is_panic)
     fell(3, 4);
     tick();
     ck_assert(pools[0].panic);
-    ck_assert_uint_eq(acts_of(0) | acts_of(1) | acts_of(2) | acts_of(3), GB_ACT_TELL);
+    ck_assert_uint_eq(acts_of(0) | acts_of(1) | acts_of(2) | acts_of(3),
+                      GB_ACT_TELL | GB_ACT_PANIC);
+    ck_assert_uint_eq(actions[used - 1].pool, 0);
     ck_assert(strstr(pools[0].reason, "panic") != NULL);
     ck_assert(gb_fleet_panic_routes(&fleet, 0));
     tick();
@@ -659,7 +661,7 @@ START_TEST(observing_orders_nothing_and_says_what_it_would_do)
     tick_for(60 * SEC, 0);
     ck_assert_uint_eq(count_in(GB_ST_ON), 4);
     ck_assert_uint_eq(pools[0].wanted_servers, 1);
-    ck_assert(strstr(pools[0].reason, "would keep servers awake: 1") != NULL);
+    ck_assert(strstr(pools[0].reason, "of those awake there would do: 1") != NULL);
 }
 END_TEST
 

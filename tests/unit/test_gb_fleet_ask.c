@@ -353,7 +353,7 @@ START_TEST(late_is_later_than_the_service_time)
     setup(GB_POLICY_NEWS, 4, 4);
     pool.late_us = 10 * GB_US_PER_MS;
     live(10 * SEC, 10);
-    ck_assert_double_eq_tol(pool.asked.late_s, 0.18, 1e-9);
+    ck_assert_double_eq_tol(pool.asked.late_s, 0.24, 1e-9);
     setup(GB_POLICY_NEWS, 4, 4);
     pool.late_us = 0;
     pool.service_us = 2 * SEC;

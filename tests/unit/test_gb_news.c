@@ -140,6 +140,60 @@ START_TEST(no_load_leaves_one)
 }
 END_TEST
 
+/* Hours pass between two calls, with a few seconds of calls after each. */
+static gb_choice_t jumps(int count, double arrived_meanwhile, bool unknown)
+{
+    gb_choice_t choice = {0};
+
+    while (count-- > 0) {
+        demand.now_us += 7200 * GB_US_PER_S;
+        elapsed_s += 7200;
+        demand.unknown = unknown;
+        follow(second(arrived_meanwhile));
+        demand.unknown = false;
+        line = 0;
+        choice = run(5, 0);
+    }
+    return choice;
+}
+
+START_TEST(hours_without_anybody_are_known_however_they_passed)
+{
+    run(30, 0); /* not even the first minute is over */
+    ck_assert_uint_eq(supply.on, SERVERS);
+    ck_assert_uint_eq(jumps(1, 0, false).keep, 1);
+    ck_assert_uint_eq(jumps(5, 0, false).keep, 1);
+    ck_assert_uint_eq(supply.on, 1);
+}
+END_TEST
+
+START_TEST(hours_without_anybody_end_a_load_too)
+{
+    run(3600, 600);
+    ck_assert_uint_ge(supply.on, gb_tail_need(&tail, 600));
+    ck_assert_uint_eq(jumps(1, 0, false).keep, 1);
+    /* And it is not blind afterwards. */
+    ck_assert_uint_ge(run(300, 600).up, gb_tail_need(&tail, 600));
+    ck_assert(gb_news_sane(&memory.learned));
+}
+END_TEST
+
+START_TEST(hours_of_which_nothing_is_known_begin_a_minute_anew)
+{
+    run(3600, 600);
+    supply.on = SERVERS;
+    ck_assert_uint_eq(jumps(1, 0, true).keep, SERVERS); /* nobody counted */
+    ck_assert_uint_eq(run(50, 0).keep, SERVERS);
+    ck_assert_uint_lt(run(3600, 0).keep, SERVERS);
+
+    supply.on = SERVERS;
+    ck_assert_uint_eq(jumps(1, 1, false).keep, SERVERS); /* one came, who knows when */
+    demand.in_system = 1;
+    ck_assert_uint_eq(jumps(1, 0, false).keep, SERVERS); /* one is there */
+    demand.in_system = 0;
+}
+END_TEST
+
 START_TEST(answers_change_each_ten_seconds_only)
 {
     gb_choice_t before = {0};
@@ -284,6 +338,42 @@ START_TEST(what_never_came_is_not_prepared_for)
     run(120, 1000); /* one that is higher */
     ck_assert_double_ge(memory.learned.record, 999);
     ck_assert_uint_ge(run(10, 1000).keep, gb_tail_need(&tail, 1000));
+}
+END_TEST
+
+/* Jumps at random: in each pause servers for the next one are there, also in the
+ * longest, and hardly any for more than ever came. */
+START_TEST(jumps_at_random_are_known_by_the_pairs)
+{
+    const uint32_t need = gb_tail_need(&tail, 800);
+    uint32_t seconds = 0, fewer = 0, more = 0;
+
+    srand(7);
+    for (int cycle = 0; cycle < 80; cycle++) {
+        run(30 + rand() % 270, 800);
+        for (int left = 60 + rand() % 840; left > 0; left--) {
+            run(1, 40);
+            if (cycle >= 40) {
+                seconds++;
+                fewer += memory.choice.keep + 1 < need;
+                more += memory.choice.keep > need + 1;
+            }
+        }
+    }
+    ck_assert_uint_le(100 * fewer, seconds);
+    ck_assert_uint_le(100 * more, seconds); /* three in a hundred without them */
+    ck_assert_double_gt(memory.learned.trust, 2);
+    ck_assert_uint_eq(memory.learned.pairs, GB_NEWS_PAIRS);
+}
+END_TEST
+
+/* A load that grows and falls slowly is the forecast's. */
+START_TEST(a_smooth_day_is_not_left_to_the_pairs)
+{
+    for (int64_t s = 0; s < 2 * DAY_S; s += 10) {
+        run(10, 400 - 300 * cos(2 * M_PI * (double)s / DAY_S));
+    }
+    ck_assert_double_lt(memory.learned.trust, -2);
 }
 END_TEST
 
@@ -661,6 +751,9 @@ Suite *gb_news_suite(void)
     tcase_add_test(tcase, what_is_on_at_first_is_not_asked_to_grow);
     tcase_add_test(tcase, a_steady_load_gets_about_what_it_needs);
     tcase_add_test(tcase, no_load_leaves_one);
+    tcase_add_test(tcase, hours_without_anybody_are_known_however_they_passed);
+    tcase_add_test(tcase, hours_without_anybody_end_a_load_too);
+    tcase_add_test(tcase, hours_of_which_nothing_is_known_begin_a_minute_anew);
     tcase_add_test(tcase, answers_change_each_ten_seconds_only);
     tcase_add_test(tcase, a_line_calls_for_more_and_keeps_all);
     tcase_add_test(tcase, chance_waiting_is_no_line);
@@ -669,6 +762,8 @@ Suite *gb_news_suite(void)
     tcase_add_test(tcase, noise_is_no_ramp);
     tcase_add_test(tcase, in_doubt_a_server_stays);
     tcase_add_test(tcase, what_never_came_is_not_prepared_for);
+    tcase_add_test(tcase, jumps_at_random_are_known_by_the_pairs);
+    tcase_add_test(tcase, a_smooth_day_is_not_left_to_the_pairs);
     tcase_add_test(tcase, doubt_leaves_a_distribution);
     tcase_add_test(tcase, the_price_follows_the_measured_late_share);
     tcase_add_test(tcase, the_price_moves_faster_at_first);

@@ -250,6 +250,68 @@ START_TEST(due_knows_of_summer_time)
 }
 END_TEST
 
+START_TEST(a_floor_rises_by_what_boots_at_a_time)
+{
+    gb_schedule_t office = schedule_of("Mon 08:00-18:00");
+    const int64_t eight = INT64_C(345600) + 8 * 3600; /* Monday, 5 January 1970 */
+
+    /* Seven, two at a time, of 100 s: four batches. */
+    ck_assert_uint_eq(gb_schedule_floor(&office, &utc, eight - 401, 7, 2, 100), 0);
+    ck_assert_uint_eq(gb_schedule_floor(&office, &utc, eight - 400, 7, 2, 100), 1);
+    ck_assert_uint_eq(gb_schedule_floor(&office, &utc, eight - 301, 7, 2, 100), 1);
+    ck_assert_uint_eq(gb_schedule_floor(&office, &utc, eight - 300, 7, 2, 100), 3);
+    ck_assert_uint_eq(gb_schedule_floor(&office, &utc, eight - 100, 7, 2, 100), 7);
+    ck_assert_uint_eq(gb_schedule_floor(&office, &utc, eight, 7, 2, 100), 7);
+    ck_assert_uint_eq(gb_schedule_floor(&office, &utc, eight + 36000, 7, 2, 100), 0);
+    /* All at once; no boot to wait for; at_once not said. */
+    ck_assert_uint_eq(gb_schedule_floor(&office, &utc, eight - 101, 7, 9, 100), 0);
+    ck_assert_uint_eq(gb_schedule_floor(&office, &utc, eight - 100, 7, 9, 100), 7);
+    ck_assert_uint_eq(gb_schedule_floor(&office, &utc, eight - 1, 7, 2, 0), 0);
+    ck_assert_uint_eq(gb_schedule_floor(&office, &utc, eight - 200, 2, 0, 100), 1);
+    ck_assert_uint_eq(gb_schedule_floor(&office, &utc, eight, 0, 0, 0), 0);
+    /* What takes more than a day is not begun sooner. */
+    ck_assert_uint_eq(gb_schedule_floor(&office, &utc, eight - 86401, 4096, 1, 86400),
+                      0);
+    ck_assert_uint_eq(gb_schedule_floor(&office, &utc, eight - 86400, 4096, 1, 86400),
+                      4096);
+    ck_assert_uint_ge(
+        gb_schedule_floor(&office, &utc, eight, UINT32_MAX, 1, UINT32_MAX), 1);
+}
+END_TEST
+
+/* Who orders what the floor asks for, so many at a time, has all awake at the hour; and
+ * nobody whom it asked for is let go before. */
+START_TEST(a_floor_is_reached_in_time_and_never_falls_before)
+{
+    gb_schedule_t office = schedule_of("Mon 08:00-18:00");
+    const int64_t eight = INT64_C(345600) + 8 * 3600;
+
+    for (int round = 0; round < 200; round++) {
+        uint32_t servers = 1 + (uint32_t)rand() % 40, each = 1 + (uint32_t)rand() % 6;
+        uint32_t boot_s = 1 + (uint32_t)rand() % 300, before = 0, awake = 0, coming = 0;
+        int64_t ready_s = 0;
+
+        for (int64_t now_s = eight - 13000; now_s <= eight; now_s++) {
+            uint32_t floor =
+                gb_schedule_floor(&office, &utc, now_s, servers, each, boot_s);
+
+            ck_assert_uint_ge(floor, before);
+            before = floor;
+            if (coming && now_s >= ready_s) {
+                awake += coming;
+                coming = 0;
+            }
+            if (!coming && floor > awake) {
+                coming = floor - awake < each ? floor - awake : each;
+                ready_s = now_s + boot_s;
+            }
+        }
+        ck_assert_msg(awake == servers, "%u of %u, %u at a time, %u s", awake, servers,
+                      each, boot_s);
+    }
+}
+END_TEST
+
 Suite *gb_schedule_suite(void)
 {
     Suite *suite = suite_create("gb_schedule");
@@ -265,6 +327,8 @@ Suite *gb_schedule_suite(void)
     tcase_add_test(tests, any_instant_has_a_local_time);
     tcase_add_test(tests, due_is_ahead_of_the_begin);
     tcase_add_test(tests, due_knows_of_summer_time);
+    tcase_add_test(tests, a_floor_rises_by_what_boots_at_a_time);
+    tcase_add_test(tests, a_floor_is_reached_in_time_and_never_falls_before);
     suite_add_tcase(suite, tests);
     return suite;
 }

@@ -8,6 +8,7 @@
 
 #include <check.h>
 #include <math.h>
+#include <string.h>
 
 static servers_t servers;
 
@@ -45,6 +46,41 @@ START_TEST(servers_for_a_rate_within_the_goal)
     ck_assert_uint_eq(gb_supply_for_rate(&servers.supply, 60, 0.7), 2);
     ck_assert_uint_eq(gb_supply_for_rate(&servers.supply, 84, 0.7), 2);
     ck_assert_uint_eq(gb_supply_for_rate(&servers.supply, 1200, 0.7), 20);
+}
+END_TEST
+
+START_TEST(late_is_what_servers_can_help_against)
+{
+    ck_assert_double_eq_tol(gb_supply_service_s(0), 0.1, 1e-9);
+    ck_assert_double_eq_tol(gb_supply_service_s(-5), 0.1, 1e-9);
+    ck_assert_double_eq_tol(gb_supply_service_s(250000), 0.25, 1e-9);
+    ck_assert_double_eq_tol(gb_supply_service_s(INT64_MAX), 86400, 1e-6);
+    ck_assert_double_eq_tol(gb_supply_late_s(0, 0.1), 0.5, 1e-9);
+    ck_assert_double_eq_tol(gb_supply_late_s(0, 1), 4, 1e-9);
+    ck_assert_double_eq_tol(gb_supply_late_s(700000, 0.1), 0.7, 1e-9);
+    ck_assert_double_eq_tol(gb_supply_late_s(700000, 0.4), 0.8, 1e-9);
+    ck_assert_double_eq_tol(gb_supply_late_s(1, 86400), 2 * 86400, 1e-6);
+    ck_assert_double_eq_tol(gb_supply_late_s(INT64_MAX, 0.1), 7 * 86400, 1e-6);
+}
+END_TEST
+
+START_TEST(a_supply_has_the_table_of_its_servers)
+{
+    double slots[21];
+    gb_tail_row_t rows[21], own[21];
+    gb_tail_t made = {.rows = rows, .room = 20}, expected = {.rows = own, .room = 20};
+    const gb_supply_t *supply = &servers.supply;
+
+    memset(rows, 0, sizeof rows);
+    memset(own, 0, sizeof own);
+    gb_supply_tail(supply, slots, &made);
+    for (uint32_t k = 0; k <= 20; k++) {
+        ck_assert_double_eq_tol(slots[k], supply->upto[k].slots, 1e-9);
+    }
+    gb_tail_build(&expected, slots, 20, supply->service_s,
+                  supply->late_s - supply->service_s);
+    ck_assert_uint_eq(made.servers, 20);
+    ck_assert_int_eq(memcmp(rows, own, sizeof rows), 0);
 }
 END_TEST
 
@@ -119,6 +155,8 @@ Suite *gb_supply_suite(void)
     tcase_add_test(tcase, a_value_is_brought_within_its_bounds);
     tcase_add_test(tcase, servers_for_requests_in_flight);
     tcase_add_test(tcase, servers_for_a_rate_within_the_goal);
+    tcase_add_test(tcase, late_is_what_servers_can_help_against);
+    tcase_add_test(tcase, a_supply_has_the_table_of_its_servers);
     tcase_add_test(tcase, rounding_needs_no_server);
     tcase_add_test(tcase, every_number_is_the_least_that_suffices);
     tcase_add_test(tcase, what_a_slot_carries_keeps_the_goal);

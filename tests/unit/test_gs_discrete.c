@@ -200,6 +200,72 @@ static double late_of_burst(gs_queue_e queue, uint64_t seed)
     return late_share();
 }
 
+/* All on, and the sum of what a policy is told. */
+static double told_late, told_arrived;
+
+static gb_choice_t choose_all_and_listen(void *baton, const gb_supply_t *supply,
+                                         const gb_demand_t *demand)
+{
+    told_late += demand->late;
+    told_arrived += demand->arrived;
+    return choose_all(baton, supply, demand);
+}
+
+static void run_and_listen(void)
+{
+    gs_decides_t decides = {.choose = choose_all_and_listen,
+                            .first = world.fleet.count,
+                            .packs = true,
+                            .asks = 2};
+
+    told_late = told_arrived = 0;
+    run(&decides);
+}
+
+START_TEST(what_is_late_by_service_alone_is_not_told)
+{
+    static const gs_queue_e queues[] = {GS_QUEUE_OFF, GS_QUEUE_FIFO,
+                                        GS_QUEUE_LATE_LAST};
+
+    for (int i = 0; i < 3; i++) {
+        world_setup(4, 2000);
+        conf.queue = queues[i];
+        load(0, 2000, 60); /* of 266 that they carry */
+        run_and_listen();
+        ck_assert_double_ge(told_arrived, 0.99 * result.requests);
+        /* exp(-500/120) of them, 1.5 %, whatever the servers. */
+        ck_assert_uint_gt(counts.late_responses, 1000);
+        ck_assert_double_le(told_late, 0.001 * told_arrived);
+        world_free();
+    }
+}
+END_TEST
+
+START_TEST(what_is_late_by_waiting_is_told)
+{
+    static const gs_queue_e queues[] = {GS_QUEUE_OFF, GS_QUEUE_FIFO,
+                                        GS_QUEUE_LATE_LAST};
+
+    for (int i = 0; i < 3; i++) {
+        double by_service;
+
+        world_setup(4, 2000);
+        conf.queue = queues[i];
+        load(0, 1000, 60);
+        load(1000, 1100, 300); /* more than they carry */
+        load(1100, 2000, 60);
+        run_and_listen();
+        by_service = exp(-0.5 / SERVICE_S) * (double)counts.arrived;
+        ck_assert_uint_gt(counts.late_responses, 3000);
+        printf("queue %d: %.0f late, %.0f by service, %.0f told\n", (int)queues[i],
+               (double)counts.late_responses, by_service, told_late);
+        ck_assert_double_eq_tol(told_late, (double)counts.late_responses - by_service,
+                                0.15 * (double)counts.late_responses);
+        world_free();
+    }
+}
+END_TEST
+
 START_TEST(late_last_makes_late_only_what_is_too_much)
 {
     double fifo = 0, late_last = 0;
@@ -642,6 +708,8 @@ Suite *gs_discrete_suite(void)
     tcase_add_test(queueing,
                    by_response_and_by_wait_are_the_same_when_service_is_constant);
     tcase_add_test(queueing, late_last_makes_late_only_what_is_too_much);
+    tcase_add_test(queueing, what_is_late_by_service_alone_is_not_told);
+    tcase_add_test(queueing, what_is_late_by_waiting_is_told);
     tcase_add_test(queueing, without_a_waiting_room_full_servers_get_more);
     suite_add_tcase(suite, queueing);
     tcase_add_test(energy, constant_load_costs_what_the_curve_says);

@@ -349,6 +349,86 @@ START_TEST(linear_program_is_close_below_all_plans)
 }
 END_TEST
 
+#define PATHS       59049u /* BOTH ^ SLOTS */
+#define SETUP_SLOTS 2u     /* 20 s */
+#define CHEAP_WATTS 10.0   /* of a set-up: going off for less than it would pay */
+
+/* Are those of one type that are started off for as long as their set-up takes? */
+static bool has_time(const uint32_t on[SLOTS])
+{
+    for (uint32_t t = 0; t < SLOTS; t++) {
+        uint32_t there = on[t];
+
+        for (uint32_t s = t + 1; s <= t + SETUP_SLOTS && s < SLOTS; s++) {
+            there += on[s] > on[s - 1] ? on[s] - on[s - 1] : 0;
+        }
+        if (there > EACH) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The best of all ways, of those that can be gone, and of all that could be if a set-up
+ * took no time. */
+static void best_paths(double *timely, double *any)
+{
+    *timely = *any = INFINITY;
+    for (uint32_t path = 0; path < PATHS; path++) {
+        uint32_t large[SLOTS], small[SLOTS], rest = path;
+        double joules = 0;
+
+        for (uint32_t t = 0; t < SLOTS; t++, rest /= BOTH) {
+            large[t] = rest % BOTH / (EACH + 1);
+            small[t] = rest % (EACH + 1);
+            joules += mixed_serves(large[t], small[t], rate_of(t))
+                          ? SLOT_S * mixed_watts(large[t], small[t], rate_of(t))
+                          : INFINITY;
+            if (t > 0) {
+                joules += (CHEAP_WATTS - 3) * 20 *
+                          (fmax((double)large[t] - large[t - 1], 0) +
+                           fmax((double)small[t] - small[t - 1], 0));
+            }
+        }
+        *any = fmin(*any, joules);
+        if (joules < *timely && has_time(large) && has_time(small)) {
+            *timely = joules;
+        }
+    }
+}
+
+START_TEST(who_is_in_setup_is_not_on)
+{
+    bool matters = false;
+
+    seed_numbers();
+    for (int round = 0; round < 6; round++) {
+        double timely, any;
+        gs_error_t error;
+        gs_result_t result;
+
+        make_mixed_world();
+        options.setup_watts = CHEAP_WATTS;
+        for (uint32_t i = 0; i < world.fleet.count; i++) {
+            world.fleet.servers[i].setup_watts = CHEAP_WATTS;
+        }
+        /* By turns all that they carry and nothing; then whatever comes. */
+        for (uint32_t t = 0; round == 0 && t < world.trace.seconds; t++) {
+            world.trace.arrived[t] = t / SLOT_S % 2 ? 0 : 180;
+        }
+        best_paths(&timely, &any);
+        ck_assert(isfinite(timely));
+        ck_assert_msg(gs_mixed_run(&world, GS_OPTIMUM, 0, SLOT_S, &result, &error),
+                      "%s", error.text);
+        ck_assert_double_le(result.joules, timely * (1 + 1e-6));
+        matters = matters || result.joules > any * 1.01;
+        gs_result_free(&result);
+        gs_world_free(&world);
+    }
+    ck_assert_msg(matters, "servers are on while they are in set-up");
+}
+END_TEST
+
 Suite *sim_optimum_suite(void)
 {
     Suite *suite = suite_create("sim_optimum");
@@ -358,6 +438,7 @@ Suite *sim_optimum_suite(void)
     tcase_add_test(tcase, bound_is_below_all_ways_and_as_high_as_it_can_be);
     tcase_add_test(tcase, optimum_of_constant_load_never_starts);
     tcase_add_test(tcase, linear_program_is_close_below_all_plans);
+    tcase_add_test(tcase, who_is_in_setup_is_not_on);
     suite_add_tcase(suite, tcase);
     return suite;
 }
