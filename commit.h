@@ -123,7 +123,7 @@ bool mgb_journal_is_dirty(const mgb_journal_t *journal);
 
 /* Reads; APR_NOTFOUND: there is none; APR_EGONE (MGB_EXPIRED): there was one;
  * APR_EGENERAL: it is damaged, and the log says which; APR_INCOMPLETE (get): a repair
- * has found the verdict alone.  In `p`. */
+ * has not found the request, or, with_answer, the answer.  In `p`. */
 #define MGB_EXPIRED APR_FROM_OS_ERROR(ESTALE)
 apr_status_t mgb_journal_get(mgb_journal_t *journal, uint32_t log, uint64_t seq,
                              bool with_answer, apr_pool_t *p, mgb_entry_t *entry);

@@ -80,6 +80,9 @@ static gb_record_request_t request_of(const mgb_entry_t *entry)
 {
     gb_record_request_t request;
 
+    memcpy(request.digest, entry->digest, sizeof(request.digest));
+    request.at_us = entry->at;
+    request.nonce = entry->nonce;
     request.id = gb_record_text(entry->id);
     request.principal = gb_record_text(entry->principal);
     request.method = gb_record_text(entry->method);
@@ -195,6 +198,7 @@ static apr_status_t put_verdict(mgb_journal_t *journal, int64_t key,
 
     answer.state = brief->state = entry->state;
     answer.status = brief->status = (uint32_t)entry->status;
+    answer.digest = entry->answer_digest;
     answer.by = gb_record_text(entry->answered_by);
     answer.headers = gb_record_text(entry->answer_headers);
     answer.body.at = entry->answer_body;

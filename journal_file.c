@@ -3,6 +3,7 @@
  * journal_file.c - where the journal's files are, whose they are, and who has them.
  */
 #include "journal_store.h"
+#include "libcrypto.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -79,11 +80,11 @@ static bool check_ours(mgb_store_t *store, const char *name, const struct stat *
                        S_ISLNK(info->st_mode) ? "a symbolic link" : "something else");
         return false;
     }
-    if (info->st_uid != geteuid()) {
+    if (info->st_uid != store->owner) {
         mgb_store_fail(store,
                        "%s belongs to user %lu; it has to belong to user %lu, who "
                        "keeps the journal (chown)",
-                       name, (unsigned long)info->st_uid, (unsigned long)geteuid());
+                       name, (unsigned long)info->st_uid, (unsigned long)store->owner);
         return false;
     }
     if (info->st_mode & (S_IRWXG | S_IRWXO | S_IXUSR | S_ISUID | S_ISGID)) {
@@ -126,12 +127,19 @@ static bool open_lock(mgb_store_t *store)
         mgb_store_fail(store, "%s cannot be opened: %s", name, strerror(errno));
         return false;
     }
+    if (store->owner != geteuid() && fchown(store->lock_fd, store->owner, (gid_t)-1)) {
+        mgb_store_fail(store, "%s cannot be given to its owner: %s", name,
+                       strerror(errno));
+        mgb_store_unlock(store);
+        return false;
+    }
     return true;
 }
 
-bool mgb_store_lock(mgb_store_t *store, const char *path, int wait_ms)
+bool mgb_store_lock(mgb_store_t *store, const char *path, uid_t owner, int wait_ms)
 {
     memset(store, 0, sizeof(*store));
+    store->owner = owner;
     store->lock_fd = -1;
     if (snprintf(store->path, sizeof(store->path), "%s", path) >=
         (int)sizeof(store->path)) {
@@ -192,13 +200,13 @@ static bool wal_is_blank(mgb_store_t *store)
 
 int mgb_store_exists(mgb_store_t *store)
 {
-    struct stat info;
-    int file = examine(store, "", &info), wal = examine(store, "-wal", &info);
+    struct stat info, wal_info;
+    int file = examine(store, "", &info), wal = examine(store, "-wal", &wal_info);
 
     if (file < 0 || wal < 0) {
         return -1;
     }
-    store->wal_missing = !wal;
+    store->wal_missing = !wal || wal_info.st_size < WAL_LEAST;
     if (!file && wal && !wal_is_blank(store)) {
         mgb_store_fail(
             store,
@@ -234,14 +242,16 @@ off_t mgb_store_wal_bytes(off_t size)
 }
 
 /* posix_fallocate() and not ftruncate(): what is taken is there when it is needed. */
-static int take(const char *name, off_t bytes)
+static int take(const mgb_store_t *store, const char *name, off_t bytes)
 {
     int fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600), error;
 
     if (fd < 0) {
         return errno;
     }
-    error = posix_fallocate(fd, 0, bytes);
+    error = store->owner != geteuid() && fchown(fd, store->owner, (gid_t)-1)
+                ? errno
+                : posix_fallocate(fd, 0, bytes);
     if (!error && fsync(fd)) {
         error = errno;
     }
@@ -256,8 +266,8 @@ bool mgb_store_take_room(mgb_store_t *store, const char *suffix, off_t size)
 
     for (int i = 0; i < 2; i++) {
         off_t bytes = i ? mgb_store_wal_bytes(size) : size;
-        int error =
-            mgb_store_name(store, suffixes[i], name) ? take(name, bytes) : ENAMETOOLONG;
+        int error = mgb_store_name(store, suffixes[i], name) ? take(store, name, bytes)
+                                                             : ENAMETOOLONG;
 
         if (error) {
             mgb_store_fail(store, "%s: %lld MB cannot be taken: %s", name,
@@ -283,4 +293,37 @@ bool mgb_store_sync_dir(mgb_store_t *store)
         close(fd);
     }
     return done;
+}
+
+static bool read_key(int fd, uint8_t *key)
+{
+    uint8_t more;
+
+    return read(fd, key, MGB_SEAL_KEY_BYTES) == MGB_SEAL_KEY_BYTES &&
+           read(fd, &more, 1) == 0;
+}
+
+bool mgb_store_read_key(const char *path, uint8_t *key, char *error, size_t room)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    struct stat info;
+    const char *why = NULL;
+
+    if (fd < 0 || fstat(fd, &info)) {
+        why = strerror(errno);
+    }
+    else if (!S_ISREG(info.st_mode) || info.st_uid != geteuid() ||
+             (info.st_mode & 07777) != 0600) {
+        why = "it has to be a file of yours, with mode 0600";
+    }
+    else if (!read_key(fd, key)) {
+        why = "it has to have exactly 32 bytes";
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    if (why) {
+        snprintf(error, room, "the key %s cannot be used: %s", path, why);
+    }
+    return !why;
 }

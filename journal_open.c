@@ -11,6 +11,7 @@
 #include "journal_private.h"
 
 #include <time.h>
+#include <unistd.h>
 
 static bool damaged(mgb_journal_t *journal, const char *what, int64_t key, int rc)
 {
@@ -105,8 +106,13 @@ static bool count_ahead(mgb_journal_t *journal, mgb_journal_log_t *log)
         int64_t key = gb_record_key(log->number, seq);
         gb_record_brief_t brief;
 
-        if (mgb_journal_brief(journal, key, &brief) != APR_SUCCESS) {
-            return damaged(journal, "an entry does not open", key, SQLITE_OK);
+        apr_status_t rv = mgb_journal_brief(journal, key, &brief);
+
+        if (rv != APR_SUCCESS) {
+            return damaged(journal,
+                           rv == APR_NOTFOUND ? "an entry is missing"
+                                              : "an entry does not open",
+                           key, SQLITE_OK);
         }
         log->ahead += brief.state != GB_ENTRY_OPEN;
     }
@@ -301,7 +307,8 @@ static bool settle_wal(mgb_journal_t *journal)
         return false;
     }
     journal->used_bytes = mgb_store_used(&journal->store);
-    return journal->used_bytes >= 0 || damaged(journal, "its size", 0, SQLITE_CORRUPT);
+    journal->whole = journal->used_bytes >= 0;
+    return journal->whole || damaged(journal, "its size", 0, SQLITE_CORRUPT);
 }
 
 static void take_room(mgb_journal_t *journal)
@@ -321,20 +328,22 @@ static bool open_file(mgb_journal_t *journal)
     if (there < 0 || (there == 0 && !make_file(journal))) {
         return false;
     }
-    if (there) {
-        take_room(journal);
-    }
     journal->store.error[0] = '\0';
-    if (!mgb_store_open(&journal->store)) {
+    if (!mgb_store_open(&journal->store) || !check_all(journal)) {
         return false;
     }
-    return check_all(journal) && settle_wal(journal);
+    take_room(journal);
+    return settle_wal(journal);
 }
 
 static apr_status_t journal_cleanup(void *data)
 {
     mgb_journal_t *journal = data;
 
+    if (journal->whole && !journal->broken) {
+        mgb_store_rollback(&journal->store);
+        (void)mgb_store_checkpoint(&journal->store);
+    }
     mgb_store_close(&journal->store);
     mgb_store_unlock(&journal->store);
     mgb_index_free(&journal->index);
@@ -370,7 +379,7 @@ mgb_journal_t *mgb_journal_open(const char *path, apr_off_t size, const uint8_t 
     }
     journal->store.lock_fd = -1;
     apr_pool_cleanup_register(pool, journal, journal_cleanup, apr_pool_cleanup_null);
-    if (!mgb_store_lock(&journal->store, path, MGB_JOURNAL_WAIT_MS) ||
+    if (!mgb_store_lock(&journal->store, path, geteuid(), MGB_JOURNAL_WAIT_MS) ||
         !open_file(journal)) {
         *error = apr_pstrdup(p, journal->store.error);
         apr_pool_destroy(pool);

@@ -75,6 +75,7 @@ struct mgb_journal_t {
     int64_t used_bytes;    /* at the latest commit */
     int64_t pending_bytes; /* appended since */
     bool writing;          /* a transaction is open */
+    bool whole;            /* it was looked at, and can be used */
     bool broken;           /* an fsync failed: nobody knows what is on the disk */
     uint32_t damage_told, checkpoint_failures;
 };

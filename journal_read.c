@@ -153,14 +153,14 @@ apr_status_t mgb_journal_get(mgb_journal_t *journal, uint32_t log, uint64_t seq,
     entry->answer_digest = brief.answer_digest;
     entry->id = entry->principal = entry->method = entry->target = "";
     entry->headers = entry->body = "";
-    if (brief.lost) {
+    if (brief.lost_request) {
         return APR_INCOMPLETE;
     }
     rv = read_request(journal, key, p, entry);
-    if (rv == APR_SUCCESS && with_answer && entry->state != GB_ENTRY_OPEN) {
-        rv = read_answer(journal, key, p, entry);
+    if (rv != APR_SUCCESS || !with_answer || entry->state == GB_ENTRY_OPEN) {
+        return rv;
     }
-    return rv;
+    return brief.lost_answer ? APR_INCOMPLETE : read_answer(journal, key, p, entry);
 }
 
 apr_status_t mgb_journal_peek(mgb_journal_t *journal, uint32_t log, uint64_t seq,

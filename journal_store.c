@@ -76,11 +76,14 @@ static int64_t ask(mgb_store_t *store, const char *sql)
 
 static bool connect_to(mgb_store_t *store, const char *name)
 {
-    int rc = sqlite3_open_v2(name, &store->db, OPEN_FLAGS, NULL);
+    int rc = sqlite3_open_v2(name, &store->db, OPEN_FLAGS, NULL), persist = 1;
 
     if (rc != SQLITE_OK) {
         return failed(store, "cannot be opened");
     }
+    /* A journal that is refused is closed as it is: its WAL may be what repairs it. */
+    (void)sqlite3_file_control(store->db, "main", SQLITE_FCNTL_PERSIST_WAL, &persist);
+    (void)sqlite3_db_config(store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     /* A file that was tampered with must not get to run anything. */
     (void)sqlite3_db_config(store->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     (void)sqlite3_db_config(store->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
@@ -273,7 +276,7 @@ static bool prepare_all(mgb_store_t *store)
 
 bool mgb_store_open(mgb_store_t *store)
 {
-    int persist = 1, step = MGB_STORE_STEP;
+    int step = MGB_STORE_STEP;
 
     if (!connect_to(store, store->path) || !check_version(store) ||
         ask(store, "PRAGMA page_size") != MGB_JOURNAL_PAGE || !check_schema(store) ||
@@ -284,7 +287,6 @@ bool mgb_store_open(mgb_store_t *store)
         mgb_store_close(store);
         return false;
     }
-    (void)sqlite3_file_control(store->db, "main", SQLITE_FCNTL_PERSIST_WAL, &persist);
     (void)sqlite3_file_control(store->db, "main", SQLITE_FCNTL_CHUNK_SIZE, &step);
     sqlite3_wal_hook(store->db, on_commit, store);
     return true;

@@ -50,8 +50,9 @@ typedef struct mgb_store_t {
     sqlite3_stmt *statements[MGB_TABLE_COUNT][MGB_OP_COUNT];
     sqlite3_stmt *pages, *free_pages;
     int lock_fd;
+    uid_t owner;      /* of its files */
     int wal_frames;   /* in the WAL after the latest commit */
-    bool wal_missing; /* when it was opened */
+    bool wal_missing; /* or shorter than any; when it was opened */
     char error[MGB_STORE_ERROR_BYTES];
 } mgb_store_t;
 
@@ -68,8 +69,8 @@ void mgb_store_fail(mgb_store_t *store, const char *format, ...)
 
 /* Looks at the place and takes the lock; waits up to `wait_ms` for another process that
  * has it.  `store` is uninitialised.  Refuses a place in memory (tmpfs), and files that
- * are not ours alone. */
-bool mgb_store_lock(mgb_store_t *store, const char *path, int wait_ms);
+ * are not `owner`'s alone. */
+bool mgb_store_lock(mgb_store_t *store, const char *path, uid_t owner, int wait_ms);
 void mgb_store_unlock(mgb_store_t *store);
 /* Is FILE there?  -1: it cannot be used, or a WAL is there without it. */
 int mgb_store_exists(mgb_store_t *store);
@@ -84,6 +85,9 @@ off_t mgb_store_wal_bytes(off_t size);
 /* The name of one of its files: suffix "", "-wal", "-lock", ".new". */
 bool mgb_store_name(const mgb_store_t *store, const char *suffix, char name[PATH_MAX]);
 bool mgb_store_sync_dir(mgb_store_t *store);
+/* Reads a key file: exactly MGB_SEAL_KEY_BYTES, of whoever asks, with mode 0600. False:
+ * `error` says why. */
+bool mgb_store_read_key(const char *path, uint8_t *key, char *error, size_t room);
 
 /* ------------------------------------------------------- journal_store.c */
 

@@ -98,14 +98,14 @@ size_t gb_record_replica_bytes(const gb_record_replica_t *record)
 
 size_t gb_record_request_bytes(const gb_record_request_t *record)
 {
-    return 1 + text_bytes(record->id) + text_bytes(record->principal) +
+    return 1 + 32 + 2 * 8 + text_bytes(record->id) + text_bytes(record->principal) +
            text_bytes(record->method) + text_bytes(record->target) +
            text_bytes(record->headers) + text_bytes(record->body);
 }
 
 size_t gb_record_answer_bytes(const gb_record_answer_t *record)
 {
-    return 1 + 1 + 2 + text_bytes(record->by) + text_bytes(record->headers) +
+    return 1 + 1 + 2 + 8 + text_bytes(record->by) + text_bytes(record->headers) +
            text_bytes(record->body);
 }
 
@@ -138,15 +138,18 @@ void gb_record_write_replica(const gb_record_replica_t *record, uint8_t *to)
     (void)put_text(to, record->why);
 }
 
-#define BIT_REPEATABLE 1u
-#define BIT_DELETES    2u
-#define BIT_LOST       4u
-#define BITS_ALL       7u
+#define BIT_REPEATABLE   1u
+#define BIT_DELETES      2u
+#define BIT_LOST_REQUEST 4u
+#define BIT_LOST_ANSWER  8u
+#define BITS_ALL         15u
 
 void gb_record_write_brief(const gb_record_brief_t *record, uint8_t *to)
 {
     unsigned bits = (record->repeatable ? BIT_REPEATABLE : 0) |
-                    (record->deletes ? BIT_DELETES : 0) | (record->lost ? BIT_LOST : 0);
+                    (record->deletes ? BIT_DELETES : 0) |
+                    (record->lost_request ? BIT_LOST_REQUEST : 0) |
+                    (record->lost_answer ? BIT_LOST_ANSWER : 0);
 
     to = put(to, GB_RECORD_VERSION, 1);
     to = put_bytes(to, record->name, sizeof(record->name));
@@ -164,6 +167,9 @@ void gb_record_write_brief(const gb_record_brief_t *record, uint8_t *to)
 void gb_record_write_request(const gb_record_request_t *record, uint8_t *to)
 {
     to = put(to, GB_RECORD_VERSION, 1);
+    to = put_bytes(to, record->digest, sizeof(record->digest));
+    to = put(to, (uint64_t)record->at_us, 8);
+    to = put(to, record->nonce, 8);
     to = put_text(to, record->id);
     to = put_text(to, record->principal);
     to = put_text(to, record->method);
@@ -177,6 +183,7 @@ void gb_record_write_answer(const gb_record_answer_t *record, uint8_t *to)
     to = put(to, GB_RECORD_VERSION, 1);
     to = put(to, record->state, 1);
     to = put(to, record->status, 2);
+    to = put(to, record->digest, 8);
     to = put_text(to, record->by);
     to = put_text(to, record->headers);
     (void)put_text(to, record->body);
@@ -326,7 +333,8 @@ bool gb_record_read_brief(const uint8_t *at, size_t bytes, gb_record_brief_t *re
     bits = (unsigned)get(&walk, 1);
     record->repeatable = (bits & BIT_REPEATABLE) != 0;
     record->deletes = (bits & BIT_DELETES) != 0;
-    record->lost = (bits & BIT_LOST) != 0;
+    record->lost_request = (bits & BIT_LOST_REQUEST) != 0;
+    record->lost_answer = (bits & BIT_LOST_ANSWER) != 0;
     if (ended(&walk) && bits <= BITS_ALL) {
         return true;
     }
@@ -338,7 +346,13 @@ bool gb_record_read_request(const uint8_t *at, size_t bytes,
                             gb_record_request_t *record)
 {
     walk_t walk = begin(at, bytes);
+    const uint8_t *digest = take(&walk, sizeof(record->digest));
 
+    if (digest) {
+        memcpy(record->digest, digest, sizeof(record->digest));
+    }
+    record->at_us = (int64_t)get(&walk, 8);
+    record->nonce = get(&walk, 8);
     record->id = get_span(&walk, true);
     record->principal = get_span(&walk, true);
     record->method = get_span(&walk, true);
@@ -358,6 +372,7 @@ bool gb_record_read_answer(const uint8_t *at, size_t bytes, gb_record_answer_t *
 
     record->state = get_state(&walk);
     record->status = (uint32_t)get(&walk, 2);
+    record->digest = get(&walk, 8);
     record->by = get_span(&walk, true);
     record->headers = get_span(&walk, true);
     record->body = get_span(&walk, false);

@@ -70,17 +70,22 @@ typedef struct gb_record_brief_t {
     uint32_t request_bytes, answer_bytes; /* of the bodies */
     uint32_t status;
     gb_verdict_state_e state;
-    bool repeatable, deletes; /* by the method */
-    bool lost;                /* a repair did not find what was asked or answered */
+    bool repeatable, deletes;       /* by the method */
+    bool lost_request, lost_answer; /* a repair did not find them */
 } gb_record_brief_t;
 
+/* Request and answer say again what the brief says: a repair makes it from them. */
 typedef struct gb_record_request_t {
+    uint8_t digest[32];
+    int64_t at_us;
+    uint64_t nonce;
     gb_span_text_t id, principal, method, target, headers, body;
 } gb_record_request_t;
 
 typedef struct gb_record_answer_t {
     gb_verdict_state_e state; /* as in the brief */
     uint32_t status;
+    uint64_t digest;
     gb_span_text_t by, headers, body;
 } gb_record_answer_t;
 

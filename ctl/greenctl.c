@@ -6,6 +6,7 @@
  * fields and are laid out here; JSON is printed as it comes.
  */
 #include "../core/gb_command.h"
+#include "journal.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -53,6 +54,7 @@ static const char usage_text[] =
     "  resume            give power orders again\n"
     "  events            what happened lately, newest last\n"
     "  model             the fleet (curves, capacities, boot times), JSON\n"
+    "  journal ...       check or repair the file of GreenJournal; see journal --help\n"
     "MEMBER is a URL, a host or host:port, or a machine's name.\n"
     "  --balancer NAME   which one, where a member is in several\n"
     "  --socket PATH     the keeper's socket; also GREENCTL_SOCKET in the "
@@ -576,6 +578,9 @@ int main(int argc, char **argv)
     const char *from_environment = getenv("GREENCTL_SOCKET");
     int rc;
 
+    if (argc > 1 && strcmp(argv[1], "journal") == 0) {
+        return journal_main(argc - 1, argv + 1);
+    }
     memset(&options, 0, sizeof(options));
     options.socket =
         from_environment && *from_environment ? from_environment : GREENCTL_SOCKET;

@@ -22,10 +22,12 @@
  *   trim LOG UPTO BEFORE MOST    trimmed N
  *   replicas LOG                 replicas NAME,CURSOR,SENT,ASIDE,WHY ...
  *   space                        space BYTES PERMILLE
- *   verify LOG                   verified HEAD SETTLED FIRST OPEN; reads every entry
- *   load LOG SEED BATCH BYTES COUNT   commits batches, and prints "durable HEAD
- * SETTLED" after each; for ever when COUNT is 0 bench LOG SUBMITTERS BYTES SECONDS
- * acked N SECONDS
+ *   verify LOG                   verified HEAD SETTLED FIRST OPEN [lost N]; reads every
+ *                                entry, whose id has to end with its seq
+ *   verdicts LOG                 verdicts and a letter for each entry: - deleted, o
+ * open, a accepted, r rejected, f failed, ? lost load LOG SEED BATCH BYTES COUNT
+ * commits batches, and prints "durable HEAD SETTLED" after each; for ever when COUNT is
+ * 0 bench LOG SUBMITTERS BYTES SECONDS acked N SECONDS
  */
 #include "commit.h"
 
@@ -314,7 +316,7 @@ static void do_space(void)
 static void do_verify(const words_t *words)
 {
     uint32_t log = (uint32_t)number(words, 1);
-    uint64_t first = 0, seq = 0, settled = 0, open = 0;
+    uint64_t first = 0, seq = 0, settled = 0, open = 0, lost = 0;
 
     for (;;) {
         mgb_entry_t entry;
@@ -331,14 +333,19 @@ static void do_verify(const words_t *words)
         if (rv == MGB_EXPIRED) {
             continue;
         }
+        first = first ? first : seq;
+        if (rv == APR_INCOMPLETE) {
+            lost++;
+            settled = open ? settled : seq;
+            continue;
+        }
         if (rv != APR_SUCCESS) {
             say("error %d %" PRIu64, rv, seq);
             return;
         }
-        first = first ? first : seq;
         open += entry.state == GB_ENTRY_OPEN;
         settled = entry.state != GB_ENTRY_OPEN && !open ? seq : settled;
-        if (!is_right(&entry) ||
+        if (!is_right(&entry) || strtoull(strchr(entry.id, '-') + 1, NULL, 10) != seq ||
             mgb_journal_find(harness.journal, log, entry.id, entry.principal, &found) !=
                 APR_SUCCESS ||
             found != seq) {
@@ -346,8 +353,33 @@ static void do_verify(const words_t *words)
             return;
         }
     }
-    say("verified %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64, seq, settled, first,
-        open);
+    say("verified %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "%s", seq, settled,
+        first, open, lost ? apr_psprintf(harness.ptick, " lost %" PRIu64, lost) : "");
+}
+
+static char letter_of(apr_status_t rv, const mgb_entry_t *entry)
+{
+    return rv == MGB_EXPIRED      ? '-'
+           : rv == APR_INCOMPLETE ? '?'
+           : rv != APR_SUCCESS    ? '!'
+                                  : "oarf"[entry->state];
+}
+
+static void do_verdicts(const words_t *words)
+{
+    mgb_entry_t entry;
+
+    fputs("verdicts ", stdout);
+    for (uint64_t seq = 1;; seq++) {
+        apr_status_t rv = mgb_journal_get(harness.journal, (uint32_t)number(words, 1),
+                                          seq, true, harness.ptick, &entry);
+
+        if (rv == APR_NOTFOUND) {
+            break;
+        }
+        putchar(letter_of(rv, &entry));
+    }
+    say("");
 }
 
 static uint64_t next_random(uint64_t *state)
@@ -519,6 +551,9 @@ static void run(const words_t *words)
     }
     else if (strcmp(verb, "verify") == 0) {
         do_verify(words);
+    }
+    else if (strcmp(verb, "verdicts") == 0) {
+        do_verdicts(words);
     }
     else if (strcmp(verb, "load") == 0) {
         do_load(words);

@@ -1,5 +1,6 @@
 """Builds and drives journal_harness.c: the keeper's journal without httpd."""
 import fcntl
+import glob
 import os
 import subprocess
 
@@ -9,6 +10,7 @@ SOURCES = ["tests/commit/journal_harness.c", "journal.c", "journal_open.c",
            "journal_read.c", "journal_index.c", "journal_store.c", "journal_file.c",
            "journal_row.c", "libsqlite.c", "libcrypto.c", "core/gb_record.c",
            "core/gb_commit.c"]
+GREENCTL_CORE = ["command", "page", "types"]
 MB = 1024 * 1024
 
 
@@ -37,6 +39,23 @@ def build_once(folder, name, flags):
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not os.path.exists(program):
             build(program + ".new", flags)
+            os.rename(program + ".new", program)
+    return program
+
+
+def build_greenctl(folder, flags):
+    """greenctl, with sanitizers."""
+    program = str(folder / "greenctl")
+    with open(program + ".lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not os.path.exists(program):
+            subprocess.run(
+                ["gcc", "-std=gnu11", "-D_GNU_SOURCE", "-g", *flags, "-I.", "-o",
+                 program + ".new"]
+                + sorted(glob.glob("ctl/*.c", root_dir=ROOT))
+                + SOURCES[SOURCES.index("journal_store.c"):]
+                + [f"core/gb_{name}.c" for name in GREENCTL_CORE] + ["-lm"],
+                cwd=ROOT, check=True)
             os.rename(program + ".new", program)
     return program
 

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * journal_repair.h - `greenctl journal check` and `greenctl journal repair`; in plain
+ * C.
+ */
+#ifndef MGB_JOURNAL_REPAIR_H
+#define MGB_JOURNAL_REPAIR_H
+
+#include "../journal_row.h"
+#include "../journal_store.h"
+
+#include <stdio.h>
+
+typedef struct mgb_repair_t {
+    const char *path;
+    const uint8_t *key;         /* MGB_SEAL_KEY_BYTES */
+    const char *const *trusted; /* replicas that the operator vouches for */
+    size_t trusted_count;
+    FILE *out; /* what was found, in lines */
+    char error[MGB_STORE_ERROR_BYTES];
+} mgb_repair_t;
+
+/* Takes the journal's lock, and looks at all of it as the keeper would, at every row
+ * and at SQLite's own structure.  Changes nothing.  True: it is whole; else `error`
+ * says why it cannot be looked at, or how much is wrong with it. */
+bool mgb_journal_check(mgb_repair_t *repair);
+
+/* Takes the journal's lock, and makes a new file of every row that opens, under a new
+ * epoch; the old files are kept beside it as FILE.damaged-TIME.  Entries keep their
+ * numbers; those that are lost are marked so, and replicas that may miss one are set
+ * aside, but for those that are trusted.  False: nothing was changed. */
+bool mgb_journal_repair(mgb_repair_t *repair);
+
+/* Who owns the files of the journal: as root, whoever owns FILE or its directory. */
+uid_t mgb_repair_owner(const char *path);
+
+#endif /* MGB_JOURNAL_REPAIR_H */
