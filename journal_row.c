@@ -79,7 +79,9 @@ static mgb_part_t about(const mgb_rows_t *rows, gb_record_kind_e kind, int64_t k
     uint64_t epoch =
         kind == GB_RECORD_HEAD || kind == GB_RECORD_WITNESS ? 0 : rows->epoch;
 
-    memcpy(to, "GBJ", 3);
+    to[0] = 'G';
+    to[1] = 'B';
+    to[2] = 'J';
     to[3] = (uint8_t)kind;
     for (unsigned i = 0; i < 8; i++) {
         to[4 + i] = (uint8_t)((uint64_t)key >> (8 * i));
