@@ -140,7 +140,7 @@ bool mgb_store_lock(mgb_store_t *store, const char *path, uid_t owner, int wait_
 {
     memset(store, 0, sizeof(*store));
     store->owner = owner;
-    store->lock_fd = -1;
+    store->lock_fd = store->room_fd = -1;
     if (snprintf(store->path, sizeof(store->path), "%s", path) >=
         (int)sizeof(store->path)) {
         mgb_store_fail(store, "the name of the journal is too long");
@@ -241,8 +241,9 @@ off_t mgb_store_wal_bytes(off_t size)
     return bytes < WAL_LEAST ? WAL_LEAST : bytes > WAL_MOST ? WAL_MOST : bytes;
 }
 
-/* posix_fallocate() and not ftruncate(): what is taken is there when it is needed. */
-static int take(const mgb_store_t *store, const char *name, off_t bytes)
+/* posix_fallocate() and not ftruncate(): what is taken is there when it is needed.
+ * `kept`: where the descriptor stays open. */
+static int take(const mgb_store_t *store, const char *name, off_t bytes, int *kept)
 {
     int fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600), error;
 
@@ -255,7 +256,12 @@ static int take(const mgb_store_t *store, const char *name, off_t bytes)
     if (!error && fsync(fd)) {
         error = errno;
     }
-    close(fd);
+    if (kept) {
+        *kept = fd;
+    }
+    else {
+        close(fd);
+    }
     return error;
 }
 
@@ -266,8 +272,12 @@ bool mgb_store_take_room(mgb_store_t *store, const char *suffix, off_t size)
 
     for (int i = 0; i < 2; i++) {
         off_t bytes = i ? mgb_store_wal_bytes(size) : size;
-        int error = mgb_store_name(store, suffixes[i], name) ? take(store, name, bytes)
-                                                             : ENAMETOOLONG;
+        /* A process loses its locks of a file, SQLite's too, when it closes any
+         * descriptor of it (fcntl(2)). */
+        int *kept = store->db && !i ? &store->room_fd : NULL;
+        int error = mgb_store_name(store, suffixes[i], name)
+                        ? take(store, name, bytes, kept)
+                        : ENAMETOOLONG;
 
         if (error) {
             mgb_store_fail(store, "%s: %lld MB cannot be taken: %s", name,

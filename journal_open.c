@@ -377,7 +377,7 @@ mgb_journal_t *mgb_journal_open(const char *path, apr_off_t size, const uint8_t 
         apr_pool_destroy(pool);
         return NULL;
     }
-    journal->store.lock_fd = -1;
+    journal->store.lock_fd = journal->store.room_fd = -1;
     apr_pool_cleanup_register(pool, journal, journal_cleanup, apr_pool_cleanup_null);
     if (!mgb_store_lock(&journal->store, path, geteuid(), MGB_JOURNAL_WAIT_MS) ||
         !open_file(journal)) {

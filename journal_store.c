@@ -307,6 +307,10 @@ void mgb_store_close(mgb_store_t *store)
         (void)sqlite3_close_v2(store->db);
     }
     store->db = NULL;
+    if (store->room_fd >= 0) {
+        close(store->room_fd);
+    }
+    store->room_fd = -1;
 }
 
 /* ---------------------------------------------------------------- rows */

@@ -50,6 +50,7 @@ typedef struct mgb_store_t {
     sqlite3_stmt *statements[MGB_TABLE_COUNT][MGB_OP_COUNT];
     sqlite3_stmt *pages, *free_pages;
     int lock_fd;
+    int room_fd;      /* of FILE, by which room was taken while SQLite had it; -1 */
     uid_t owner;      /* of its files */
     int wal_frames;   /* in the WAL after the latest commit */
     bool wal_missing; /* or shorter than any; when it was opened */

@@ -291,7 +291,7 @@ bool mgb_journal_repair(mgb_repair_t *repair)
 
     memset(&work, 0, sizeof(work));
     work.repair = repair;
-    work.made.lock_fd = -1;
+    work.made.lock_fd = work.made.room_fd = -1;
     if (!mgb_store_lock(&work.old, repair->path, mgb_repair_owner(repair->path), 0)) {
         return mgb_salvage_fail(&work, work.old.error);
     }

@@ -30,6 +30,7 @@
  * 0 bench LOG SUBMITTERS BYTES SECONDS acked N SECONDS
  */
 #include "commit.h"
+#include "libcrypto.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -503,6 +504,48 @@ static void do_bench(const words_t *words)
     say("acked %" PRIu64 " %.6f", acked, now_s() - began);
 }
 
+static void do_unseal(const words_t *words)
+{
+    const char *hex = word(words, 2), *about = word(words, 3);
+    size_t bytes = strlen(hex) / 2;
+    uint8_t key[MGB_SEAL_KEY_BYTES], *sealed = apr_palloc(harness.ptick, bytes + 1);
+    char *plain = apr_pcalloc(harness.ptick, bytes + 1);
+    mgb_part_t part = {about, strlen(about)};
+    mgb_seal_t *seal;
+
+    memset(key, (int)number(words, 1), sizeof(key));
+    for (size_t i = 0; i < bytes; i++) {
+        char pair[3] = {hex[2 * i], hex[2 * i + 1], '\0'};
+
+        sealed[i] = (uint8_t)strtoul(pair, NULL, 16);
+    }
+    seal = mgb_seal_create(key);
+    if (seal && mgb_seal_open(seal, part, sealed, bytes, (uint8_t *)plain)) {
+        say("unsealed %s", plain);
+    }
+    else {
+        say("no");
+    }
+    mgb_seal_destroy(seal);
+}
+
+static void do_sha256(const words_t *words)
+{
+    mgb_part_t parts[WORDS];
+    uint8_t digest[MGB_SHA256_BYTES];
+
+    for (int i = 1; i < words->count; i++) {
+        parts[i - 1].at = words->at[i];
+        parts[i - 1].bytes = strlen(words->at[i]);
+    }
+    (void)mgb_libcrypto_sha256(parts, (size_t)words->count - 1, digest);
+    fputs("sha256 ", stdout);
+    for (size_t i = 0; i < sizeof(digest); i++) {
+        printf("%02x", digest[i]);
+    }
+    say("");
+}
+
 static void run(const words_t *words)
 {
     const char *verb = word(words, 0);
@@ -557,6 +600,12 @@ static void run(const words_t *words)
     }
     else if (strcmp(verb, "load") == 0) {
         do_load(words);
+    }
+    else if (strcmp(verb, "unseal") == 0) {
+        do_unseal(words);
+    }
+    else if (strcmp(verb, "sha256") == 0) {
+        do_sha256(words);
     }
     else if (strcmp(verb, "bench") == 0) {
         do_bench(words);

@@ -44,6 +44,29 @@ def numbers(line):
     return [int(word) for word in line.split()[1:]]
 
 
+# ------------------------------------------------------------------ seals
+
+
+def test_seals_are_those_of_the_specification(program, path):
+    """https://c2sp.org/XAES-256-GCM: its two vectors, opened; and not with another bit."""
+    nonce = b"ABCDEFGHIJKLMNOPQRSTUVWX".hex()
+    journal = opened(program, path)
+    first = nonce + "ce546ef63c9cc60765923609b33a9a1974e96e52daf2fcf7075e2271"
+    second = nonce + "986ec1832593df5443a179437fd083bf3fdb41abd740a21f71eb769d"
+    assert journal.say("unseal", 1, first) == "unsealed XAES-256-GCM"
+    assert journal.say("unseal", 3, second, "c2sp.org/XAES-256-GCM") == \
+        "unsealed XAES-256-GCM"
+    assert journal.say("unseal", 3, second, "c2sp.org/XAES-256-GCm") == "no"
+    assert journal.say("unseal", 3, first) == "no"
+    for i in range(0, len(first), 2):
+        other = first[:i] + f"{int(first[i:i + 2], 16) ^ 1:02x}" + first[i + 2:]
+        assert journal.say("unseal", 1, other) == "no"
+    assert journal.say("unseal", 1, first[:78]) == "no"
+    assert journal.say("sha256", "ab", "c") == "sha256 " + \
+        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    journal.end()
+
+
 # ------------------------------------------------------------------ entries
 
 
@@ -183,6 +206,30 @@ def test_replicas_are_forgotten_for_good(program, path):
 
 
 # ------------------------------------------------------------------ space
+
+
+def test_ids_of_deleted_entries_are_remembered_for_a_while(program, path):
+    """The harness remembers 200, the module 100,000."""
+    journal = opened(program, path)
+    journal.say("log", "app")
+    for i in range(1, 302):
+        journal.say("append", 1, f"POST-{i}", 0)
+        journal.say("verdict", 1, i, 200, 0)
+    assert journal.say("trim", 1, 150, 2**62, 1000) == "trimmed 150"
+    assert journal.say("commit") == "ok"
+    assert journal.say("find", 1, "POST-1") == "expired 1"
+    assert journal.say("trim", 1, 300, 2**62, 1000) == "trimmed 150"
+    # Until it is committed it may be undone: the ids stay.
+    assert journal.say("commit") == "ok"
+    for _ in range(2):
+        for i in range(1, 101):
+            assert journal.say("find", 1, f"POST-{i}") == f"error {NOTFOUND}"
+        for i in range(101, 301):
+            assert journal.say("find", 1, f"POST-{i}") == f"expired {i}"
+        assert journal.say("find", 1, "POST-301") == "found 301"
+        journal.end()
+        journal = opened(program, path)
+    journal.end()
 
 
 def test_old_entries_are_trimmed_and_their_ids_expired(program, path):
@@ -408,6 +455,15 @@ def test_two_at_a_time_are_refused(program, path):
     assert "in use by another process" in refused(program, path)
     first.end()
     opened(program, path).end()
+
+
+def test_others_cannot_get_at_the_file(program, path):
+    for _ in range(2):  # when it is made, and when it is there
+        journal = opened(program, path)
+        done = subprocess.run(["sqlite3", path, "SELECT count(*) FROM brief"], text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+        assert done.returncode and "locked" in done.stderr
+        journal.end()
 
 
 def test_the_next_one_waits_for_the_one_before(program, path):
