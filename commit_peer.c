@@ -260,7 +260,6 @@ static void frame_take(mgb_peer_t *peer)
 
     timer_end(peer);
     peer->state = MGB_PEER_WAITS;
-    MGB_FAIL("after_receive");
     if (!gb_wire_read(peer->type, peer->frame, peer->frame_bytes, &wire)) {
         mgb_peer_refuse(peer, "a frame that is none");
         return;

@@ -65,6 +65,8 @@ RewriteRule ^/moved/(.*) balancer://app/by-rule/$1 [P]
 ProxyPass "/handled" "!"
 ProxyPass "/moved" "!"
 ProxyPass "/sub/" "balancer://app/deep/"
+ProxyPass "/raw/" "balancer://app/raw/" nocanon
+ProxyPass "/encoded/" "balancer://app/coded/" mapping=encoded
 ProxyPassReverse "/" "balancer://app/"
 ProxyPassReverseCookiePath "/base" "/"
 """
@@ -241,7 +243,8 @@ def test_principal_is_who_has_logged_in(front, keeper, user):
 
 @pytest.mark.parametrize("asked,sent", [
     ("/", "/"), ("/a/b?q=1&r=2", "/a/b?q=1&r=2"), ("/a%20b%3Fc", "/a%20b%3fc"),
-    ("/sub/x?y", "/deep/x?y"), ("/moved/x?y=1", "/by-rule/x?y=1"), ("/%c3%a4", "/%c3%a4"),
+    ("/sub/x?y", "/deep/x?y"), ("/raw/a%20b;c?q=%20", "/raw/a%20b;c?q=%20"),
+    ("/encoded/a%2fb?q", "/coded/a%2fb?q"), ("/moved/x?y=1", "/by-rule/x?y=1"), ("/%c3%a4", "/%c3%a4"),
 ])
 def test_target_is_what_mod_proxy_would_send(front, keeper, asked, sent):
     keeper.says = lambda asked: done()
