@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from journalkit import MB, SANITIZE, Journal, build_once
+from journalkit import MB, ROOT, SANITIZE, Journal, build_once
 
 ENOSPC, EINVAL, EIO = 28, 22, 5
 NOTFOUND, GENERAL = 70015, 20014
@@ -577,6 +577,54 @@ def test_kill_at_any_instant_loses_nothing_that_was_committed(program, path, cha
             if line.startswith("durable "):
                 head, settled = numbers(line)
     assert head > 100, "hardly anything was tried"
+
+
+@pytest.fixture(scope="session")
+def power(tmp_path_factory):
+    """A harness, and the layer that keeps what was synced beside each file."""
+    folder = tmp_path_factory.mktemp("power")
+    layer = str(folder / "unsynced.so")
+    subprocess.run(["gcc", "-shared", "-fPIC", "-O2", "-o", layer,
+                    os.path.join(ROOT, "tests/crash/unsynced.c"), "-ldl"], check=True)
+    return build_once(folder, "journal_harness", ["-O2"]), layer
+
+
+def cut_power(path):
+    """Files are as they were synced; whether something was lost by that."""
+    lost = False
+    for end in ("", "-wal"):
+        if os.path.exists(path + end + ".synced"):
+            with open(path + end, "rb") as a, open(path + end + ".synced", "rb") as b:
+                lost = lost or a.read() != b.read()
+            shutil.copyfile(path + end + ".synced", path + end)
+    return lost
+
+
+def test_a_power_cut_loses_nothing_that_was_committed(program, power, path, chance,
+                                                      monkeypatch):
+    plain, layer = power
+    head = settled = cuts = 0
+    for life in range(40):
+        with monkeypatch.context() as environment:
+            environment.setenv("LD_PRELOAD", layer)
+            environment.setenv("GREEN_UNSYNCED_DIR", os.path.dirname(path))
+            environment.setenv("GREEN_UNSYNCED_NAME", os.path.basename(path))
+            journal = opened(plain, path, size=4 * MB)
+        journal.say("log", "app")
+        said = journal.say("verify", 1)
+        assert said.startswith("verified"), said
+        found = numbers(said)
+        assert found[0] >= head and found[1] >= settled, (life, said, head, settled)
+        head, settled = found[:2]
+        journal.tell("load", 1, chance.randrange(1 << 30), 40, 4000, 0)
+        time.sleep(chance.uniform(0, 0.2))
+        for line in journal.kill():
+            if line.startswith("durable "):
+                head, settled = numbers(line)
+        cuts += cut_power(path)
+        if chance.random() < 0.5:  # the witness may be older than what was committed
+            os.truncate(path + "-lock", 0)
+    assert head > 100 and cuts > 3, (head, cuts)
 
 
 # ------------------------------------------------------------------ damage

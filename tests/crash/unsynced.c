@@ -4,11 +4,11 @@
  * that keeps beside each watched file a copy of what was synced.
  *
  * kill -9 alone does not test fsync: the kernel keeps what a dead process had written.
- * Files below GREEN_UNSYNCED_DIR whose names begin with GREEN_UNSYNCED_NAME have a shadow
- * FILE.synced, to which fsync and fdatasync copy the ranges that were written since the
- * sync before.  After killing everything the harness puts the shadows in the files'
- * places: whatever was not synced never happened.  Lengths and names count as durable at
- * once.  One process at a time writes such a file; any thread.
+ * Files below GREEN_UNSYNCED_DIR whose names begin with GREEN_UNSYNCED_NAME have a
+ * shadow FILE.synced, to which fsync and fdatasync copy the ranges that were written
+ * since the sync before.  After killing everything the harness puts the shadows in the
+ * files' places: whatever was not synced never happened.  Lengths and names count as
+ * durable at once.  One process at a time writes such a file; any thread.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -48,20 +48,24 @@ static ssize_t (*real_pwrite)(int, const void *, size_t, off_t);
 static ssize_t (*real_write)(int, const void *, size_t);
 static int (*real_close)(int), (*real_fsync)(int), (*real_fdatasync)(int);
 static int (*real_ftruncate)(int, off_t);
+static int (*real_rename)(const char *, const char *);
 
 __attribute__((constructor)) static void find_real(void)
 {
-    real_pwrite = (ssize_t(*)(int, const void *, size_t, off_t))dlsym(RTLD_NEXT, "pwrite64");
+    real_pwrite =
+        (ssize_t(*)(int, const void *, size_t, off_t))dlsym(RTLD_NEXT, "pwrite64");
     real_write = (ssize_t(*)(int, const void *, size_t))dlsym(RTLD_NEXT, "write");
     real_close = (int (*)(int))dlsym(RTLD_NEXT, "close");
     real_fsync = (int (*)(int))dlsym(RTLD_NEXT, "fsync");
     real_fdatasync = (int (*)(int))dlsym(RTLD_NEXT, "fdatasync");
     real_ftruncate = (int (*)(int, off_t))dlsym(RTLD_NEXT, "ftruncate64");
+    real_rename = (int (*)(const char *, const char *))dlsym(RTLD_NEXT, "rename");
 }
 
 static bool is_watched(const char *path)
 {
-    const char *dir = getenv("GREEN_UNSYNCED_DIR"), *name = getenv("GREEN_UNSYNCED_NAME");
+    const char *dir = getenv("GREEN_UNSYNCED_DIR"),
+               *name = getenv("GREEN_UNSYNCED_NAME");
     size_t length = dir ? strlen(dir) : 0, end = strlen(path);
 
     if (!dir || !name || strncmp(path, dir, length) != 0 || path[length] != '/' ||
@@ -121,7 +125,8 @@ static void copy_range(int from, int to, off_t at, size_t bytes)
     char buffer[65536];
 
     while (bytes) {
-        ssize_t got = pread(from, buffer, bytes < sizeof buffer ? bytes : sizeof buffer, at);
+        ssize_t got =
+            pread(from, buffer, bytes < sizeof buffer ? bytes : sizeof buffer, at);
 
         if (got <= 0 || real_pwrite(to, buffer, (size_t)got, at) != got) {
             return;
@@ -214,4 +219,26 @@ int close(int fd)
     }
     pthread_mutex_unlock(&lock);
     return real_close(fd);
+}
+
+/* The shadow goes with its file, and open descriptors of it too. */
+int rename(const char *from, const char *to)
+{
+    char old[PATH_MAX + sizeof SUFFIX], new[PATH_MAX + sizeof SUFFIX];
+    int rc = real_rename(from, to);
+
+    if (!rc && is_watched(to)) {
+        pthread_mutex_lock(&lock);
+        (void)snprintf(old, sizeof old, "%s" SUFFIX, from);
+        (void)snprintf(new, sizeof new, "%s" SUFFIX, to);
+        (void)real_rename(old, new);
+        for (int fd = 0; fd < FILES_MOST; fd++) {
+            if (strcmp(files[fd].path, from) == 0) {
+                (void)snprintf(files[fd].path, sizeof files[fd].path, "%s", to);
+                files[fd].is = true;
+            }
+        }
+        pthread_mutex_unlock(&lock);
+    }
+    return rc;
 }
