@@ -34,7 +34,10 @@ typedef struct mgb_commit_t {
     struct mgb_senders_t *senders; /* send.c */
     uint8_t key[32];               /* of the journal; wiped at the end */
     mgb_keeper_t own;              /* for spawn.c: the thread's pool and loop */
-    bool stopping;                 /* finish what is in flight, begin nothing */
+    apr_status_t
+        undone;    /* a write of this turn has failed, and with it all that was not
+                      committed: until the turn ends nothing more is written */
+    bool stopping; /* finish what is in flight, begin nothing */
 } mgb_commit_t;
 
 /* ------------------------------------------------------- commit_thread.c */
@@ -237,9 +240,13 @@ void mgb_peers_end(mgb_peers_t *peers);
  * keeper there when the file named by GREEN_FAIL says so; nothing otherwise. */
 #ifdef MGB_TEST_CLOCK
 void mgb_fail_point(const char *name);
+bool mgb_fail_bug(const char *name);
 #define MGB_FAIL(name) mgb_fail_point(name)
+/* Is this bug planted, for tests/crash to find? */
+#define MGB_BUG(name) mgb_fail_bug(name)
 #else
 #define MGB_FAIL(name) ((void)0)
+#define MGB_BUG(name)  false
 #endif
 
 #endif /* MGB_COMMIT_H */

@@ -42,6 +42,7 @@ struct mgb_sender_t {
     buffer_t headers, body;
     bool too_big;
     bool in_flight;
+    bool used; /* it may keep a connection */
     char error[CURL_ERROR_SIZE];
     mgb_sent_fn *done;
     void *baton;
@@ -124,7 +125,7 @@ static uint64_t hash_of(const char *text)
 /* The lines of a response for the client, and what is for us. */
 static void read_headers(mgb_sender_t *sender, apr_pool_t *p, mgb_sent_t *sent)
 {
-    const char *kept = "";
+    char *kept = apr_palloc(p, 2 * sender->headers.bytes + 1), *at = kept;
     const char *nominated = "";
     apr_array_header_t *lines = apr_array_make(p, 16, sizeof(const char *));
     char *line, *state = NULL;
@@ -149,7 +150,7 @@ static void read_headers(mgb_sender_t *sender, apr_pool_t *p, mgb_sent_t *sent)
             sent->answer.digest = hash_of(value);
         }
         else if (!strcasecmp(line, "Connection")) {
-            nominated = apr_pstrcat(p, nominated, ",", value, NULL);
+            nominated = *nominated ? nominated : value;
         }
         if (!is_ours(line)) {
             APR_ARRAY_PUSH(lines, const char *) = line;
@@ -160,10 +161,15 @@ static void read_headers(mgb_sender_t *sender, apr_pool_t *p, mgb_sent_t *sent)
         const char *name = APR_ARRAY_IDX(lines, i, const char *);
 
         if (!ap_find_token(p, nominated, name)) {
-            kept = apr_pstrcat(p, kept, name, ": ",
-                               APR_ARRAY_IDX(lines, i + 1, const char *), "\r\n", NULL);
+            /* A line "a:" of three bytes becomes one of five. */
+            at = apr_cpystrn(at, name, 2 * sender->headers.bytes);
+            at = apr_cpystrn(at, ": ", 3);
+            at = apr_cpystrn(at, APR_ARRAY_IDX(lines, i + 1, const char *),
+                             sender->headers.bytes);
+            at = apr_cpystrn(at, "\r\n", 3);
         }
     }
+    *at = '\0';
     sent->headers = kept;
 }
 
@@ -201,13 +207,17 @@ static void on_done(void *transfer, CURLcode code)
 {
     mgb_sender_t *sender = transfer;
     mgb_sent_t sent = {.headers = "", .body = ""};
-    long status = 0;
+    long status = 0, connects = 0;
     apr_pool_t *p;
 
     (void)curl_multi_remove_handle(sender->commit->senders->multi.curl, sender->easy);
     sender->in_flight = false;
     apr_pool_create(&p, sender->commit->pool);
     sent.answer.how = how_it_ended(sender, code);
+    /* A new connection where one was kept: it may have been sent over both. */
+    (void)curl_easy_getinfo(sender->easy, CURLINFO_NUM_CONNECTS, &connects);
+    sent.answer.repeated = sender->used && connects > 0;
+    sender->used = true;
     if (sent.answer.how == GB_SENT_ANSWERED) {
         (void)curl_easy_getinfo(sender->easy, CURLINFO_RESPONSE_CODE, &status);
         sent.answer.status = (int)status;
@@ -302,8 +312,8 @@ static uint64_t seed_of(const mgb_entry_t *entry)
 static bool own_lines(mgb_sender_t *sender, const mgb_entry_t *entry, uint64_t epoch,
                       bool answers, apr_pool_t *p)
 {
-    return line_add(sender,
-                    apr_pstrcat(p, "Idempotency-Key: ", quoted(p, entry->id), NULL)) &&
+    return (!*entry->id || line_add(sender, apr_pstrcat(p, "Idempotency-Key: ",
+                                                        quoted(p, entry->id), NULL))) &&
            line_add(sender, apr_psprintf(p, "Green-Commit-Time: %" APR_TIME_T_FMT,
                                          (apr_time_t)apr_time_as_msec(entry->at))) &&
            line_add(sender, apr_psprintf(p, "Green-Commit-Seed: %016" PRIx64,
@@ -367,7 +377,8 @@ static void request_set(mgb_sender_t *sender, const mgb_entry_t *entry, bool rep
                         apr_pool_t *p)
 {
     CURL *easy = sender->easy;
-    bool has_body = entry->body_bytes || strcmp(entry->method, "DELETE") != 0;
+    bool has_body = entry->body_bytes || (strcmp(entry->method, "DELETE") != 0 &&
+                                          strcmp(entry->method, "GET") != 0);
 
     curl_easy_setopt(easy, CURLOPT_URL,
                      apr_pstrcat(p, sender->url, entry->target, NULL));
@@ -383,6 +394,8 @@ static void request_set(mgb_sender_t *sender, const mgb_entry_t *entry, bool rep
     curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, entry->method);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, sender->lines);
     curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, repeatable ? 0L : 1L);
+    curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, repeatable ? 0L : 1L);
+    sender->used &= repeatable;
 }
 
 apr_status_t mgb_sender_send(mgb_sender_t *sender, const mgb_entry_t *entry,
@@ -427,6 +440,7 @@ void mgb_sender_drop(mgb_sender_t *sender)
     }
     curl_easy_cleanup(sender->easy);
     sender->easy = NULL;
+    sender->used = false;
 }
 
 /* ------------------------------------------------------------------ life */

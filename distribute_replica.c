@@ -1,0 +1,577 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * distribute_replica.c - the replicas of a log: what each gets next, what its answers
+ * mean, its row in the journal.
+ *
+ * core/gb_replica.c decides; here it is carried out.  See distribute_private.h for the
+ * two halves of a turn.
+ */
+#include "distribute_private.h"
+
+#include <stdio.h>
+
+#define ROWS_LAG_MOST 256 /* a cursor may run ahead of its row by so many entries, */
+#define ROWS_PAUSE_US (200 * GB_US_PER_MS) /* or for so long */
+#define RETRY_TELL_US (60 * GB_US_PER_S)
+#define ENTRY_WEIGHT  0.1
+
+/* ------------------------------------------------------------------ who they are */
+
+uint32_t mgb_replicas_members_count(const mgb_log_t *log)
+{
+    uint32_t members = 0;
+
+    for (uint32_t i = 0; i < log->count; i++) {
+        members += !log->replicas[i].gone;
+    }
+    return members;
+}
+
+uint32_t mgb_replicas_copies(const mgb_log_t *log, uint64_t seq)
+{
+    uint32_t copies = 0;
+
+    for (uint32_t i = 0; i < log->count; i++) {
+        copies += !log->replicas[i].gone && !log->order[i].aside &&
+                  log->order[i].cursor >= seq;
+    }
+    return copies;
+}
+
+static mgb_replica_t *replica_named(mgb_log_t *log, const char *name)
+{
+    for (uint32_t i = 0; i < log->count; i++) {
+        if (!strcmp(log->replicas[i].name, name)) {
+            return &log->replicas[i];
+        }
+    }
+    return NULL;
+}
+
+static mgb_replica_t *replica_make(mgb_log_t *log, const char *name)
+{
+    mgb_replica_t *replica;
+
+    if (log->count == GB_COMMIT_REPLICAS) {
+        return NULL;
+    }
+    replica = &log->replicas[log->count];
+    memset(replica, 0, sizeof *replica);
+    replica->log = log;
+    replica->index = log->count++;
+    replica->slot = GB_NO_INDEX;
+    replica->name = apr_pstrdup(log->pool, name);
+    replica->gone = true;
+    memset(&log->order[replica->index], 0, sizeof log->order[0]);
+    replica->sender = mgb_sender_create(log->commit, log->b, replica->name, log->pool);
+    return replica;
+}
+
+void mgb_replicas_load(mgb_log_t *log)
+{
+    const apr_array_header_t *rows =
+        mgb_journal_replicas(log->commit->journal, log->number, log->pturn);
+
+    for (int i = 0; rows && i < rows->nelts; i++) {
+        const mgb_replica_row_t *row = &APR_ARRAY_IDX(rows, i, mgb_replica_row_t);
+        mgb_replica_t *replica = replica_make(log, row->name);
+        gb_replica_t *order = replica ? &log->order[replica->index] : NULL;
+
+        if (!order) {
+            break;
+        }
+        replica->saved_cursor = order->cursor = row->cursor;
+        replica->saved_sent = order->sent = row->sent;
+        replica->saved_aside = order->aside = row->aside;
+        replica->is_saved = true;
+        order->in_doubt = row->sent > row->cursor;
+        apr_cpystrn(replica->why, row->why ? row->why : "", sizeof replica->why);
+        if (order->in_doubt && !order->aside && order->cursor == log->settled) {
+            log->answerer = replica->index; /* its answer ends the doubt */
+        }
+    }
+}
+
+/* A member appears: of a log that is not empty nobody knows what it has. */
+static void member_join(mgb_log_t *log, mgb_replica_t *replica, uint32_t slot)
+{
+    gb_replica_t *order = &log->order[replica->index];
+
+    replica->slot = slot;
+    replica->gone = false;
+    replica->reads = false;
+    if (replica->is_saved || order->aside) {
+        return;
+    }
+    order->cursor = log->head; /* of an empty log; else it counts for nothing */
+    if (log->head > 0) {
+        order->cursor = 0;
+        mgb_replica_aside(log, replica->index,
+                          "it joined a log that is not empty: what it has is unknown");
+    }
+}
+
+static void too_many(mgb_log_t *log)
+{
+    if (!log->too_many_told) {
+        log->too_many_told = true;
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, log->commit->server,
+                     GBLOGNO(1551) "%s: more than %d members: those beyond get no "
+                                   "writes and no reads",
+                     log->b->conf->name, GB_COMMIT_REPLICAS);
+    }
+}
+
+void mgb_replicas_members(mgb_log_t *log)
+{
+    const mgb_shared_t *sh = log->commit->shared;
+    uint32_t top = __atomic_load_n(&sh->header->members_top, __ATOMIC_ACQUIRE);
+    bool seen[GB_COMMIT_REPLICAS] = {false};
+
+    for (uint32_t slot = 0; slot < top; slot++) {
+        const mgb_member_t *member = &sh->members[slot];
+        mgb_replica_t *replica;
+
+        if (__atomic_load_n(&member->used, __ATOMIC_ACQUIRE) != MGB_SLOT_LIVE ||
+            member->balancer != log->b->index) {
+            continue;
+        }
+        replica = replica_named(log, member->name);
+        replica = replica ? replica : replica_make(log, member->name);
+        if (!replica) {
+            too_many(log);
+            continue;
+        }
+        seen[replica->index] = true;
+        if (replica->gone || replica->slot != slot) {
+            member_join(log, replica, slot);
+        }
+    }
+    for (uint32_t i = 0; i < log->count; i++) {
+        log->replicas[i].gone |= !seen[i];
+        if (log->replicas[i].gone) {
+            log->order[i].can_take = false;
+        }
+    }
+}
+
+/* ------------------------------------------------------------------ aside */
+
+void mgb_replica_aside(mgb_log_t *log, uint32_t index, const char *why)
+{
+    mgb_replica_t *replica = &log->replicas[index];
+
+    if (log->order[index].aside) {
+        return;
+    }
+    log->order[index].aside = true;
+    replica->reads = false;
+    replica->resync_at_us = 0;
+    replica->resync_wait_us = 0;
+    apr_cpystrn(replica->why, why, sizeof replica->why);
+    mgb_log_count(&log->shared->asides);
+    if (replica->slot != GB_NO_INDEX) { /* no read goes there from now on */
+        mgb_replica_shared_t *to = &log->commit->shared->members[replica->slot].replica;
+
+        __atomic_store_n(&to->reads, 0, __ATOMIC_RELAXED);
+        __atomic_store_n(&to->aside, 1, __ATOMIC_RELEASE);
+    }
+    ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, log->commit->server,
+                 GBLOGNO(1552) "%s: %s is set aside at entry %" APR_UINT64_T_FMT
+                               ": %s; it gets no reads and no writes until it is "
+                               "brought back%s",
+                 log->b->conf->name, replica->name, log->order[index].cursor + 1,
+                 replica->why, log->conf->resync ? "" : " (GreenResync)");
+}
+
+/* ------------------------------------------------------------------ first half */
+
+/* The next entry of a replica. */
+static gb_entry_t *next_of(mgb_log_t *log, uint32_t i)
+{
+    return mgb_log_entry(log, log->order[i].cursor + 1, &log->replicas[i]);
+}
+
+/* Moves on over what is nothing to it. */
+static void advance(mgb_log_t *log, uint32_t i, int64_t now_us)
+{
+    gb_replica_t *order = &log->order[i];
+
+    while (!order->aside && !order->in_flight && order->cursor < log->head) {
+        const gb_entry_t *entry = next_of(log, i);
+        gb_step_e step = gb_replica_next(order, entry, false, now_us);
+
+        if (!entry && order->cursor < log->settled) {
+            mgb_replica_aside(log, i,
+                              "the entries that it lacks are not kept any more");
+        }
+        if (step == GB_STEP_ASIDE) {
+            mgb_replica_aside(log, i,
+                              order->in_doubt && entry->state == GB_ENTRY_FAILED
+                                  ? "nobody knows whether it has an entry that failed"
+                                  : "nobody knows whether it has an entry that must "
+                                    "not be sent twice");
+        }
+        if (step != GB_STEP_SKIP) {
+            return;
+        }
+        order->cursor++;
+    }
+}
+
+/* Who is to answer the entry after `settled`; one that is to sleep only if need be. */
+static uint32_t answerer_of(mgb_log_t *log, uint64_t settled, int64_t now_us)
+{
+    gb_replica_t stay[GB_COMMIT_REPLICAS];
+    uint32_t found;
+
+    memcpy(stay, log->order, log->count * sizeof stay[0]);
+    for (uint32_t i = 0; i < log->count; i++) {
+        uint32_t slot = log->replicas[i].slot;
+
+        if (!log->replicas[i].gone &&
+            __atomic_load_n(&log->commit->shared->members[slot].replica.park,
+                            __ATOMIC_RELAXED)) {
+            stay[i].can_take = false;
+        }
+    }
+    found = gb_replica_answerer(stay, log->count, settled, log->answerer, now_us);
+    return found != GB_NO_INDEX ? found
+                                : gb_replica_answerer(log->order, log->count, settled,
+                                                      log->answerer, now_us);
+}
+
+void mgb_replicas_plan(mgb_log_t *log, int64_t now_us)
+{
+    uint64_t settled = log->settled + (log->decided ? 1 : 0);
+
+    for (uint32_t i = 0; i < log->count; i++) {
+        log->replicas[i].mark = 0;
+        advance(log, i, now_us);
+    }
+    if (log->commit->stopping) {
+        return;
+    }
+    if (!log->answering) {
+        uint32_t found = answerer_of(log, settled, now_us);
+
+        log->answerer = found != GB_NO_INDEX ? found : log->answerer;
+    }
+    for (uint32_t i = 0; i < log->count; i++) {
+        const gb_entry_t *entry =
+            log->order[i].cursor < log->head ? next_of(log, i) : NULL;
+
+        if (gb_replica_next(&log->order[i], entry,
+                            i == log->answerer && !log->answering,
+                            now_us) == GB_STEP_MARK) {
+            log->replicas[i].mark = entry->seq;
+        }
+    }
+}
+
+/* Must the row be written in this turn?  What tells of doubt or of its end must; a
+ * cursor that runs ahead goes along, or waits a little. */
+static bool row_is_due(const mgb_log_t *log, uint32_t i, bool others, int64_t now_us)
+{
+    const mgb_replica_t *r = &log->replicas[i];
+    const gb_replica_t *order = &log->order[i];
+    bool marked = r->saved_sent > r->saved_cursor;
+
+    if (!r->is_saved || r->mark || order->aside != r->saved_aside) {
+        return true;
+    }
+    if (marked && (order->cursor >= r->saved_sent || order->sent == 0)) {
+        return true;
+    }
+    return order->cursor != r->saved_cursor &&
+           (others || log->commit->stopping ||
+            order->cursor - r->saved_cursor >= ROWS_LAG_MOST ||
+            order->cursor < r->saved_cursor ||
+            now_us - log->rows_at_us >= ROWS_PAUSE_US);
+}
+
+static void row_write(mgb_log_t *log, uint32_t i)
+{
+    mgb_replica_t *r = &log->replicas[i];
+    const gb_replica_t *order = &log->order[i];
+    mgb_replica_row_t row = {.name = r->name,
+                             .cursor = order->cursor,
+                             .sent = r->mark ? r->mark : order->sent,
+                             .aside = order->aside,
+                             .why = order->aside ? r->why : ""};
+
+    if (MGB_BUG("cursor_before_apply") && order->in_flight) {
+        row.cursor = order->in_flight;
+    }
+    if (row.aside != r->saved_aside) {
+        MGB_FAIL("before_aside");
+    }
+    if (r->mark) {
+        MGB_FAIL("before_mark");
+    }
+    MGB_FAIL("before_cursor");
+    r->written = mgb_log_wrote(
+        log, mgb_journal_replica(log->commit->journal, log->number, &row));
+    r->row_cursor = row.cursor;
+    r->row_sent = row.sent;
+    r->row_aside = row.aside;
+}
+
+void mgb_replicas_write(mgb_log_t *log, int64_t now_us)
+{
+    bool others = mgb_journal_is_dirty(log->commit->journal);
+
+    for (uint32_t i = 0; i < log->count && !others; i++) {
+        others = row_is_due(log, i, false, now_us);
+    }
+    for (uint32_t i = 0; i < log->count && !log->commit->undone; i++) {
+        if (row_is_due(log, i, others, now_us)) {
+            row_write(log, i);
+        }
+    }
+    if (others) {
+        log->rows_at_us = now_us;
+    }
+}
+
+/* ------------------------------------------------------------------ second half */
+
+void mgb_replicas_written(mgb_log_t *log, bool durable)
+{
+    for (uint32_t i = 0; i < log->count; i++) {
+        mgb_replica_t *r = &log->replicas[i];
+
+        if (r->written && durable) {
+            if (r->row_aside != r->saved_aside) {
+                MGB_FAIL("after_aside");
+            }
+            MGB_FAIL("after_cursor");
+            r->saved_cursor = r->row_cursor;
+            r->saved_sent = r->row_sent;
+            r->saved_aside = r->row_aside;
+            r->is_saved = true;
+            if (r->mark) {
+                MGB_FAIL("after_mark");
+                log->order[i].sent = r->mark;
+            }
+        }
+        r->written = false;
+        r->mark = 0;
+    }
+}
+
+static uint32_t others_of(const mgb_log_t *log, uint32_t index, int64_t now_us)
+{
+    uint32_t others = 0;
+
+    for (uint32_t i = 0; i < log->count; i++) {
+        others += i != index &&
+                  gb_replica_answerer(&log->order[i], 1, log->settled, 0, now_us) == 0;
+    }
+    return others;
+}
+
+/* Keeps the answer that has decided `open` until it is durable. */
+static void verdict_keep(mgb_log_t *log, const mgb_replica_t *r, const mgb_sent_t *sent)
+{
+    mgb_entry_t *verdict = &log->verdict;
+    mgb_item_t *item = mgb_log_item(log, log->open.seq);
+
+    memset(verdict, 0, sizeof *verdict);
+    verdict->seq = log->open.seq;
+    verdict->state = log->open.state;
+    verdict->status = log->open.status;
+    verdict->answer_digest = log->open.digest;
+    verdict->answered_by = r->name;
+    verdict->answer_headers =
+        apr_pstrdup(log->panswer, sent->headers ? sent->headers : "");
+    verdict->answer_bytes = sent->body_bytes;
+    verdict->answer_body = apr_pmemdup(log->panswer, sent->body_bytes ? sent->body : "",
+                                       sent->body_bytes ? sent->body_bytes : 1);
+    log->decided = true;
+    if (item) {
+        item->second = sent->answer.repeated;
+    }
+    mgb_waiters_policy(log, log->open.seq, sent->policy);
+}
+
+static void tell_retry(mgb_log_t *log, mgb_replica_t *r, const mgb_sent_t *sent,
+                       uint64_t seq, int64_t now_us)
+{
+    char status[16];
+
+    if (r->retry_told_at_us && now_us - r->retry_told_at_us < RETRY_TELL_US) {
+        return;
+    }
+    r->retry_told_at_us = now_us;
+    snprintf(status, sizeof status, "%d", sent->answer.status);
+    ap_log_error(APLOG_MARK, APLOG_INFO, 0, log->commit->server,
+                 GBLOGNO(1553) "%s: %s: entry %" APR_UINT64_T_FMT
+                               " will be sent again: %s",
+                 log->b->conf->name, r->name, seq, sent->error ? sent->error : status);
+}
+
+static void tell_aside(mgb_log_t *log, mgb_replica_t *r, const gb_entry_t *entry,
+                       const mgb_sent_t *sent)
+{
+    const char *why;
+
+    if (sent->answer.how != GB_SENT_ANSWERED) {
+        why = apr_psprintf(log->pturn, "nobody knows whether it has a write: %s",
+                           sent->error ? sent->error : "no answer");
+    }
+    else if (entry->state == GB_ENTRY_OPEN || entry->status == 0 ||
+             gb_commit_outcome(sent->answer.status) == GB_OUT_UNCLEAR) {
+        why = apr_psprintf(log->pturn, "nobody knows whether it has a write: status %d",
+                           sent->answer.status);
+    }
+    else {
+        r->differed = true;
+        why = apr_psprintf(log->pturn, "it answered %d%s, where the answer was %d",
+                           sent->answer.status,
+                           sent->answer.status == entry->status ? " (another digest)"
+                                                                : "",
+                           entry->status);
+    }
+    mgb_replica_aside(log, r->index, why);
+}
+
+static void learn(mgb_replica_t *r, int64_t now_us)
+{
+    double took_s = (double)(now_us - r->sent_at_us) / 1e6;
+
+    r->entry_s += (r->entry_s > 0 ? ENTRY_WEIGHT : 1) * (took_s - r->entry_s);
+}
+
+static void on_sent(void *baton, const mgb_sent_t *sent)
+{
+    mgb_replica_t *r = baton;
+    mgb_log_t *log = r->log;
+    gb_replica_t *order = &log->order[r->index];
+    uint64_t seq = order->in_flight;
+    gb_entry_t *found = mgb_log_entry(log, seq, r), entry;
+    const mgb_item_t *item = mgb_log_item(log, seq);
+    int64_t now_us = mgb_now_us();
+    mgb_sent_t judged = *sent;
+    uint32_t does;
+
+    MGB_FAIL("before_receive");
+    mgb_loop_break(log->commit->loop);
+    log->answering &= !order->answers;
+    if (!found || order->aside) { /* the journal has lost it, or it was set aside */
+        order->in_flight = 0;
+        return;
+    }
+    entry = *found;
+    judged.answer.repeated = log->conf->level == GB_LEVEL_L0 &&
+                             (sent->answer.repeated || order->in_doubt ||
+                              (entry.state != GB_ENTRY_OPEN &&
+                               (seq <= log->repeat_upto || !item || item->second)));
+    does =
+        gb_replica_answered(order, &entry, r->index, others_of(log, r->index, now_us),
+                            &judged.answer, now_us);
+    if (found->state == GB_ENTRY_OPEN) {
+        log->open = entry;
+    }
+    if (does & GB_DO_VERDICT) {
+        verdict_keep(log, r, &judged);
+    }
+    if (does & GB_DO_CURSOR) {
+        order->cursor = seq;
+        learn(r, now_us);
+    }
+    if (does & GB_DO_CONFIRM) {
+        mgb_log_count(&log->commit->shared->members[r->slot].replica.writes);
+    }
+    if (does & GB_DO_ASIDE) {
+        tell_aside(log, r, does & GB_DO_VERDICT ? &log->open : &entry, &judged);
+    }
+    if (does & GB_DO_RETRY) {
+        tell_retry(log, r, &judged, seq, now_us);
+    }
+    MGB_FAIL("after_receive");
+}
+
+#ifdef MGB_TEST_CLOCK
+/* The planted bug: of two entries that have a verdict the second goes first. */
+static uint64_t swapped(mgb_log_t *log, uint32_t i, uint64_t seq)
+{
+    static uint64_t second[GB_COMMIT_REPLICAS];
+
+    if (second[i] == seq) {
+        second[i] = 0;
+        return seq - 1;
+    }
+    if (MGB_BUG("unordered_handover") && seq < log->settled && !log->order[i].answers) {
+        second[i] = seq + 1;
+        return seq + 1;
+    }
+    return seq;
+}
+#else
+#define swapped(log, i, seq) (seq)
+#endif
+
+static void send_one(mgb_log_t *log, uint32_t i, const gb_entry_t *entry,
+                     int64_t now_us)
+{
+    gb_replica_t *order = &log->order[i];
+    mgb_replica_t *r = &log->replicas[i];
+    mgb_entry_t stored;
+    apr_status_t rv;
+
+    order->answers = entry->state == GB_ENTRY_OPEN;
+    rv = mgb_journal_get(log->commit->journal, log->number, swapped(log, i, entry->seq),
+                         false, log->pturn, &stored);
+    if (rv != APR_SUCCESS) {
+        mgb_replica_aside(log, i, "an entry that it lacks cannot be read any more");
+        return;
+    }
+    MGB_FAIL("before_send");
+    r->sent_at_us = now_us;
+    rv = mgb_sender_send(r->sender, &stored, mgb_journal_epoch(log->commit->journal),
+                         order->answers, on_sent, r);
+    if (rv != APR_SUCCESS) {
+        order->retry_at_us =
+            now_us + GB_REPLICA_RETRY_MOST_US; /* no memory, most likely */
+        return;
+    }
+    order->in_flight = entry->seq;
+    log->answering |= order->answers;
+    MGB_FAIL("after_send");
+}
+
+/* Reads that need a write look at this. */
+static void publish_cursors(const mgb_log_t *log)
+{
+    for (uint32_t i = 0; i < log->count; i++) {
+        uint32_t slot = log->replicas[i].slot;
+
+        if (!log->replicas[i].gone) {
+            __atomic_store_n(&log->commit->shared->members[slot].replica.cursor,
+                             log->order[i].cursor, __ATOMIC_RELEASE);
+        }
+    }
+}
+
+void mgb_replicas_send(mgb_log_t *log, int64_t now_us)
+{
+    publish_cursors(log);
+    for (uint32_t i = 0; i < log->count && !log->commit->stopping; i++) {
+        const gb_entry_t *entry =
+            log->order[i].cursor < log->durable_head ? next_of(log, i) : NULL;
+        gb_step_e step = gb_replica_next(&log->order[i], entry,
+                                         i == log->answerer && !log->answering, now_us);
+
+        if (step == GB_STEP_SEND) {
+            send_one(log, i, entry, now_us);
+        }
+        else if (step != GB_STEP_NONE) {
+            mgb_log_wake(log, now_us); /* something is to be written first */
+        }
+        else if (entry && log->order[i].can_take && !log->order[i].in_flight &&
+                 now_us < log->order[i].retry_at_us) {
+            mgb_log_wake(log, log->order[i].retry_at_us);
+        }
+    }
+}
