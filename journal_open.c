@@ -233,17 +233,20 @@ static bool load_gone(mgb_journal_t *journal)
 
 /* ---------------------------------------------------------------- opening */
 
-/* What the witness says, if it is one of this journal. */
-static bool read_witness(mgb_journal_t *journal, gb_record_head_t *head)
+static bool open_witness(mgb_journal_t *journal, gb_record_head_t *head)
 {
     uint8_t witness[MGB_WITNESS_MOST];
     size_t bytes = mgb_store_witness(&journal->store, witness);
 
     return bytes &&
            mgb_rows_open(&journal->rows, GB_RECORD_WITNESS, 0, witness, bytes) &&
-           gb_record_read_head(journal->rows.plain.at, journal->rows.plain.bytes,
-                               head) &&
-           head->epoch == journal->epoch;
+           gb_record_read_head(journal->rows.plain.at, journal->rows.plain.bytes, head);
+}
+
+/* What the witness says, if it is one of this journal. */
+static bool read_witness(mgb_journal_t *journal, gb_record_head_t *head)
+{
+    return open_witness(journal, head) && head->epoch == journal->epoch;
 }
 
 static bool check_witness(mgb_journal_t *journal)
@@ -271,10 +274,15 @@ static bool check_witness(mgb_journal_t *journal)
     return true;
 }
 
+/* A new epoch: later than that of the journal which was here before, if its lock file
+ * is still there, whatever the clock says. */
 static bool make_file(mgb_journal_t *journal)
 {
-    gb_record_head_t head = {(uint64_t)time(NULL), 0};
+    gb_record_head_t head = {(uint64_t)time(NULL), 0}, seen;
 
+    if (open_witness(journal, &seen) && head.epoch <= seen.epoch) {
+        head.epoch = seen.epoch + 1;
+    }
     if (!mgb_rows_shut_head(&journal->rows, GB_RECORD_HEAD, &head)) {
         mgb_store_fail(&journal->store, "%s: its head cannot be sealed",
                        journal->store.path);

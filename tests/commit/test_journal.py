@@ -544,6 +544,19 @@ def test_a_start_that_was_cut_off_leaves_nothing_in_the_way(program, path):
         "journal", "journal-lock", "journal-wal"]
 
 
+def test_a_new_journal_has_a_later_epoch(program, path):
+    journal = made(program, path)
+    epoch = journal.epoch
+    journal.end()
+    for end in ("", "-wal"):
+        os.unlink(path + end)
+    journal = opened(program, path)
+    assert journal.epoch > epoch
+    assert journal.say("log", "app") == "log 1 0 0"
+    journal.end()
+    opened(program, path).end()
+
+
 def test_rows_cannot_be_read_without_the_key(program, path):
     journal = opened(program, path)
     journal.say("log", "app")
