@@ -37,16 +37,25 @@ def child_killed(site, rng):
         kill(rng.choice(children))
 
 
-def httpd_killed(site, rng):
-    """All of it at once, as systemd does when the parent has died."""
+def end_httpd(site):
+    """All of it at once, as systemd does when the parent has died.  Its number may live on
+    in a process that nobody waits for, or in another one: the file goes, too."""
     site.proxy.kill_all()
+    try:
+        os.unlink(site.proxy.path("run", "httpd.pid"))
+    except FileNotFoundError:
+        pass
+
+
+def httpd_killed(site, rng):
+    end_httpd(site)
     pause(rng)
     site.proxy.start()
 
 
 def power_cut(site, rng):
     """Everything dies, and what was not synced is gone: journal and replicas."""
-    site.proxy.kill_all()
+    end_httpd(site)
     for replica in site.replicas:
         replica.stop(signal.SIGKILL)
     site.drop_unsynced()
