@@ -56,7 +56,7 @@ class Replica:
         self.process = None
         self.environment = environment
         self.boot_s = 0.0
-        self.seen, self.seen_bytes = set(), 0
+        self.seen, self.seen_bytes, self.seen_lock = set(), 0, threading.Lock()
         os.makedirs(directory, exist_ok=True)
 
     def start(self):
@@ -103,9 +103,9 @@ class Replica:
         return [w["key"] for w in self.writes()]
 
     def keys_now(self):
-        """The keys that it has applied so far, as a set; cheap to ask often."""
+        """The keys that it has applied so far, as a set; cheap to ask often, by any thread."""
         try:
-            with open(os.path.join(self.dir, "writes"), "rb") as f:
+            with self.seen_lock, open(os.path.join(self.dir, "writes"), "rb") as f:
                 f.seek(self.seen_bytes)
                 for line in f:
                     if not line.endswith(b"\n"):
