@@ -132,7 +132,7 @@ def make_proxy(directory, books):
     proxy = Proxy(os.path.join(directory, "proxy"), balancer=SETTINGS,
                   members=[(book.url, "wake=room sleep=room boot=3s capacity=8 machine=" +
                             book.name) for book in books],
-                  main="GreenJournal journal.db key=%s size=16M" % key,
+                  main="GreenJournal state/journal.db key=%s size=16M" % key,
                   drivers={"room": [driver, path]})
     proxy.allow(r"GreenJournal.* same file system")  # the key lies beside the journal here
     return proxy, Switch(path, books)
@@ -189,7 +189,10 @@ def show(proxy, books):
         headers = write(proxy, "Grace", "Entry %d while %s sleeps." % (i, name))
     say("20 entries written; of the last one the proxy says:\n    Green-Commit: %s",
         headers["Green-Commit"])
-    say("    it lacks: %s", ", ".join("%s %d" % item for item in sorted(lags(proxy).items())))
+    wait(lambda: sorted(lags(proxy).values()) == [0, 0, 20], 20,
+         lambda: "two have everything, and one lacks 20: %s" % lags(proxy))
+    say("    what they lack: %s",
+        ", ".join("%s %d" % item for item in sorted(lags(proxy).items())))
     assert len(sleeper.entries()) == before and not sleeper.is_on(), "it slept all the time"
     done = proxy.ctl("wake", sleeper.url)
     assert done.returncode == 0, done.stdout
@@ -218,6 +221,7 @@ def run(directory, options):
         switch.start()
         proxy.start()
         show(proxy, books)
+        assert not proxy.unexpected(), "httpd's log has warnings"
         if options.stay:
             say("\nIt stays up until Ctrl-C:\n    %s\n    %s", proxy.url("/"),
                 proxy.url("/green/"))
@@ -245,7 +249,7 @@ def main():
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, interrupted)
     signal.signal(signal.SIGINT, interrupted)
-    directory = tempfile.mkdtemp(prefix="greenbalance-replicated-")
+    directory = tempfile.mkdtemp(prefix="green-books-")
     os.chmod(directory, 0o755)
     try:
         return run(directory, options)

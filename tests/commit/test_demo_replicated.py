@@ -3,8 +3,10 @@
 import http.client
 import json
 import os
+import shutil
 import signal
 import subprocess
+import tempfile
 import urllib.parse
 
 import pytest
@@ -61,24 +63,31 @@ def test_guest_book_without_the_proxy_takes_no_writes(book):
     assert book("GET", "/nothing")[0] == 404
 
 
+@pytest.fixture
+def base():
+    """Short, for the names of sockets, and open for the keeper's user."""
+    directory = tempfile.mkdtemp(prefix="gr-")
+    os.chmod(directory, 0o755)
+    yield directory
+    shutil.rmtree(directory, ignore_errors=True)
+
+
 def show(base):
     return subprocess.Popen(["/usr/bin/python3", "-B", os.path.join(DEMO, "show.py")],
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                             env=dict(os.environ, TMPDIR=str(base)), start_new_session=True)
 
 
-def test_sleeper_misses_nothing(tmp_path):
-    os.chmod(str(tmp_path), 0o755)
-    demo = show(tmp_path)
+def test_sleeper_misses_nothing(base):
+    demo = show(base)
     said, _ = demo.communicate(timeout=240)
     assert demo.returncode == 0, said
     assert "all three are equal" in said and "was woken, and has everything" in said
-    assert os.listdir(str(tmp_path)) == []
+    assert os.listdir(base) == []
 
 
-def test_interrupted_it_leaves_nothing(tmp_path):
-    os.chmod(str(tmp_path), 0o755)
-    demo = show(tmp_path)
+def test_interrupted_it_leaves_nothing(base):
+    demo = show(base)
     for line in demo.stdout:
         if "three guest books" in line:
             break
@@ -88,11 +97,11 @@ def test_interrupted_it_leaves_nothing(tmp_path):
     demo.stdout.close()
 
     def left():
-        found = os.listdir(str(tmp_path))
+        found = os.listdir(base)
         for entry in filter(str.isdigit, os.listdir("/proc")):
             try:
                 with open("/proc/%s/cmdline" % entry) as f:
-                    if str(tmp_path) + "/" in f.read():
+                    if base + "/" in f.read():
                         found.append("process " + entry)
             except OSError:
                 continue
