@@ -9,6 +9,7 @@ Replicas are processes of backend.py.  With power=True each is a machine of its 
 GreenPowerDriver switches: its process is started and ended by this process, by its pid.
 """
 
+import contextlib
 import http.client
 import json
 import os
@@ -141,7 +142,7 @@ class Switch(threading.Thread):
             threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
 
     def serve(self, connection):
-        with connection:
+        with connection, contextlib.suppress(OSError, ValueError):  # its peer may be killed
             order, url, *more = connection.makefile().readline().split()
             replica = self.of(url)
             if order == "status":

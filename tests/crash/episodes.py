@@ -81,9 +81,10 @@ def all_replicas_killed(site, rng):
 
 def replica_stopped(site, rng):
     process = rng.choice(site.replicas).process
-    process.send_signal(signal.SIGSTOP)
-    pause(rng, 2.0)
-    process.send_signal(signal.SIGCONT)
+    if process:  # else it sleeps
+        process.send_signal(signal.SIGSTOP)
+        pause(rng, 2.0)
+        process.send_signal(signal.SIGCONT)
 
 
 def replica_resets(site, rng):

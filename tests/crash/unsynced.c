@@ -147,7 +147,11 @@ static void synced(int fd)
     file = watched_of(fd);
     if (file && !fstat(fd, &there)) {
         (void)snprintf(path, sizeof path, "%s" SUFFIX, file->path);
-        shadow = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        shadow = open(path, O_RDWR | O_CLOEXEC);
+        if (shadow < 0) {
+            shadow = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+            file->all = true; /* what was there before the first sync, too */
+        }
         if (shadow >= 0) {
             (void)real_ftruncate(shadow, there.st_size);
             for (size_t i = 0; !file->all && i < file->count; i++) {
@@ -207,6 +211,34 @@ int fdatasync(int fd)
     if (!rc) {
         synced(fd);
     }
+    return rc;
+}
+
+/* A file that changes its name takes its shadow along. */
+int rename(const char *from, const char *to)
+{
+    static int (*real_rename)(const char *, const char *);
+    char old_shadow[PATH_MAX + sizeof SUFFIX], new_shadow[PATH_MAX + sizeof SUFFIX];
+    int rc;
+
+    if (!real_rename) {
+        real_rename = (int (*)(const char *, const char *))dlsym(RTLD_NEXT, "rename");
+    }
+    rc = real_rename(from, to);
+    if (rc || !is_watched(from)) {
+        return rc;
+    }
+    (void)snprintf(old_shadow, sizeof old_shadow, "%s" SUFFIX, from);
+    (void)snprintf(new_shadow, sizeof new_shadow, "%s" SUFFIX, to);
+    (void)real_rename(old_shadow, new_shadow);
+    pthread_mutex_lock(&lock);
+    for (int fd = 0; fd < FILES_MOST; fd++) {
+        if (!strcmp(files[fd].path, from)) {
+            files[fd].path[0] = '\0'; /* found out anew, as all of it */
+            files[fd].count = 0;
+        }
+    }
+    pthread_mutex_unlock(&lock);
     return rc;
 }
 
