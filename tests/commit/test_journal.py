@@ -613,6 +613,35 @@ def cut_power(path):
     return lost
 
 
+def test_after_a_sync_that_failed_nothing_is_taken(power, tmp_path, path, monkeypatch):
+    """Whatever the next sync would say: nobody knows what the disk has."""
+    plain, _ = power
+    layer, flag = str(tmp_path / "layer.so"), str(tmp_path / "fails")
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", layer,
+                    os.path.join(ROOT, "tests/commit/failing_sync.c")], check=True)
+    with monkeypatch.context() as environment:
+        environment.setenv("LD_PRELOAD", layer)
+        environment.setenv("GREEN_FAILING_SYNC", flag)
+        journal = opened(plain, path)
+    journal.say("log", "app")
+    journal.say("append", 1, "POST-1", 10)
+    assert journal.say("commit") == "ok"
+    journal.say("append", 1, "POST-2", 10)
+    with open(flag, "w", encoding="ascii"):
+        pass
+    assert journal.say("commit") == f"error {GENERAL}"
+    os.unlink(flag)
+    for words in (("append", 1, "POST-3", 10), ("verdict", 1, 1, 200, 10), ("commit",),
+                  ("replica", 1, "r1", 1, 0, 0, "")):
+        assert journal.say(*words) == f"error {GENERAL}"
+    assert "GB1504" in journal.end()
+    journal = opened(plain, path)
+    assert journal.say("verify", 1) in ("verified 1 0 1 1", "verified 2 0 1 2")
+    assert journal.say("verdict", 1, 1, 200, 10) == "ok"
+    assert journal.say("commit") == "ok"
+    journal.end()
+
+
 def test_a_power_cut_loses_nothing_that_was_committed(program, power, path, chance,
                                                       monkeypatch):
     plain, layer = power
