@@ -214,34 +214,6 @@ int fdatasync(int fd)
     return rc;
 }
 
-/* A file that changes its name takes its shadow along. */
-int rename(const char *from, const char *to)
-{
-    static int (*real_rename)(const char *, const char *);
-    char old_shadow[PATH_MAX + sizeof SUFFIX], new_shadow[PATH_MAX + sizeof SUFFIX];
-    int rc;
-
-    if (!real_rename) {
-        real_rename = (int (*)(const char *, const char *))dlsym(RTLD_NEXT, "rename");
-    }
-    rc = real_rename(from, to);
-    if (rc || !is_watched(from)) {
-        return rc;
-    }
-    (void)snprintf(old_shadow, sizeof old_shadow, "%s" SUFFIX, from);
-    (void)snprintf(new_shadow, sizeof new_shadow, "%s" SUFFIX, to);
-    (void)real_rename(old_shadow, new_shadow);
-    pthread_mutex_lock(&lock);
-    for (int fd = 0; fd < FILES_MOST; fd++) {
-        if (!strcmp(files[fd].path, from)) {
-            files[fd].path[0] = '\0'; /* found out anew, as all of it */
-            files[fd].count = 0;
-        }
-    }
-    pthread_mutex_unlock(&lock);
-    return rc;
-}
-
 int close(int fd)
 {
     pthread_mutex_lock(&lock);
