@@ -120,7 +120,7 @@ class Front:
             vhosts=VHOSTS % {"dir": self.dir, "tls": self.tls, "plain": self.plain,
                              "protocols": "Protocols h2 http/1.1" if http2 else ""}, **more)
         self.proxy.allow(r"GreenJournal.* same file system", r"AH01906",
-                         r"AH0(0957|0959|1114|1144)", r"GB0(402|503)", r"GB1651")
+                         r"AH0(0957|0959|1114|1144)", r"GB0(402|407|503)", r"GB1651")
 
     def ask(self, method, path, body=None, headers=None, timeout=20, port=None, user=None):
         connection = http.client.HTTPConnection("127.0.0.1", port or self.proxy.port,
