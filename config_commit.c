@@ -268,14 +268,11 @@ const char *mgb_config_set_journal(cmd_parms *cmd, void *dummy, int argc,
                             "key=FILE and retain=DURATION if need be",
                             argc < 1 ? "" : " ", argc < 1 ? "" : argv[0]);
     }
-    conf->text[MGB_MAIN_JOURNAL] = ap_server_root_relative(cmd->pool, argv[0]);
+    conf->text[MGB_MAIN_JOURNAL] = apr_pstrdup(cmd->pool, argv[0]);
     conf->where[MGB_MAIN_JOURNAL] = cmd->directive;
     conf->text[MGB_MAIN_JOURNAL_KEY] = NULL;
     conf->where[MGB_MAIN_JOURNAL_KEY] = NULL;
     conf->journal_size = conf->journal_retain_us = 0;
-    if (!conf->text[MGB_MAIN_JOURNAL]) {
-        return apr_psprintf(cmd->pool, "GreenJournal %s: must be a path", argv[0]);
-    }
     for (int i = 1; !error && i < argc; i++) {
         for (int j = 1; !error && j < i; j++) {
             if (strcspn(argv[i], "=") == strcspn(argv[j], "=") &&
@@ -342,8 +339,10 @@ void mgb_config_resolve_journal(apr_pool_t *p, mgb_main_conf_t *resolved,
 {
     const char *file = conf->text[MGB_MAIN_JOURNAL];
 
+    /* Where the keeper may write, as a rule. */
+    file = file ? file : "journal.db";
     resolved->journal_file =
-        file ? file : apr_pstrcat(p, resolved->state_dir, "/journal.db", NULL);
+        *file == '/' ? file : apr_pstrcat(p, resolved->state_dir, "/", file, NULL);
     resolved->journal_key = conf->text[MGB_MAIN_JOURNAL_KEY];
     resolved->journal_size = conf->journal_size ? conf->journal_size : SIZE_OTHERWISE;
     resolved->journal_retain_us =

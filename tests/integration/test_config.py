@@ -435,7 +435,7 @@ CHECKS = [
      "GreenCommitBody 2M: the journal, of 4194304 bytes, must have room for 4 such writes"),
     ("journal-without-key", replicas("GreenCommit quorum=1", journal="@GreenJournal j\n"),
      "balancer://app: GreenCommit needs a key that the journal is sealed with: say "
-     "GreenJournal DIR/j key=FILE; such a file is made by (umask 077; head -c 32 "
+     "GreenJournal DIR/state/j key=FILE; such a file is made by (umask 077; head -c 32 "
      "/dev/urandom > FILE), on another disk than the journal's"),
     ("commit-without-journal", replicas("@GreenCommit quorum=1", journal=""),
      "say GreenJournal DIR/state/journal.db key=FILE"),
@@ -453,7 +453,7 @@ CHECKS = [
      replicas("GreenCommit quorum=1", journal="@GreenJournal /dev/shm/j/j.db key=KEY\n"),
      "GreenJournal /dev/shm/j/j.db: /dev/shm lies in memory (tmpfs) and would forget"),
     ("journal-a-directory",
-     replicas("GreenCommit quorum=1", journal="@GreenJournal state key=KEY\n"),
+     replicas("GreenCommit quorum=1", journal="@GreenJournal DIR/state key=KEY\n"),
      "GreenJournal DIR/state: must be a regular file"),
     ("bmc-ca", "@GreenBmcCA none.pem\n", "GreenBmcCA DIR/none.pem: No such file or directory"),
     ("bmc-ca-special", "@GreenBmcCA /dev/null\n", "GreenBmcCA /dev/null: must be a file of"),
@@ -711,7 +711,7 @@ WARNINGS = [
     ("key-beside-the-journal", replicas(
         "GreenCommit quorum=1", journal="@GreenJournal j key=near.key\n"),
      "GB0151: GreenJournal key=DIR/near.key: it lies on the same file system as the "
-     "journal, DIR/j: "),
+     "journal, DIR/state/j: "),
     ("least-above-all", balancer("BalancerMember http://10.0.0.2", "@GreenAwake min=3 spare=1"),
      "GB0136: balancer://app: GreenAwake min=3 is more than the 2 members that there are"),
     ("highest-least", balancer("@GreenAwake min=4096"), "min=4096 is more than the 1 members"),
