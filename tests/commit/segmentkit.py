@@ -103,7 +103,7 @@ class Played(Site):
 
     def __init__(self, directory, **more):
         super().__init__(directory, **more)
-        with open(os.path.join(self.proxy.dir, "journal.db"), "wb") as f:
+        with open(os.path.join(self.proxy.dir, "state", "journal.db"), "wb") as f:
             f.write(b"no journal " * 1000)
         self.proxy.allow(r"[Jj]ournal|is not served")
         self.segment = None
