@@ -420,9 +420,9 @@ static void page_warn(apr_array_header_t *text, const mgb_balancer_report_t *bal
     }
     if (aside) {
         mgb_report_add(text,
-                       "<p class=\"warn\">%u of the servers %s set aside: their data "
-                       "may differ, so they get no reads and no writes until "
-                       "GreenResync has brought them back.</p>\n",
+                       "<p class=\"warn\">%u of the servers %s set aside: one whose "
+                       "data may differ gets no reads and no writes until GreenResync "
+                       "has brought it back.</p>\n",
                        aside, aside == 1 ? "is" : "are");
     }
 }

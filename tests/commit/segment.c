@@ -34,7 +34,13 @@ int main(void)
     FIELD("balancer", mgb_balancer_shared_t, log.bytes);
     FIELD("balancer", mgb_balancer_shared_t, log.permille_full);
     FIELD("balancer", mgb_balancer_shared_t, log.accepted);
+    FIELD("balancer", mgb_balancer_shared_t, log.rejected);
+    FIELD("balancer", mgb_balancer_shared_t, log.failed);
     FIELD("balancer", mgb_balancer_shared_t, log.met);
+    FIELD("balancer", mgb_balancer_shared_t, log.late);
+    FIELD("balancer", mgb_balancer_shared_t, log.full);
+    FIELD("balancer", mgb_balancer_shared_t, log.repeated);
+    FIELD("balancer", mgb_balancer_shared_t, log.asides);
     FIELD("balancer", mgb_balancer_shared_t, log.waited);
     FIELD("member", mgb_member_t, replica.is_replica);
     FIELD("member", mgb_member_t, replica.reads);

@@ -13,6 +13,7 @@ import os
 import re
 import struct
 import subprocess
+import tempfile
 import time
 
 from replicas import Site, wait
@@ -33,6 +34,20 @@ def layout(directory):
     lines = subprocess.run([program], check=True, stdout=subprocess.PIPE,
                            text=True).stdout.splitlines()
     return {name: (int(at), int(size)) for name, at, size in map(str.split, lines)}
+
+
+def bucket_of(us):
+    """As gb_meter_bucket()."""
+    program = os.path.join(tempfile.gettempdir(), "gb-bucket-%d" % os.getpid())
+    source = ('#include "core/gb_meter.h"\n#include <stdio.h>\n#include <stdlib.h>\n'
+              'int main(int c, char **v) { printf("%u", gb_meter_bucket(atoll(v[1]))); }')
+    subprocess.run(["gcc", "-std=gnu11", "-w", "-I" + ROOT, "-x", "c", "-", "-x", "none",
+                    os.path.join(ROOT, "core", "gb_meter.c"), "-o", program, "-lm"],
+                   input=source, check=True, text=True)
+    try:
+        return int(subprocess.run([program, str(us)], check=True, stdout=subprocess.PIPE).stdout)
+    finally:
+        os.unlink(program)
 
 
 def line_up(at):
@@ -129,6 +144,12 @@ class Played(Site):
     def log_is(self, **values):
         """Sets fields of the log."""
         self.segment.set(self.segment.balancers, "balancer.log.", values)
+
+    def waits(self, buckets):
+        """How many writes waited for so many microseconds, by the buckets of gb_meter.c."""
+        at, _ = self.segment.at["balancer.log.waited"]
+        for us, many in buckets.items():
+            self.segment.write(self.segment.balancers + at + 4 * bucket_of(us), many, 4)
 
     def replica(self, index, **values):
         """Sets fields of a replica."""
