@@ -24,7 +24,7 @@ static void check_replicas(mgb_findings_t *found, const mgb_raw_pool_t *pool,
     if (!mgb_config_value(pool, MGB_SET_REPLICAS)) {
         mgb_config_report(
             found, where,
-            GBLOGNO(0136) "%s: GreenCommit sends each write to every server, so that "
+            GBLOGNO(0155) "%s: GreenCommit sends each write to every server, so that "
                           "servers that share a database would apply it once each, %d "
                           "times in all: say GreenReplicas independent if each has its "
                           "own storage, else GreenCommit off",
@@ -33,7 +33,7 @@ static void check_replicas(mgb_findings_t *found, const mgb_raw_pool_t *pool,
     if (mgb_config_value(pool, MGB_SET_MODE) == GB_MODE_OFF) {
         mgb_config_report(
             found, where,
-            GBLOGNO(0137) "%s: GreenCommit needs to know which servers are there: say "
+            GBLOGNO(0156) "%s: GreenCommit needs to know which servers are there: say "
                           "GreenBalance on, or observe to power nothing",
             pool->name);
     }

@@ -140,7 +140,7 @@ static void wanted_sense(const mgb_keeper_t *keeper, uint32_t door)
     else if (!*was_told && !gb_state_takes_sticky(machine)) {
         *was_told = true;
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, keeper->server,
-                     GBLOGNO(0407) "%s (%s): %" APR_UINT64_T_FMT
+                     GBLOGNO(0408) "%s (%s): %" APR_UINT64_T_FMT
                                    " writes wait for it and fill the journal, and the "
                                    "operator keeps it off: let it wake by greenctl "
                                    "auto",

@@ -217,7 +217,7 @@ class Site:
     GreenCommit %s
     GreenCommitBackend %s
     %s""" % (commit, level, balancer),
-            main="GreenJournal state/journal.db key=%s %s\n%s" % (key, journal, main),
+            main="GreenJournal journal.db key=%s %s\n%s" % (key, journal, main),
             drivers=drivers, **more)
         # The key lies beside the journal here, which is told, as it should be.
         self.proxy.allow(r"GreenJournal.* same file system")

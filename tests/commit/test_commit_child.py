@@ -41,7 +41,7 @@ COMMIT = """
     GreenCommitHeaders Content-Type Accept-Language X-Kept
 """
 MAIN = """
-GreenJournal state/journal.db key=%(dir)s/key size=32M
+GreenJournal journal.db key=%(dir)s/key size=32M
 RewriteEngine on
 RewriteRule ^/moved/(.*) balancer://app/by-rule/$1 [P]
 <Location "/handled">

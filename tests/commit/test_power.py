@@ -155,12 +155,12 @@ def test_the_operators_keep_off_wins_and_is_told(site):
     sleeper = sleeper_of(site)
     assert site.proxy.ctl("sleep", site.replicas[sleeper].url).returncode == 0
     site.replica(sleeper, wants_awake=1, reads=0, lag_entries=70000)
-    wait(lambda: "GB0407" in site.proxy.log(), 10, "it is told")
+    wait(lambda: "GB0408" in site.proxy.log(), 10, "it is told")
     time.sleep(3)
     parks(site)
     assert states(site)[sleeper] == "asleep"
-    assert site.proxy.log().count("GB0407") == 1
-    site.proxy.allow("GB0407")
+    assert site.proxy.log().count("GB0408") == 1
+    site.proxy.allow("GB0408")
     assert site.proxy.ctl("auto", site.replicas[sleeper].url).returncode == 0
     wait(lambda: states(site)[sleeper] == "on", 30, lambda: states(site))
 

@@ -823,7 +823,7 @@ def test_the_journals_key_belongs_to_whoever_starts_httpd(config):
 
 def test_replicated_writes_go_with_prefork(config):
     status, output, _ = config.test(
-        replicas("GreenCommit quorum=1"),
+        replicas("GreenCommit quorum=1") + USES[0] + "\n",
         loaded=[name.replace("mpm_event", "mpm_prefork") for name in LOADED])
     assert status == 0 and output == "Syntax OK\n"
 
