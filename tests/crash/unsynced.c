@@ -97,6 +97,9 @@ static watched_t *watched_of(int fd)
     path[length] = '\0';
     memcpy(files[fd].path, path, (size_t)length + 1);
     files[fd].is = is_watched(path);
+    /* A sync is of the file: also of what a process that was killed had written to it.
+     */
+    files[fd].all = true;
     return files[fd].is ? &files[fd] : NULL;
 }
 
@@ -136,6 +139,31 @@ static void copy_range(int from, int to, off_t at, size_t bytes)
     }
 }
 
+/* Every descriptor of the file: a sync through one is a sync of all. */
+static void copy_written(int fd, int shadow, const char *path, off_t size)
+{
+    bool all = false;
+
+    for (int other = 0; other < FILES_MOST; other++) {
+        all |= files[other].all && strcmp(files[other].path, path) == 0;
+    }
+    if (all) {
+        copy_range(fd, shadow, 0, (size_t)size);
+    }
+    for (int other = 0; other < FILES_MOST; other++) {
+        watched_t *file = &files[other];
+
+        if (strcmp(file->path, path) != 0) {
+            continue;
+        }
+        for (size_t i = 0; !all && i < file->count; i++) {
+            copy_range(fd, shadow, file->ranges[i].from, file->ranges[i].bytes);
+        }
+        file->count = 0;
+        file->all = false;
+    }
+}
+
 static void synced(int fd)
 {
     char path[PATH_MAX + sizeof SUFFIX];
@@ -154,16 +182,9 @@ static void synced(int fd)
         }
         if (shadow >= 0) {
             (void)real_ftruncate(shadow, there.st_size);
-            for (size_t i = 0; !file->all && i < file->count; i++) {
-                copy_range(fd, shadow, file->ranges[i].from, file->ranges[i].bytes);
-            }
-            if (file->all) {
-                copy_range(fd, shadow, 0, (size_t)there.st_size);
-            }
+            copy_written(fd, shadow, file->path, there.st_size);
             real_close(shadow);
         }
-        file->count = 0;
-        file->all = false;
     }
     pthread_mutex_unlock(&lock);
 }
