@@ -173,6 +173,7 @@ void mgb_replica_aside(mgb_log_t *log, uint32_t index, const char *why)
     if (replica->slot != GB_NO_INDEX) { /* no read goes there from now on */
         mgb_replica_shared_t *to = &log->commit->shared->members[replica->slot].replica;
 
+        apr_cpystrn(to->why, why, sizeof to->why);
         __atomic_store_n(&to->reads, 0, __ATOMIC_RELAXED);
         __atomic_store_n(&to->aside, 1, __ATOMIC_RELEASE);
     }
@@ -545,11 +546,14 @@ static void send_one(mgb_log_t *log, uint32_t i, const gb_entry_t *entry,
 static void publish_cursors(const mgb_log_t *log)
 {
     for (uint32_t i = 0; i < log->count; i++) {
-        uint32_t slot = log->replicas[i].slot;
+        uint64_t cursor = log->order[i].cursor, head = log->durable_head;
+        mgb_replica_shared_t *to;
 
         if (!log->replicas[i].gone) {
-            __atomic_store_n(&log->commit->shared->members[slot].replica.cursor,
-                             log->order[i].cursor, __ATOMIC_RELEASE);
+            to = &log->commit->shared->members[log->replicas[i].slot].replica;
+            __atomic_store_n(&to->lag_entries, head > cursor ? head - cursor : 0,
+                             __ATOMIC_RELAXED);
+            __atomic_store_n(&to->cursor, cursor, __ATOMIC_RELEASE);
         }
     }
 }

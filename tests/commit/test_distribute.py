@@ -1,0 +1,264 @@
+"""Order, verdicts and cursors: what replicas hold when they, or the keeper, misbehave."""
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+from replicas import Site, wait
+
+RESYNC = """#!/usr/bin/python3 -B
+import shutil, sys
+with open("%s/places") as f:
+    places = dict(line.split() for line in f)
+target, source, seq = sys.argv[-3:]
+shutil.copy(places[source] + "/writes", places[target] + "/writes.new")
+open(places[target] + "/asked", "w").write("%%s %%s" %% (source, seq))
+sys.exit(int(open("%s/exit").read()))
+"""
+
+
+OFF = "does not pass its health check"  # of a replica that a test stops
+
+
+def lag(site, replica):
+    return site.lags()[replica.url]
+
+
+def write_many(site, count, clients=4, prefix="m", path="/append", accept=(201,)):
+    """Their answers, by key."""
+    answers = {}
+
+    def client(number):
+        for i in range(number, count, clients):
+            key = "%s%d" % (prefix, i)
+            answers[key] = site.write("POST", path, "body of " + key, key=key)
+
+    threads = [threading.Thread(target=client, args=(i,)) for i in range(clients)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {a.status for a in answers.values()} <= set(accept), \
+        [a for a in answers.values() if a.status not in accept][:3]
+    return answers
+
+
+@pytest.mark.parametrize("level", ["l0", "l1"])
+def test_everybody_has_the_same_in_the_same_order(base, level):
+    with Site(base / "site", level=level) as site:
+        answers = write_many(site, 60)
+        site.settle()
+        assert site.same()
+        keys = site.replicas[0].keys()
+        assert sorted(keys) == sorted(answers)
+        by_seq = sorted(answers, key=lambda key: int(answers[key].field["seq"]))
+        assert keys == by_seq
+        assert {a.field["state"] for a in answers.values()} <= {"met", "everywhere"}
+
+
+def test_the_application_rejects_and_nobody_else_sees_it(base):
+    with Site(base / "site") as site:
+        assert site.write("POST", "/append", key="a").status == 201
+        answer = site.write("POST", "/even", key="b")
+        assert (answer.status, answer.field["state"]) == (409, "rejected")
+        assert site.write("PUT", "/item/x", key="c").status == 201
+        assert site.write("DELETE", "/item/x", key="d").status == 204
+        assert site.write("DELETE", "/item/x", key="e").status == 404
+        site.settle()
+        assert site.same() and site.replicas[2].keys() == ["a", "c", "d"]
+        assert site.log()["rejected"] == 2
+
+
+def test_the_answerer_dies_and_another_goes_on(base):
+    with Site(base / "site") as site:
+        site.proxy.allow(OFF)
+        write_many(site, 5, prefix="before")
+        site.replicas[0].stop(signal.SIGKILL)
+        answers = write_many(site, 20, prefix="without")
+        assert all("r1" != a.headers["X-Replica"] for a in answers.values())
+        site.replicas[0].start()
+        site.settle()
+        assert site.same() and len(site.replicas[0].keys()) == 25
+
+
+def test_at_l0_doubt_sets_aside_and_nothing_is_done_twice(base):
+    with Site(base / "site", level="l0") as site:
+        site.write("POST", "/append", key="a")
+        site.settle()
+        site.replicas[0].mode(reset="after", times=1)
+        answer = site.write("POST", "/append", key="b")
+        assert answer.status == 201 and answer.headers["X-Replica"] != "r1"
+        assert lag(site, site.replicas[0])["aside"]
+        assert "nobody knows" in lag(site, site.replicas[0])["why"]
+        assert not lag(site, site.replicas[0])["reads"]
+        write_many(site, 5)
+        site.settle()
+        assert site.replicas[1].keys() == site.replicas[2].keys()
+        assert site.replicas[0].keys() == ["a", "b"]
+
+
+@pytest.mark.parametrize("how", [{"reset": "after"}, {"cut": True}, {"status": 502},
+                                 {"reset": "before"}])
+def test_at_l1_doubt_is_asked_about(base, how):
+    with Site(base / "site") as site:
+        site.write("POST", "/append", key="a")
+        site.replicas[0].mode(times=1, **how)
+        assert site.write("POST", "/append", key="b").status == 201
+        write_many(site, 5)
+        site.settle()
+        assert site.same() and not lag(site, site.replicas[0])["aside"]
+        assert len(site.replicas[0].keys()) == 7
+
+
+def test_a_replica_that_disagrees_is_set_aside(base):
+    with Site(base / "site", commit="quorum=all wait=1s") as site:
+        site.replicas[2].mode(differ=True)
+        answer = site.write("POST", "/append", key="a")
+        assert answer.status == 202
+        state = site.state("a")
+        assert lag(site, site.replicas[2])["aside"]
+        assert "202" in lag(site, site.replicas[2])["why"]
+        assert state["copies"] == 2 and state["aside"] == 1 and state["same"] is False
+
+
+def test_another_digest_is_a_disagreement(base):
+    with Site(base / "site") as site:
+        site.replicas[0].mode(digest="one")
+        site.replicas[1].mode(digest="one")
+        site.replicas[2].mode(digest="two")
+        assert site.write("POST", "/append", key="a").status == 201
+        wait(lambda: lag(site, site.replicas[2])["aside"], 10, "aside")
+        assert not lag(site, site.replicas[1])["aside"]
+
+
+def test_two_replicas_that_say_500_fail_a_write(base):
+    with Site(base / "site") as site:
+        for replica in site.replicas:
+            replica.mode(status=500)
+        answer = site.write("POST", "/append", key="a")
+        assert (answer.status, answer.field["state"]) == (500, "failed")
+        for replica in site.replicas:
+            replica.mode()
+        assert site.write("POST", "/append", key="b").status == 201
+        site.settle()
+        assert site.same() and site.replicas[0].keys() == ["b"]
+
+
+def test_late_is_202_and_goes_on(base):
+    with Site(base / "site", commit="quorum=3 wait=300ms") as site:
+        site.replicas[1].mode(delay_ms=1500)
+        answer = site.write("POST", "/append", key="a")
+        assert answer.status == 202 and answer.field["state"] in ("open", "spreading")
+        assert site.state("a", wait_s=20)["state"] in ("met", "everywhere")
+        assert site.log()["late"] == 1
+
+
+def test_the_application_asks_for_more_copies(base):
+    with Site(base / "site", commit="quorum=1 wait=10s",
+              balancer="GreenCommitLimits quorum=1-3 wait=0-20s") as site:
+        for replica in site.replicas:
+            replica.mode(policy="quorum=3")
+        answer = site.write("POST", "/append", key="a")
+        assert answer.status == 201
+        assert answer.field["need"] == "3" and answer.field["copies"] == "3"
+
+
+def test_the_application_decides(base):
+    with Site(base / "site", commit="quorum=1 wait=1s",
+              balancer="GreenCommitDecide /decide") as site:
+        for replica in site.replicas:
+            replica.mode(decide=202)
+        answer = site.write("POST", "/append", key="a")
+        assert answer.status == 202 and answer.field["state"] == "spreading"
+        for replica in site.replicas:
+            replica.mode(decide=200)
+        answer = site.write("POST", "/append", key="b")
+        assert answer.status == 201 and answer.field["state"] in ("met", "everywhere")
+
+
+def test_the_keeper_is_killed_under_load(base):
+    with Site(base / "site") as site:
+        site.proxy.allow(r"GB0308", r"keeper")
+        answers = {}
+        load = threading.Thread(target=lambda: answers.update(
+            write_many(site, 200, accept=(201, 202, 503))))
+        load.start()
+        for _ in range(3):
+            time.sleep(0.7)
+            wait(lambda: site.proxy.keeper_pid() > 0, 20, "a keeper")
+            pid = site.proxy.keeper_pid()
+            assert pid > 1
+            os.kill(pid, signal.SIGKILL)
+        load.join()
+        wait(lambda: site.log()["live"], 20, "the journal serves again")
+        site.settle()
+        assert site.same()
+        keys = site.replicas[0].keys()
+        assert len(keys) == len(set(keys))
+        assert {k for k, a in answers.items() if a.status == 201} <= set(keys)
+
+
+def test_one_that_was_off_catches_up_fast(base):
+    with Site(base / "site", commit="quorum=1 wait=5s") as site:
+        site.proxy.allow(OFF)
+        site.replicas[2].stop(signal.SIGTERM)
+        write_many(site, 1000, clients=8)
+        wait(lambda: not lag(site, site.replicas[2])["reads"], 5, "no reads")
+        site.replicas[2].start()
+        wait(lambda: lag(site, site.replicas[2])["cursor"] > 0, 10, "it begins")
+        begun, first = time.monotonic(), lag(site, site.replicas[2])["cursor"]
+        site.settle()
+        took = time.monotonic() - begun
+        print("catch-up: %.0f writes/s" % ((1000 - first) / took))
+        assert site.same() and lag(site, site.replicas[2])["reads"]
+        assert (1000 - first) / took > 100  # a tenth of what it has to do alone
+
+
+def resync_site(base):
+    tool = base / "resync"
+    tool.write_text(RESYNC % (base, base))
+    tool.chmod(0o755)
+    (base / "exit").write_text("1")
+    os.chmod(base / "exit", 0o644)
+    site = Site(base / "site", balancer="GreenResync %s word" % tool)
+    (base / "places").write_text("".join("%s %s\n" % (r.url, r.dir)
+                                         for r in site.replicas))
+    for replica in site.replicas:
+        os.chmod(replica.dir, 0o777)
+    return site
+
+
+def test_resync_brings_back(base):
+    with resync_site(base) as site:
+        site.proxy.allow(r"GB1558", OFF)
+        write_many(site, 5)
+        site.replicas[2].mode(differ=True, times=1)
+        site.write("POST", "/append", key="a")
+        wait(lambda: "GB1558" in site.proxy.log(), 20, "the command fails")
+        assert lag(site, site.replicas[2])["aside"]
+        # Its state is exchanged while it is down, as the command's author would do it.
+        (base / "exit").write_text("0")
+        site.replicas[2].stop(signal.SIGTERM)
+        os.replace(site.replicas[2].dir + "/writes.new", site.replicas[2].dir + "/writes")
+        site.replicas[2].mode()
+        site.replicas[2].start()
+        wait(lambda: not lag(site, site.replicas[2])["aside"], 40, "it is back")
+        write_many(site, 5, prefix="after")
+        site.settle()
+        assert site.same()
+
+
+def test_a_set_aside_replica_stays_aside_over_a_restart(base):
+    with Site(base / "site") as site:
+        site.replicas[2].mode(differ=True, times=1)
+        site.write("POST", "/append", key="a")
+        wait(lambda: lag(site, site.replicas[2])["aside"], 10, "aside")
+        before = site.proxy.keeper_pid()
+        site.proxy.graceful()
+        wait(lambda: site.proxy.keeper_pid() not in (None, 0, before) and
+             site.log()["live"], 20, "another keeper")
+        assert lag(site, site.replicas[2])["aside"]
+        assert "202" in lag(site, site.replicas[2])["why"]
+        assert site.write("POST", "/append", key="b").status == 201
