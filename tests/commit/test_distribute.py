@@ -187,7 +187,8 @@ def test_the_keeper_is_killed_under_load(base):
         load.start()
         for _ in range(3):
             time.sleep(0.7)
-            wait(lambda: site.proxy.keeper_pid() > 0, 20, "a keeper")
+            wait(lambda: site.proxy.keeper_pid() > 0, 20,
+                 lambda: "a keeper:\n" + site.proxy.log()[-6000:])
             pid = site.proxy.keeper_pid()
             assert pid > 1
             os.kill(pid, signal.SIGKILL)
