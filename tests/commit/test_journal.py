@@ -602,6 +602,33 @@ def power(tmp_path_factory):
     return build_once(folder, "journal_harness", ["-O2"]), layer
 
 
+@pytest.mark.parametrize("by", ["kill", "power"])
+def test_a_journal_that_was_never_whole_is_made_anew(power, tmp_path, chance, monkeypatch,
+                                                     by):
+    plain, layer = power
+    early = 0
+    for life in range(40):
+        folder = tmp_path / str(life)
+        folder.mkdir()
+        path = str(folder / "journal")
+        with monkeypatch.context() as environment:
+            environment.setenv("LD_PRELOAD", layer)
+            environment.setenv("GREEN_UNSYNCED_DIR", str(folder))
+            environment.setenv("GREEN_UNSYNCED_NAME", "journal")
+            process = subprocess.Popen([plain, path, str(4 * MB), "1"],
+                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            time.sleep(chance.uniform(0, 0.05))
+            process.kill()
+            early += not process.communicate()[0]
+        if by == "power":
+            cut_power(path)
+        journal = opened(plain, path, size=4 * MB)
+        assert journal.say("log", "app") == "log 1 0 0"
+        journal.end()
+        shutil.rmtree(folder)
+    assert 0 < early, "it was whole each time"
+
+
 def cut_power(path):
     """Files are as they were synced; whether something was lost by that."""
     lost = False

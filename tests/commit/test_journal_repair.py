@@ -321,6 +321,21 @@ def test_another_key_changes_nothing(program, greenctl, path, spoiled):
     assert not [name for name in os.listdir(os.path.dirname(path)) if "repair" in name]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_files_stay_those_of_the_keepers_user(program, greenctl, path):
+    fill(program, path).end()
+    for end in ("", "-wal", "-lock"):
+        os.chown(path + end, 65534, 65534)
+    assert run(greenctl, "check", path).endswith("whole\n")
+    run(greenctl, "repair", path)
+    for end in ("", "-wal", "-lock"):
+        info = os.stat(path + end)
+        assert (info.st_uid, info.st_mode & 0o777) == (65534, 0o600)
+    os.unlink(path + "-lock")
+    run(greenctl, "check", path)
+    assert os.stat(path + "-lock").st_uid == 65534
+
+
 def test_a_journal_in_use_is_refused(program, greenctl, path):
     journal = fill(program, path)
     for verb in ("check", "repair"):
