@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * journal.c - greenctl journal check|repair: works on the file itself, without a
+ * journal.c - greenctl journal check|repair|drop: works on the file itself, without a
  * keeper.
  */
 #include "journal.h"
@@ -19,15 +19,19 @@ enum { JOURNAL_DONE = 0, JOURNAL_REFUSED = 1, JOURNAL_USAGE = 2 };
 static const char usage_text[] =
     "usage: greenctl journal check FILE --key KEYFILE\n"
     "       greenctl journal repair FILE --key KEYFILE [--trust REPLICA]...\n"
+    "       greenctl journal drop FILE LOG --key KEYFILE\n"
     "  check    looks at every row of GreenJournal's file, and changes nothing\n"
     "  repair   makes a new file of every entry that opens, and keeps the old one;\n"
     "           replicas that may miss something are set aside, but for those that\n"
     "           are trusted: what they have is taken for right\n"
+    "  drop     deletes all of a log whose balancer is gone, also what not every\n"
+    "           replica has; check says the names\n"
     "httpd has to be stopped.  FILE and KEYFILE are those of GreenJournal.\n"
-    "exit status: 0 whole or repaired, 1 not, 2 wrong usage\n";
+    "exit status: 0 whole or done, 1 not, 2 wrong usage\n";
 
 typedef struct journal_options_t {
     const char *verb, *file, *key_file;
+    const char *log; /* of drop */
     const char *trusted[TRUSTED_MOST];
     size_t trusted_count;
 } journal_options_t;
@@ -38,7 +42,32 @@ static int wrong(const char *what)
     return JOURNAL_USAGE;
 }
 
-/* -1: go on; else the exit status. */
+/* VERB FILE [LOG].  -1: go on; else the exit status. */
+static int read_words(journal_options_t *options, char **words, int count)
+{
+    options->verb = count > 0 ? words[0] : "";
+    options->file = count > 1 ? words[1] : NULL;
+    options->log = count > 2 ? words[2] : NULL;
+    if (strcmp(options->verb, "drop") == 0) {
+        if (count != 3) {
+            return wrong("journal drop takes a FILE and a LOG");
+        }
+    }
+    else if (count != 2 || (strcmp(options->verb, "check") != 0 &&
+                            strcmp(options->verb, "repair") != 0)) {
+        return wrong(
+            "journal takes check or repair and a FILE, or drop, a FILE and a LOG");
+    }
+    if (!options->key_file) {
+        return wrong("--key KEYFILE is missing: the one of GreenJournal");
+    }
+    if (options->trusted_count && strcmp(options->verb, "repair") != 0) {
+        return wrong("--trust is for repair");
+    }
+    return -1;
+}
+
+/* Likewise. */
 static int read_options(journal_options_t *options, int argc, char **argv)
 {
     static const struct option known[] = {
@@ -68,21 +97,7 @@ static int read_options(journal_options_t *options, int argc, char **argv)
             return JOURNAL_USAGE;
         }
     }
-    if (argc - optind != 2) {
-        return wrong("journal takes check or repair, and a FILE");
-    }
-    options->verb = argv[optind];
-    options->file = argv[optind + 1];
-    if (strcmp(options->verb, "check") != 0 && strcmp(options->verb, "repair") != 0) {
-        return wrong("journal takes check or repair, and a FILE");
-    }
-    if (!options->key_file) {
-        return wrong("--key KEYFILE is missing: the one of GreenJournal");
-    }
-    if (options->trusted_count && strcmp(options->verb, "check") == 0) {
-        return wrong("--trust is for repair");
-    }
-    return -1;
+    return read_words(options, argv + optind, argc - optind);
 }
 
 static int refused(const journal_options_t *options, const char *why)
@@ -122,8 +137,9 @@ int journal_main(int argc, char **argv)
     repair.trusted = options.trusted;
     repair.trusted_count = options.trusted_count;
     repair.out = stdout;
-    done = strcmp(options.verb, "check") == 0 ? mgb_journal_check(&repair)
-                                              : mgb_journal_repair(&repair);
+    done = options.log                          ? mgb_journal_drop(&repair, options.log)
+           : strcmp(options.verb, "check") == 0 ? mgb_journal_check(&repair)
+                                                : mgb_journal_repair(&repair);
     explicit_bzero(key, sizeof(key));
     if (fflush(stdout) || ferror(stdout)) {
         return refused(&options, "cannot write to standard output");
@@ -131,6 +147,8 @@ int journal_main(int argc, char **argv)
     if (!done) {
         return refused(&options, repair.error);
     }
-    puts(strcmp(options.verb, "check") == 0 ? "whole" : "repaired");
+    if (!options.log) {
+        puts(strcmp(options.verb, "check") == 0 ? "whole" : "repaired");
+    }
     return JOURNAL_DONE;
 }

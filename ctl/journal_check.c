@@ -131,8 +131,10 @@ static void check_state(look_t *look, const mgb_row_t *row)
              gb_record_read_log(look->rows.plain.at, look->rows.plain.bytes,
                                 &look->log)) {
         look->number = gb_record_state_log(row->key);
-        fprintf(look->repair->out, "log: %s", look->log.name.at);
-        check_log(look);
+        if (look->log.name.bytes) { /* else it was dropped */
+            fprintf(look->repair->out, "log: %s", look->log.name.at);
+            check_log(look);
+        }
     }
 }
 
@@ -162,32 +164,32 @@ static int on_line(void *baton, int count, char **values, char **names)
     return 0;
 }
 
-/* The epoch of all other rows; false: told. */
-static bool check_head(look_t *look)
+bool mgb_repair_head(mgb_repair_t *repair, mgb_store_t *store, mgb_rows_t *rows,
+                     gb_record_head_t *head)
 {
     uint8_t witness[MGB_WITNESS_MOST];
-    size_t bytes = mgb_store_witness(&look->store, witness);
+    size_t bytes = mgb_store_witness(store, witness);
     gb_record_head_t seen;
     mgb_row_t row;
-    bool opened =
-        mgb_store_get(&look->store, MGB_TABLE_STATE, 0, &row) == SQLITE_ROW &&
-        mgb_rows_open(&look->rows, GB_RECORD_HEAD, 0, row.at, row.bytes) &&
-        gb_record_read_head(look->rows.plain.at, look->rows.plain.bytes, &look->head);
+    bool opened = mgb_store_get(store, MGB_TABLE_STATE, 0, &row) == SQLITE_ROW &&
+                  mgb_rows_open(rows, GB_RECORD_HEAD, 0, row.at, row.bytes) &&
+                  gb_record_read_head(rows->plain.at, rows->plain.bytes, head);
 
-    mgb_store_done(&look->store, MGB_TABLE_STATE);
+    mgb_store_done(store, MGB_TABLE_STATE);
     if (!opened) {
-        snprintf(look->repair->error, sizeof(look->repair->error),
+        snprintf(repair->error, sizeof(repair->error),
                  "its head does not open: another key, or damage");
         return false;
     }
-    look->rows.epoch = look->head.epoch;
-    fprintf(look->repair->out, "epoch: %" PRIu64 ", commit %" PRIu64 "\n",
-            look->head.epoch, look->head.serial);
-    if (bytes && mgb_rows_open(&look->rows, GB_RECORD_WITNESS, 0, witness, bytes) &&
-        gb_record_read_head(look->rows.plain.at, look->rows.plain.bytes, &seen) &&
-        seen.epoch == look->head.epoch && seen.serial > look->head.serial) {
-        wrong(look, "%" PRIu64 " commits are missing at the end",
-              seen.serial - look->head.serial);
+    rows->epoch = head->epoch;
+    if (bytes && mgb_rows_open(rows, GB_RECORD_WITNESS, 0, witness, bytes) &&
+        gb_record_read_head(rows->plain.at, rows->plain.bytes, &seen) &&
+        seen.epoch == head->epoch && seen.serial > head->serial) {
+        snprintf(repair->error, sizeof(repair->error),
+                 "%" PRIu64 " commits are missing at the end; greenctl journal repair "
+                 "makes a new file of what is there",
+                 seen.serial - head->serial);
+        return false;
     }
     return true;
 }
@@ -202,9 +204,11 @@ static bool look_at(look_t *look)
                  there ? look->store.error : "there is no such file");
         return false;
     }
-    if (!check_head(look)) {
+    if (!mgb_repair_head(repair, &look->store, &look->rows, &look->head)) {
         return false;
     }
+    fprintf(repair->out, "epoch: %" PRIu64 ", commit %" PRIu64 "\n", look->head.epoch,
+            look->head.serial);
     check_states(look);
     if (sqlite3_exec(look->store.db, "PRAGMA integrity_check(20)", on_line, look,
                      NULL) != SQLITE_OK) {

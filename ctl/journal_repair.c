@@ -99,10 +99,13 @@ static bool copy_logs(mgb_salvage_t *work)
                 return false;
             }
         }
-        fprintf(work->repair->out,
-                "log: %s: entries %" PRIu64 " to %" PRIu64 ", %" PRIu64
-                " lost, %" PRIu64 " without their answer\n",
-                log->name, log->trimmed + 1, log->written, log->lost, log->unanswered);
+        if (*log->name) { /* else it was dropped */
+            fprintf(work->repair->out,
+                    "log: %s: entries %" PRIu64 " to %" PRIu64 ", %" PRIu64
+                    " lost, %" PRIu64 " without their answer\n",
+                    log->name, log->trimmed + 1, log->written, log->lost,
+                    log->unanswered);
+        }
     }
     return true;
 }

@@ -31,6 +31,16 @@ bool mgb_journal_check(mgb_repair_t *repair);
  * aside, but for those that are trusted.  False: nothing was changed. */
 bool mgb_journal_repair(mgb_repair_t *repair);
 
+/* Takes the journal's lock, and deletes the log `name`, of a balancer that is not
+ * configured any more: its entries, and what is known of its replicas.  False: nothing
+ * was changed. */
+bool mgb_journal_drop(mgb_repair_t *repair, const char *name);
+
+/* Opens the head of a journal that is open; its epoch is then that of `rows`.  Fewer
+ * commits than the lock file has seen are refused.  False: `error` says why. */
+bool mgb_repair_head(mgb_repair_t *repair, mgb_store_t *store, mgb_rows_t *rows,
+                     gb_record_head_t *head);
+
 /* Who owns the files of the journal: as root, whoever owns FILE or its directory. */
 uid_t mgb_repair_owner(const char *path);
 

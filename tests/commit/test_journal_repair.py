@@ -309,6 +309,49 @@ def test_the_epoch_is_another_one(program, greenctl, path):
     journal.end()
 
 
+# ------------------------------------------------------------------ dropping
+
+
+def test_a_log_that_is_dropped_gives_its_room_back(program, greenctl, path):
+    journal = opened(program, path, size=4 * MB)
+    for log, name in ((1, "a"), (2, "b")):
+        journal.say("log", name)
+        journal.say("replica", log, "r1", 3, 0, 0, "")
+        for i in range(1, 101):
+            journal.say("append", log, f"POST-{i}", 5000)
+        for i in (1, 2, 3):
+            journal.say("verdict", log, i, 200, 10)
+        journal.say("commit")
+    before = numbers(journal.say("space"))[0]
+    journal.end()
+    assert "no such log" in drop(greenctl, path, "c", ok=False)
+    assert "dropped: a, with 100 entries" in drop(greenctl, path, "a")
+    said = run(greenctl, "check", path)
+    assert "log: b: entries 1 to 100" in said and "log: a" not in said
+    for repaired in (False, True):  # nor does a repair bring it back
+        if repaired:
+            run(greenctl, "repair", path)
+        journal = opened(program, path, size=4 * MB)
+        assert numbers(journal.say("space"))[0] < before * 0.6
+        assert journal.say("log", "b") == "log 2 100 3"
+        assert journal.say("verify", 2) == "verified 100 3 1 97"
+        assert journal.say("replicas", 2) == "replicas r1,3,0,0,"
+        assert journal.say("log", "a") == ("log 4 0 0" if repaired else "log 3 0 0")
+        assert journal.say("replicas", 4 if repaired else 3) == "replicas"
+        assert journal.say("find", 4 if repaired else 3, "POST-1") == "error 70015"
+        journal.end()
+        drop(greenctl, path, "a")
+
+
+def drop(greenctl, path, log, ok=True):
+    done = subprocess.run(
+        [greenctl, "journal", "drop", path, log, "--key",
+         os.path.join(os.path.dirname(path), "key")],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == (0 if ok else 1), (done.stdout, done.stderr)
+    return done.stdout + done.stderr
+
+
 # ------------------------------------------------------------------ what is refused
 
 
@@ -363,7 +406,8 @@ def test_nothing_is_made_where_nothing_is(greenctl, path):
 
 @pytest.mark.parametrize("words", [
     [], ["check"], ["mend", "x", "--key", "k"], ["check", "x"], ["check", "x", "y"],
-    ["check", "x", "--key", "k", "--trust", "r"], ["repair", "x", "--kee", "k"]])
+    ["check", "x", "--key", "k", "--trust", "r"], ["drop", "x", "--key", "k"],
+    ["drop", "x", "y", "z", "--key", "k"], ["repair", "x", "--kee", "k"]])
 def test_wrong_usage(greenctl, words):
     done = subprocess.run([greenctl, "journal", *words], stderr=subprocess.PIPE, text=True,
                           check=False)
