@@ -279,13 +279,16 @@ void mgb_reads_found(request_rec *r, const mgb_balancer_t *b)
     }
 }
 
+static bool
+    any_commits; /* a balancer of this process's configuration has GreenCommit */
+
 static const mgb_balancer_t *balancer_of(request_rec *r, mgb_context_t *ctx,
                                          proxy_balancer **balancer,
                                          proxy_server_conf *conf, const char *url)
 {
     const mgb_balancer_t *b;
 
-    if (!ctx) {
+    if (!ctx || !any_commits) {
         return NULL;
     }
     if (!*balancer &&
@@ -439,7 +442,14 @@ static int reads_scheme_handler(request_rec *r, proxy_worker *worker,
 
 static void reads_child_init(apr_pool_t *pchild, server_rec *s)
 {
+    const apr_array_header_t *all = mgb_context ? mgb_context->balancers : NULL;
+
     mgb_session_prepare();
+    any_commits = false;
+    for (int i = 0; all && i < all->nelts; i++) {
+        any_commits =
+            any_commits || APR_ARRAY_IDX(all, i, mgb_balancer_t).conf->commit.terms.on;
+    }
 }
 
 void mgb_reads_register_hooks(apr_pool_t *p)
