@@ -222,3 +222,30 @@ def test_children_that_are_killed_lose_nothing_that_was_told():
                 answer = site.write(body=key, key=key)
                 told[answer.status].append(key)
         check_nothing_lost(site, told)
+
+
+def test_full_journal_takes_no_more_and_loses_nothing():
+    with running(commit="quorum=2 wait=1s", journal="size=4M",
+                 balancer="GreenCommitBody 128K\n") as site:
+        site.proxy.allow(r"GB15[0-9]+", r"GB0[0-9]+", r"GB16[0-9]+")
+        for replica in site.replicas:
+            replica.stop()
+        told, refused = [], None
+        for i in range(200):
+            key = "full-%d" % i
+            answer = site.write(body="%d " % i + "x" * 100000, key=key,
+                                headers={"Prefer": "respond-async"})
+            if answer.status == 503:
+                refused = answer
+                break
+            assert answer.status == 202, answer
+            told.append(key)
+        assert refused and int(refused.headers["Retry-After"]) >= 1 and len(told) > 10
+        assert b"was not" in refused.body
+        assert site.state("full-%d" % len(told)) == {"status": 404}
+        for replica in site.replicas:
+            replica.start()
+        for key in told:
+            assert site.state(key, wait_s=60)["state"] in ("met", "everywhere")
+        site.settle()
+        assert site.same() and site.replicas[0].keys() == told
