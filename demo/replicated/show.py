@@ -56,20 +56,24 @@ class Book:
         self.url = "http://127.0.0.1:%d" % self.port
         self.database = os.path.join(directory, name + ".db")
         self.process = None
+        self.lock = threading.Lock()  # two may want it on
 
     def start(self):
-        if not self.is_on():
+        with self.lock:
+            if self.is_on():
+                return
             self.process = subprocess.Popen(
                 ["/usr/bin/python3", "-B", os.path.join(HERE, "guestbook.py"), str(self.port),
                  self.database, self.name], stdout=subprocess.PIPE)
             self.process.stdout.readline()
 
-    def stop(self):
-        if self.process:
-            self.process.terminate()
-            self.process.wait()
-            self.process.stdout.close()
-            self.process = None
+    def stop(self, how=signal.SIGTERM):
+        with self.lock:
+            if self.process:
+                self.process.send_signal(how)
+                self.process.wait()
+                self.process.stdout.close()
+                self.process = None
 
     def is_on(self):
         return self.process is not None and self.process.poll() is None
