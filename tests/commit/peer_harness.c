@@ -134,11 +134,11 @@ static void answer_by(kept_t *k, int64_t *after_us)
     k->entry.answer_body = "done";
     k->entry.answer_bytes = 4;
     if (!strncmp(target, "/big/", 5)) {
-        k->entry.answer_bytes = (apr_size_t)atol(target + 5);
+        k->entry.answer_bytes = (apr_size_t)strtol(target + 5, NULL, 10);
         k->entry.answer_body = calloc(1, k->entry.answer_bytes);
     }
     else if (!strncmp(target, "/after/", 7)) {
-        *after_us = atol(target + 7) * GB_US_PER_MS;
+        *after_us = strtol(target + 7, NULL, 10) * GB_US_PER_MS;
     }
     else if (!strcmp(target, "/never") || !strcmp(target, "/spread")) {
         *after_us = GB_NEVER_US;
