@@ -165,29 +165,23 @@ apr_status_t mgb_journal_append(mgb_journal_t *journal, uint32_t log,
 }
 
 /* Entry `seq` has its verdict. */
-static apr_status_t settle(mgb_journal_t *journal, mgb_journal_log_t *log, uint64_t seq)
+static void settle(mgb_journal_t *journal, mgb_journal_log_t *log, uint64_t seq)
 {
+    gb_record_brief_t brief;
+
     log->changed = true;
     if (seq != log->settled + 1) {
         log->ahead++;
-        return APR_SUCCESS;
+        return;
     }
     log->settled = seq;
-    while (log->ahead) {
-        gb_record_brief_t brief;
-        apr_status_t rv = mgb_journal_brief(
-            journal, gb_record_key(log->number, log->settled + 1), &brief);
-
-        if (rv != APR_SUCCESS) {
-            return undo(journal, "a verdict", SQLITE_CORRUPT);
-        }
-        if (brief.state == GB_ENTRY_OPEN) {
-            break;
-        }
+    while (log->ahead &&
+           mgb_journal_brief(journal, gb_record_key(log->number, log->settled + 1),
+                             &brief) == APR_SUCCESS &&
+           brief.state != GB_ENTRY_OPEN) {
         log->settled++;
         log->ahead--;
     }
-    return APR_SUCCESS;
 }
 
 static apr_status_t put_verdict(mgb_journal_t *journal, int64_t key,
@@ -226,17 +220,21 @@ apr_status_t mgb_journal_verdict(mgb_journal_t *journal, uint32_t log,
         return APR_EINVAL;
     }
     rv = mgb_journal_begin(journal);
-    if (rv == APR_SUCCESS) {
-        rv = mgb_journal_brief(journal, key, &brief);
-    }
     if (rv != APR_SUCCESS) {
         return rv;
+    }
+    rv = mgb_journal_brief(journal, key, &brief);
+    if (rv != APR_SUCCESS) {
+        return rv == APR_NOTFOUND ? rv : APR_EINVAL; /* damaged: told, nothing undone */
     }
     if (brief.state != GB_ENTRY_OPEN) {
         return APR_EINVAL; /* there is one verdict, for ever */
     }
     rv = put_verdict(journal, key, &brief, entry);
-    return rv == APR_SUCCESS ? settle(journal, to, entry->seq) : rv;
+    if (rv == APR_SUCCESS) {
+        settle(journal, to, entry->seq);
+    }
+    return rv;
 }
 
 /* ---------------------------------------------------------------- replicas */
@@ -373,21 +371,36 @@ static apr_status_t last_old(mgb_journal_t *journal, uint32_t log, uint64_t firs
     return rv;
 }
 
+/* Names of entries, before anything is changed. */
+static apr_status_t read_names(mgb_journal_t *journal, uint32_t log, uint64_t first,
+                               uint64_t last, uint8_t *names)
+{
+    apr_status_t rv = APR_SUCCESS;
+
+    for (uint64_t seq = first; seq <= last && rv == APR_SUCCESS; seq++) {
+        gb_record_brief_t brief;
+
+        rv = mgb_journal_brief(journal, gb_record_key(log, seq), &brief);
+        if (rv == APR_SUCCESS) {
+            memcpy(names, brief.name, GB_RECORD_NAME_BYTES);
+            names += GB_RECORD_NAME_BYTES;
+        }
+    }
+    return rv;
+}
+
 /* Of a deleted entry its name remains. */
 static apr_status_t put_gone(mgb_journal_t *journal, uint32_t log, uint64_t first,
-                             uint64_t last)
+                             uint64_t last, const uint8_t *names)
 {
     apr_status_t rv = APR_SUCCESS;
 
     for (uint64_t seq = first; seq <= last && rv == APR_SUCCESS; seq++) {
         int64_t key = gb_record_key(log, seq);
-        gb_record_brief_t brief;
 
-        rv = mgb_journal_brief(journal, key, &brief);
-        if (rv == APR_SUCCESS) {
-            rv = put(journal, MGB_TABLE_GONE, key,
-                     mgb_rows_shut_gone(&journal->rows, key, brief.name));
-        }
+        rv = put(journal, MGB_TABLE_GONE, key,
+                 mgb_rows_shut_gone(&journal->rows, key, names));
+        names += GB_RECORD_NAME_BYTES;
     }
     return rv;
 }
@@ -422,11 +435,11 @@ static apr_status_t forget_gone(mgb_journal_t *journal, uint32_t log, uint64_t u
 }
 
 static apr_status_t delete_entries(mgb_journal_t *journal, uint32_t log, uint64_t first,
-                                   uint64_t last)
+                                   uint64_t last, const uint8_t *names)
 {
     static const mgb_table_e tables[] = {MGB_TABLE_BRIEF, MGB_TABLE_REQUEST,
                                          MGB_TABLE_ANSWER};
-    apr_status_t rv = put_gone(journal, log, first, last);
+    apr_status_t rv = put_gone(journal, log, first, last, names);
 
     for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]) && rv == APR_SUCCESS;
          i++) {
@@ -436,6 +449,29 @@ static apr_status_t delete_entries(mgb_journal_t *journal, uint32_t log, uint64_
     if (rv == APR_SUCCESS && last > MGB_JOURNAL_GONE_MOST) {
         rv = forget_gone(journal, log, last - MGB_JOURNAL_GONE_MOST);
     }
+    return rv;
+}
+
+/* Deletes entries up to `upto`. */
+static apr_status_t trim_to(mgb_journal_t *journal, mgb_journal_log_t *log,
+                            uint64_t upto, uint32_t *trimmed)
+{
+    uint64_t first = log->trimmed + 1, count = upto - log->trimmed;
+    uint8_t *names = malloc((size_t)count * GB_RECORD_NAME_BYTES);
+    apr_status_t rv = APR_EINVAL; /* no memory, or damaged: nothing is changed */
+
+    if (names && read_names(journal, log->number, first, upto, names) == APR_SUCCESS) {
+        rv = mgb_journal_begin(journal);
+        if (rv == APR_SUCCESS) {
+            rv = delete_entries(journal, log->number, first, upto, names);
+        }
+        if (rv == APR_SUCCESS) {
+            log->trimmed = upto;
+            log->changed = true;
+            *trimmed = (uint32_t)count;
+        }
+    }
+    free(names);
     return rv;
 }
 
@@ -459,19 +495,10 @@ apr_status_t mgb_journal_trim(mgb_journal_t *journal, uint32_t log, uint64_t upt
         last = first + most - 1;
     }
     rv = last_old(journal, log, first, last, before, &found);
-    if (rv != APR_SUCCESS || found < first) {
-        return rv;
+    if (rv != APR_SUCCESS) {
+        return APR_EINVAL; /* damaged: told, nothing undone */
     }
-    rv = mgb_journal_begin(journal);
-    if (rv == APR_SUCCESS) {
-        rv = delete_entries(journal, log, first, found);
-    }
-    if (rv == APR_SUCCESS) {
-        from->trimmed = found;
-        from->changed = true;
-        *trimmed = (uint32_t)(found - first + 1);
-    }
-    return rv;
+    return found < first ? APR_SUCCESS : trim_to(journal, from, found, trimmed);
 }
 
 /* ---------------------------------------------------------------- commit */

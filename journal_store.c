@@ -21,6 +21,10 @@
 
 #define OPEN_FLAGS (SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE)
 
+#ifndef MGB_STORE_CACHE_KB
+#define MGB_STORE_CACHE_KB "16384"
+#endif
+
 const char *const mgb_table_names[MGB_TABLE_COUNT] = {
     [MGB_TABLE_STATE] = "state",     [MGB_TABLE_BRIEF] = "brief",
     [MGB_TABLE_REQUEST] = "request", [MGB_TABLE_ANSWER] = "answer",
@@ -91,10 +95,11 @@ static bool connect_to(mgb_store_t *store, const char *name)
     (void)sqlite3_db_config(store->db, SQLITE_DBCONFIG_ENABLE_VIEW, 0, NULL);
     /* Exclusive: the WAL's index is in our memory, and there is no file of it.  What is
      * deleted was sealed: to overwrite it as well (Debian's default) only costs. */
-    return run(store, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA cell_size_check = ON;"
-                      "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;"
-                      "PRAGMA secure_delete = OFF; PRAGMA temp_store = MEMORY;"
-                      "PRAGMA mmap_size = 0; PRAGMA cache_size = -16384;");
+    return run(store,
+               "PRAGMA locking_mode = EXCLUSIVE; PRAGMA cell_size_check = ON;"
+               "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;"
+               "PRAGMA secure_delete = OFF; PRAGMA temp_store = MEMORY;"
+               "PRAGMA mmap_size = 0; PRAGMA cache_size = -" MGB_STORE_CACHE_KB ";");
 }
 
 /* ---------------------------------------------------------------- creating */

@@ -12,6 +12,8 @@ SOURCES = ["tests/commit/journal_harness.c", "journal.c", "journal_open.c",
            "core/gb_commit.c", "core/gb_part.c"]
 GREENCTL_CORE = ["command", "page", "types"]
 MB = 1024 * 1024
+# Few ids are remembered; pages are soon forgotten, so that the file is read and written.
+SMALL = ["-DMGB_JOURNAL_GONE_MOST=200u", '-DMGB_STORE_CACHE_KB="64"']
 
 
 def output_of(*command):
@@ -22,7 +24,7 @@ def build(program, flags=("-O2",)):
     includes = (output_of("apr-1-config", "--includes").split()
                 + output_of("apu-1-config", "--includes").split())
     subprocess.run(
-        ["gcc", "-std=gnu11", "-g", *flags, "-DMGB_JOURNAL_GONE_MOST=200u", "-o", program]
+        ["gcc", "-std=gnu11", "-g", *flags, "-o", program]
         + output_of("apxs", "-q", "EXTRA_CPPFLAGS").split()
         + ["-isystem", output_of("apxs", "-q", "INCLUDEDIR").strip(), "-I."]
         + ["-isystem" + each[2:] for each in includes] + SOURCES
@@ -38,7 +40,7 @@ def build_once(folder, name, flags):
     with open(program + ".lock", "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not os.path.exists(program):
-            build(program + ".new", flags)
+            build(program + ".new", [*flags, *SMALL])
             os.rename(program + ".new", program)
     return program
 
