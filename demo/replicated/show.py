@@ -136,7 +136,8 @@ def make_proxy(directory, books):
     proxy = Proxy(os.path.join(directory, "proxy"), balancer=SETTINGS,
                   members=[(book.url, "wake=room sleep=room boot=3s capacity=8 machine=" +
                             book.name) for book in books],
-                  main="GreenJournal state/journal.db key=%s size=16M" % key,
+                  main="GreenJournal %s key=%s size=16M" % (
+                      os.path.join(directory, "proxy", "state", "journal.db"), key),
                   drivers={"room": [driver, path]})
     proxy.allow(r"GreenJournal.* same file system")  # the key lies beside the journal here
     return proxy, Switch(path, books)
