@@ -112,7 +112,7 @@ static bool wait_read(question_t *q)
 static mgb_talk_e ask(const question_t *q, const mgb_balancer_t *b, gb_wire_t *reply)
 {
     gb_wire_t frame = {.type = GB_WIRE_ASK};
-    const char *user = q->r->user ? q->r->user : "";
+    const char *user = mgb_commit_principal(q->r);
     char wait[8];
     bool again;
 
@@ -174,7 +174,7 @@ int mgb_commit_answer_question(request_rec *r)
 {
     const proxy_server_conf *conf = conf_of(r->server);
     question_t q = {.r = r};
-    bool unsure = false;
+    bool unsure = false, known;
     int rc;
 
     if (r->method_number != M_GET) { /* HEAD is one, too */
@@ -186,7 +186,8 @@ int mgb_commit_answer_question(request_rec *r)
         return mgb_commit_problem(r, HTTP_BAD_REQUEST, 0,
                                   "wait= is a number of seconds from 0 to 60.");
     }
-    for (int i = 0; place_read(&q) && i < conf->balancers->nelts; i++) {
+    known = mgb_commit_principal(r) && place_read(&q);
+    for (int i = 0; known && i < conf->balancers->nelts; i++) {
         const mgb_balancer_t *b = log_at(conf, i);
 
         if (b && answered_by(&q, b, &rc, &unsure)) {

@@ -5,7 +5,8 @@
  *
  * Everything before the handler has been done by then: authentication, access control,
  * rewriting, and the target is as mod_proxy has made it.  The body comes through the
- * input filters, so LimitRequestBody, mod_reqtimeout and mod_security judge it.
+ * input filters, so mod_reqtimeout and mod_security judge it; LimitRequestBody, which
+ * they pass over for a proxy, is looked at here.
  *
  * What is taken is never handed on to mod_proxy: a write that goes by another way than
  * the log breaks its order.  What cannot be taken is refused.
@@ -19,12 +20,9 @@
 
 #include <sys/random.h>
 
-#define PROXY_PREFIX       "proxy:"
-#define BALANCER_SCHEME    "balancer://"
 #define READ_BYTES         65536
 #define BODY_FIRST_BYTES   4096u
-#define PRINCIPAL_MOST     512u
-#define TARGET_MOST        65536u
+#define METHOD_MOST        32u
 #define RETRY_NO_KEEPER_S  5u
 #define LOG_EVERY_US       (60 * GB_US_PER_S)
 #define FULL_PAUSE_US      (200 * GB_US_PER_MS)
@@ -46,93 +44,6 @@ typedef struct write_t {
     apr_off_t body_most;
     const char *headers;
 } write_t;
-
-/* ------------------------------------------------------------------ is it ours? */
-
-/* The URL that mod_proxy will take, or NULL; of one that a SetHandler names, without
- * the path that is to come behind it. */
-static const char *balancer_url(const request_rec *r)
-{
-    const char *url = NULL;
-
-    if (r->proxyreq != PROXYREQ_NONE) {
-        url = r->filename;
-    }
-    else if (r->handler) {
-        url = r->handler;
-    }
-    if (!url || strncasecmp(url, PROXY_PREFIX, strlen(PROXY_PREFIX)) != 0) {
-        return NULL;
-    }
-    url += strlen(PROXY_PREFIX);
-    return strncasecmp(url, BALANCER_SCHEME, strlen(BALANCER_SCHEME)) ? NULL : url;
-}
-
-/* The balancer with GreenCommit that a URL means, or NULL. */
-static const mgb_balancer_t *balancer_of(request_rec *r, const char *url)
-{
-    proxy_server_conf *conf =
-        ap_get_module_config(r->server->module_config, &proxy_module);
-    proxy_balancer *balancer = ap_proxy_get_balancer(r->pool, conf, url, 1);
-    const mgb_balancer_t *b =
-        balancer ? mgb_members_balancer(mgb_context, balancer) : NULL;
-
-    return b && b->conf->commit.terms.on ? b : NULL;
-}
-
-/* Until 2.4.61 mod_proxy_balancer made the URL canonical itself, before the handler;
- * since then the chosen member's scheme does, after it. */
-static bool balancer_makes_canonical(void)
-{
-    ap_version_t version;
-
-    ap_get_server_revision(&version);
-    return version.major == 2 && version.minor == 4 && version.patch < 62;
-}
-
-/* Path and query as mod_proxy_http would send them, of a path that is not canonical. */
-static int path_make_canonical(request_rec *r, const char **path)
-{
-    static const char origin[] = "http://localhost";
-    char *before = r->filename;
-    int rc = proxy_run_canon_handler(r, apr_pstrcat(r->pool, origin, *path, NULL));
-
-    if (rc == OK && strlen(r->filename) > strlen(PROXY_PREFIX) + strlen(origin)) {
-        *path = r->filename + strlen(PROXY_PREFIX) + strlen(origin);
-    }
-    r->filename = before;
-    if (rc == DECLINED) {
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
-                      GBLOGNO(1652) "writes need mod_proxy_http, which knows how their "
-                                    "targets are spelled: load it");
-        return HTTP_INTERNAL_SERVER_ERROR;
-    }
-    return rc;
-}
-
-/* As mod_proxy does it, up to where it would choose a member. */
-static int target_settle(write_t *w)
-{
-    request_rec *r = w->r;
-    int rc = OK;
-
-    if (r->proxyreq == PROXYREQ_NONE) { /* SetHandler */
-        r->proxyreq = PROXYREQ_REVERSE;
-        r->filename = apr_pstrcat(r->pool, r->handler, r->filename, NULL);
-        if (balancer_makes_canonical()) {
-            rc = proxy_run_canon_handler(r, r->filename + strlen(PROXY_PREFIX));
-        }
-    }
-    w->target = strchr(r->filename + strlen(PROXY_PREFIX BALANCER_SCHEME), '/');
-    w->target = w->target ? w->target : "/";
-    if (rc == OK && !balancer_makes_canonical()) {
-        rc = path_make_canonical(r, &w->target);
-    }
-    if (rc == OK && strlen(w->target) > TARGET_MOST) {
-        rc = HTTP_REQUEST_URI_TOO_LARGE;
-    }
-    return rc == DECLINED ? HTTP_BAD_REQUEST : rc;
-}
 
 static bool is_web_socket(request_rec *r)
 {
@@ -375,7 +286,7 @@ static mgb_talk_e submit(write_t *w, gb_wire_t *reply, bool *again)
     frame.field[GB_TAG_LOG] = span(w->b->key);
     frame.field[GB_TAG_ID] = span(w->id);
     gb_wire_set_number(&frame, GB_TAG_NONCE, nonce, sizeof nonce, w->nonce);
-    frame.field[GB_TAG_PRINCIPAL] = span(r->user ? r->user : "");
+    frame.field[GB_TAG_PRINCIPAL] = span(mgb_commit_principal(r));
     frame.field[GB_TAG_METHOD] = span(r->method);
     frame.field[GB_TAG_TARGET] = span(w->target);
     frame.field[GB_TAG_HEADERS] = span(w->headers);
@@ -566,14 +477,18 @@ static int write_take(write_t *w)
 {
     request_rec *r = w->r;
     const char *prefer = apr_table_get(r->headers_in, "Prefer");
-    int rc = target_settle(w);
+    int rc = mgb_commit_target(r, &w->target);
 
     if (rc != OK) {
         return rc;
     }
-    if (r->user && strlen(r->user) > PRINCIPAL_MOST) {
+    if (!mgb_commit_principal(r)) {
         return mgb_commit_problem(r, HTTP_BAD_REQUEST, 0,
-                                  "The name of the user is too long.");
+                                  "The name of the user is too long, or has characters "
+                                  "that names do not have. Nothing was stored.");
+    }
+    if (!mgb_commit_is_visible(r->method, '!', METHOD_MOST)) {
+        return HTTP_NOT_IMPLEMENTED;
     }
     if (!key_take(w)) {
         return mgb_commit_problem(
@@ -597,7 +512,6 @@ static int write_take(write_t *w)
 static int commit_handler(request_rec *r)
 {
     bool safe = gb_commit_is_safe(r->method);
-    const char *url;
     write_t w;
 
     if (!mgb_context) {
@@ -609,10 +523,9 @@ static int commit_handler(request_rec *r)
     if (safe && !is_web_socket(r)) {
         return DECLINED;
     }
-    url = balancer_url(r);
     memset(&w, 0, sizeof w);
     w.r = r;
-    w.b = url ? balancer_of(r, url) : NULL;
+    w.b = mgb_commit_balancer(r);
     if (!w.b) {
         return DECLINED;
     }

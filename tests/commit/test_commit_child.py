@@ -32,6 +32,7 @@ from proxy import Proxy, free_port, wait  # noqa: E402
 MEMBERS = ["http://127.0.0.1:1", "http://127.0.0.1:2/base"]
 FIELD = 'id="k1", epoch=3, seq=42, state=%s, need=2, copies=1, of=2, asleep=0, aside=0, same=?1'
 PLACE = "/.well-known/green-commit/"
+LONG = "x" * 513  # a name
 
 COMMIT = """
     GreenReplicas independent
@@ -97,7 +98,7 @@ class Front:
         with open(os.open(self.dir + "/key", os.O_WRONLY | os.O_CREAT, 0o600), "wb") as f:
             f.write(secrets.token_bytes(32))
         with open(self.dir + "/users", "w") as f:
-            for name in ("alice", "bob"):
+            for name in ("alice", "bob", LONG):
                 f.write(name + ":" + subprocess.run(
                     ["openssl", "passwd", "-apr1", "secret"], check=True, text=True,
                     stdout=subprocess.PIPE).stdout)
@@ -236,6 +237,16 @@ def test_principal_is_who_has_logged_in(front, keeper, user):
     assert keeper.frames[0]["PRINCIPAL"] == (user or "").encode()
     assert front.ask("POST", "/private/x", "data").status == 401
     assert len(keeper.frames) == 1
+
+
+def test_what_the_keeper_would_not_take_is_not_sent_to_it(front, keeper):
+    assert front.ask("POST", "/private/x", "data", user=LONG).status == 400
+    assert front.ask("GET", PLACE + "k1", user=LONG).status == 404
+    assert front.ask("X" * 33, "/x", "data").status == 501
+    assert front.ask("POST", "/x?" + "y" * 7000, "data").status == 200
+    assert len(keeper.frames) == 1
+    keeper.says = lambda asked: done()
+    assert front.ask("X" * 32, "/x", "data").status == 201
 
 
 # ---------------------------------------------------------------- the request
