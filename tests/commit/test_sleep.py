@@ -1,6 +1,8 @@
 """A whole cycle with the real journal thread: replicas with their own storage sleep, miss
 nothing, and nobody reads what is old."""
 
+import os
+import signal
 import threading
 import time
 
@@ -101,3 +103,23 @@ def test_one_that_wakes_for_the_load_catches_up_first(site):
          lambda: site.lags())
     for answer in answers:
         assert answer.status == 200 and b'"n": 300' in answer.body, answer
+
+
+@pytest.mark.parametrize("mode", ["on", "observe"])
+def test_nobody_is_refused_over_a_graceful_restart_and_a_killed_keeper(base, mode):
+    with Site(base, replicas=3, commit="quorum=2 wait=5s", policy_on=mode) as site:
+        site.proxy.allow("GB0308.*status 9")
+        writers = [Writer(site, "a"), Writer(site, "b")]
+        for writer in writers:
+            writer.start()
+        wait(lambda: writers[0].done > 20, 20, "they write")
+        site.proxy.graceful()
+        done = writers[0].done
+        wait(lambda: writers[0].done > done + 50, 30, "they go on after a graceful restart")
+        os.kill(site.proxy.keeper_pid(), signal.SIGKILL)
+        done = writers[0].done
+        wait(lambda: writers[0].done > done + 50, 30, "they go on with another keeper")
+        written = sum(writer.end() for writer in writers)
+        assert [w.wrong for w in writers] == [[], []]
+        site.settle()
+        assert site.same() and len(site.replicas[0].keys()) == written
