@@ -47,7 +47,8 @@ bool mgb_log_wrote(mgb_log_t *log, apr_status_t rv)
     if (rv == APR_SUCCESS) {
         return true;
     }
-    if (rv != APR_ENOSPC && rv != APR_EINVAL && !log->commit->undone) {
+    if (rv != APR_ENOSPC && rv != APR_EINVAL && rv != APR_NOTFOUND &&
+        !log->commit->undone) {
         log->commit->undone = rv;
     }
     return false;
@@ -72,13 +73,18 @@ static mgb_item_t *item_make(mgb_log_t *log, uint64_t seq)
 }
 
 /* At L1 a replica knows what it has done: anything may be repeated. */
+static bool repeats_all(const mgb_log_t *log)
+{
+    return log->conf->level != GB_LEVEL_L0 || MGB_BUG("double_send");
+}
+
 static bool entry_read(mgb_log_t *log, uint64_t seq, gb_entry_t *entry, apr_time_t *at)
 {
     if (mgb_journal_peek(log->commit->journal, log->number, seq, entry, at) !=
         APR_SUCCESS) {
         return false;
     }
-    entry->repeatable |= log->conf->level != GB_LEVEL_L0;
+    entry->repeatable |= repeats_all(log);
     return true;
 }
 
@@ -181,6 +187,8 @@ static uint64_t trim_upto(const mgb_log_t *log)
 
     for (uint32_t i = 0; i < log->count; i++) {
         uint64_t cursor = log->replicas[i].saved_cursor;
+
+        cursor = log->order[i].cursor < cursor ? log->order[i].cursor : cursor;
 
         if (log->order[i].aside) {
             /* A resync that runs will put it there. */

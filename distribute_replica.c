@@ -111,6 +111,20 @@ static void member_join(mgb_log_t *log, mgb_replica_t *replica, uint32_t slot)
     }
 }
 
+/* It is no member any more.  Its row stays: should it come back before the entries that
+ * it lacks are gone, it catches up. */
+static void member_leave(mgb_log_t *log, uint32_t index)
+{
+    mgb_replica_t *replica = &log->replicas[index];
+    mgb_replica_shared_t *to = &log->commit->shared->members[replica->slot].replica;
+
+    __atomic_store_n(&to->reads, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&to->is_replica, 0, __ATOMIC_RELEASE);
+    replica->gone = true;
+    replica->awake = false;
+    log->order[index].can_take = false;
+}
+
 static void too_many(mgb_log_t *log)
 {
     if (!log->too_many_told) {
@@ -148,9 +162,8 @@ void mgb_replicas_members(mgb_log_t *log)
         }
     }
     for (uint32_t i = 0; i < log->count; i++) {
-        log->replicas[i].gone |= !seen[i];
-        if (log->replicas[i].gone) {
-            log->order[i].can_take = false;
+        if (!seen[i] && !log->replicas[i].gone) {
+            member_leave(log, i);
         }
     }
 }
@@ -170,7 +183,7 @@ void mgb_replica_aside(mgb_log_t *log, uint32_t index, const char *why)
     replica->resync_wait_us = 0;
     apr_cpystrn(replica->why, why, sizeof replica->why);
     mgb_log_count(&log->shared->asides);
-    if (replica->slot != GB_NO_INDEX) { /* no read goes there from now on */
+    if (!replica->gone) { /* no read goes there from now on */
         mgb_replica_shared_t *to = &log->commit->shared->members[replica->slot].replica;
 
         apr_cpystrn(to->why, why, sizeof to->why);
@@ -301,9 +314,6 @@ static void row_write(mgb_log_t *log, uint32_t i)
                              .aside = order->aside,
                              .why = order->aside ? r->why : ""};
 
-    if (MGB_BUG("cursor_before_apply") && order->in_flight) {
-        row.cursor = order->in_flight;
-    }
     if (row.aside != r->saved_aside) {
         MGB_FAIL("before_aside");
     }
@@ -471,6 +481,9 @@ static void on_sent(void *baton, const mgb_sent_t *sent)
     does =
         gb_replica_answered(order, &entry, r->index, others_of(log, r->index, now_us),
                             &judged.answer, now_us);
+    if (MGB_BUG("cursor_before_apply") && !order->answers && (does & GB_DO_RETRY)) {
+        does = GB_DO_CURSOR; /* as if it had moved when the entry was sent */
+    }
     if (found->state == GB_ENTRY_OPEN) {
         log->open = entry;
     }
@@ -481,7 +494,7 @@ static void on_sent(void *baton, const mgb_sent_t *sent)
         order->cursor = seq;
         learn(r, now_us);
     }
-    if (does & GB_DO_CONFIRM) {
+    if ((does & GB_DO_CONFIRM) && !r->gone) {
         mgb_log_count(&log->commit->shared->members[r->slot].replica.writes);
     }
     if (does & GB_DO_ASIDE) {
