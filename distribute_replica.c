@@ -562,6 +562,9 @@ static void publish_cursors(const mgb_log_t *log)
         uint64_t cursor = log->order[i].cursor, head = log->durable_head;
         mgb_replica_shared_t *to;
 
+        if (MGB_BUG("lagging_read")) {
+            cursor = head;
+        }
         if (!log->replicas[i].gone) {
             to = &log->commit->shared->members[log->replicas[i].slot].replica;
             __atomic_store_n(&to->lag_entries, head > cursor ? head - cursor : 0,

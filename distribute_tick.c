@@ -135,8 +135,7 @@ static void publish_replica(mgb_log_t *log, uint32_t i, uint32_t permille,
     }
     reads(log, i, now_us);
     apr_cpystrn(to->why, order->aside ? r->why : "", sizeof to->why);
-    __atomic_store_n(&to->cursor, order->cursor, __ATOMIC_RELAXED);
-    __atomic_store_n(&to->lag_entries, lag, __ATOMIC_RELAXED);
+    /* The cursor and the lag in entries are told of each turn. */
     __atomic_store_n(&to->lag_since_us, since_us, __ATOMIC_RELAXED);
     __atomic_store_n(&to->catch_up_us,
                      gb_replica_catch_up_us(lag, r->entry_s, log->rate),
