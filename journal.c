@@ -457,7 +457,7 @@ static apr_status_t trim_to(mgb_journal_t *journal, mgb_journal_log_t *log,
                             uint64_t upto, uint32_t *trimmed)
 {
     uint64_t first = log->trimmed + 1, count = upto - log->trimmed;
-    uint8_t *names = malloc((size_t)count * GB_RECORD_NAME_BYTES);
+    uint8_t *names = calloc((size_t)count + 1, GB_RECORD_NAME_BYTES);
     apr_status_t rv = APR_EINVAL; /* no memory, or damaged: nothing is changed */
 
     if (names && read_names(journal, log->number, first, upto, names) == APR_SUCCESS) {
