@@ -241,6 +241,7 @@ typedef struct mgb_findings_t {
     apr_hash_t *members;           /* config_check.c: member_id() -> mgb_keys_t */
     bool managed;                  /* some balancer is on or observed */
     const mgb_raw_pool_t *commits; /* the first with GreenCommit; NULL: none */
+    apr_hash_t *replicas; /* members of balancers with GreenCommit, by their URL */
     uint32_t errors;
 } mgb_findings_t;
 

@@ -85,6 +85,33 @@ static void check_members(mgb_findings_t *found, const mgb_raw_pool_t *pool,
     }
 }
 
+/* Two logs have two orders: a server would get their writes in any. */
+static void check_one_log(mgb_findings_t *found, const mgb_raw_pool_t *pool,
+                          const proxy_balancer *balancer)
+{
+    if (!found->replicas) {
+        found->replicas = apr_hash_make(found->p);
+    }
+    for (int i = 0; i < balancer->workers->nelts; i++) {
+        const proxy_worker *worker =
+            APR_ARRAY_IDX(balancer->workers, i, proxy_worker *);
+
+        if (apr_hash_get(found->replicas, worker->s->name_ex, APR_HASH_KEY_STRING)) {
+            mgb_config_report(
+                found, pool->set_at[MGB_SET_COMMIT],
+                GBLOGNO(0157) "%s: GreenCommit: BalancerMember %s is a member of two "
+                              "balancers with GreenCommit, or its balancer is used by "
+                              "a ProxyPass in a virtual host, which makes one of its "
+                              "own there: write the <Proxy> section and all of its "
+                              "ProxyPass in one place, the main server or one virtual "
+                              "host",
+                pool->name, worker->s->name_ex);
+            return;
+        }
+        apr_hash_set(found->replicas, worker->s->name_ex, APR_HASH_KEY_STRING, pool);
+    }
+}
+
 static void check_quorum(mgb_findings_t *found, const mgb_raw_pool_t *pool,
                          const proxy_balancer *balancer)
 {
@@ -166,6 +193,7 @@ static void check_balancer(mgb_findings_t *found, const mgb_raw_pool_t *pool,
     }
     check_replicas(found, pool, balancer);
     check_members(found, pool, balancer);
+    check_one_log(found, pool, balancer);
     check_quorum(found, pool, balancer);
     check_limits(found, pool, balancer);
     if (!found->commits) {

@@ -625,3 +625,20 @@ def test_prefork():
     with running(http2=False, mpm="prefork") as one, FakeKeeper(one.proxy) as keeper:
         keeper.says = lambda asked: None if len(keeper.frames) == 1 else done()
         assert one.ask("POST", "/x", "d").status == 201 and len(keeper.frames) == 2
+
+
+@pytest.mark.parametrize("method", ["", "lbmethod=bypower"])
+def test_two_logs_of_one_server_are_refused(method):
+    """A ProxyPass in a virtual host makes a balancer of its own of the main server's."""
+    path = tempfile.mkdtemp(prefix="gb-child-")
+    two = Front(path)
+    two.proxy.vhosts += """
+<VirtualHost 127.0.0.1:%d>
+    ServerName other
+    ProxyPass "/" "balancer://app/" %s
+</VirtualHost>
+""" % (two.plain, method)
+    two.proxy.write()
+    done = two.proxy.httpd("-t", check=False)
+    assert done.returncode and ("GB0157" if method else "GB0138") in done.stdout, done.stdout
+    shutil.rmtree(path)
