@@ -142,7 +142,7 @@ class Switch(threading.Thread):
             threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
 
     def serve(self, connection):
-        with connection, contextlib.suppress(OSError, ValueError):  # its peer may be killed
+        with connection, contextlib.suppress(OSError, ValueError, KeyError):  # its peer may be killed
             order, url, *more = connection.makefile().readline().split()
             replica = self.of(url)
             if order == "status":
