@@ -159,8 +159,7 @@ static const char *show_allowed(apr_pool_t *p, const struct setting_t *setting)
     return "";
 }
 
-/* Reads the value of one key; false when it is not allowed. */
-/* Of the kinds that are one number. */
+/* A value of the kinds that are one number. */
 static bool read_number(const struct setting_t *setting, const char *text,
                         uint32_t *number)
 {
@@ -210,6 +209,7 @@ static bool read_page(const char *text, int64_t *value)
     return *text != '\0';
 }
 
+/* Reads the value of one key; false when it is not allowed. */
 static bool read_value(const struct setting_t *setting, const char *text,
                        int64_t *value)
 {
