@@ -323,7 +323,7 @@ apr_status_t mgb_checkpoint_load(mgb_shared_t *sh, const char *dir, server_rec *
     const char *path = apr_pstrcat(p, dir, "/" CHECKPOINT_NAME, NULL);
     int64_t now_us = mgb_now_us(), wall_us = mgb_wall_us();
     gb_checkpoint_e result;
-    uint32_t machines = 0;
+    uint32_t machines = 0, learned;
     bool paused = false;
     size_t count = 0;
     uint8_t *bytes = slurp(path, &count, p);
@@ -355,9 +355,11 @@ apr_status_t mgb_checkpoint_load(mgb_shared_t *sh, const char *dir, server_rec *
         adopt(sh, &saved, now_us);
     }
     sh->header->paused = paused;
+    /* Not among the message's arguments: a LogLevel below info would leave it out. */
+    learned = load_news(sh, bytes, count, path, s, p);
     ap_log_error(APLOG_MARK, APLOG_INFO, 0, s,
                  GBLOGNO(0213) "%s: states and boot times of %u machines, and what was "
                                "learned about the load of %u balancers",
-                 path, machines, load_news(sh, bytes, count, path, s, p));
+                 path, machines, learned);
     return APR_SUCCESS;
 }

@@ -29,7 +29,9 @@
 /* What a balancer's counters have gained. */
 typedef struct gain_t {
     int64_t arrived;
-    uint64_t late, slow, answered, ended, latency_sum_us;
+    uint64_t late, slow;
+    uint64_t ended; /* well or badly; of these */
+    uint64_t answered, latency_sum_us;
 } gain_t;
 
 typedef struct asker_t {
@@ -297,8 +299,8 @@ static void pool_sense(mgb_keeper_t *keeper, uint32_t i, bool first, int64_t pas
     came = arrivals_of(asker, gain->arrived);
     shared->arrived += came;
     shared->late += gain->late;
-    if (!first) { /* else of a time that nobody knows: no policy may take it for a rush
-                   */
+    /* At first it is of a time that nobody knows: no policy may take it for a rush. */
+    if (!first) {
         arrived = (double)came;
         late = late_by_waiting(asker, gain, pool->late_us, passed_us);
         service_learn(asker, gain, pool,

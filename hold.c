@@ -234,8 +234,8 @@ static bool is_gone(const request_rec *r)
     return poll(&fd, 1, 0) > 0 && (fd.revents & (POLLRDHUP | POLLHUP | POLLERR));
 }
 
-/* How long to sleep until the next look: one is at the moment from which on it is late,
- * as who had gone by then was not. */
+/* How long to sleep until the next look.  One is at the very moment at which the
+ * request becomes late: a client that has gone by then was not. */
 static int64_t sleep_of(const wait_t *w, int64_t now_us)
 {
     int64_t sleep_us = w->deadline_us - now_us;
@@ -418,7 +418,7 @@ static int ended(const wait_t *w, end_e end)
     ap_log_rerror(APLOG_MARK, APLOG_TRACE1, 0, w->r,
                   "waited %" APR_INT64_T_FMT " ms: %d", waited_us / GB_US_PER_MS,
                   (int)end);
-    /* Who was told to come again is late; who went away, if that was after so long. */
+    /* Who was told to come again is late; who went away, if that was late. */
     if (end != END_SERVED && (end != END_ABORTED || w->late)) {
         __atomic_fetch_add(&waits->late, 1, __ATOMIC_RELAXED);
     }

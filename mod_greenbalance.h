@@ -412,7 +412,7 @@ typedef struct mgb_twin_t {
 /* What a balancer's policies remember; outlives the keeper, and of NEWS also a stop.
  * Whoever reads it checks it: a keeper may have been killed while it wrote. */
 typedef struct mgb_mind_t {
-    gb_mind_t own; /* of the policy in force */
+    gb_mind_t own; /* of the policy in force, and what NEWS has learned */
     mgb_twin_t twins[GB_POLICY_COUNT];
 } mgb_mind_t;
 

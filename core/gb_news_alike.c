@@ -19,21 +19,22 @@
 
 #include <math.h>
 
-#define DAY_S       86400.0
-#define SAMPLE_S    (2 * DAY_S) /* the sample is of so long */
-#define JUDGED_MOST 1e9
-#define WIDTH       0.35 /* of likeness, in logarithms of the load */
-#define SMEAR       0.1  /* what came is taken for so wide when it is judged */
-#define FAR_SQUARED 40   /* widths: next to nothing is left there */
-#define ROOT_2PI    2.5066282746310002
-#define RANGE       4.0 /* of the logarithm: what was never seen may be anywhere here, */
-#define RARE        1e-3 /* and is so probable */
-#define PAIRS_LEAST 60   /* fewer say nothing, */
-#define LIKE_LEAST  10.0 /* nor do fewer that are like now */
-#define LESSON_MOST 3.0  /* a surprise says no more than that, and all of them */
-#define TRUST_USED  5.0  /* no more than this */
-#define TRUST_S     DAY_S
-#define SHARE_LEAST 0.01 /* less trust is none */
+#define DAY_S        86400.0
+#define SAMPLE_S     (2 * DAY_S) /* the sample is of so long */
+#define NOTED_MOST   1e9
+#define DENSITY_MOST 1e9
+#define WIDTH        0.35 /* of likeness, in logarithms of the load */
+#define SMEAR        0.1  /* what came is taken for so wide when it is judged */
+#define FAR_SQUARED  40   /* widths: next to nothing is left there */
+#define ROOT_2PI     2.5066282746310002
+#define RANGE        4.0 /* of the logarithm: what was never seen may be anywhere here, */
+#define RARE         1e-3 /* and is so probable */
+#define PAIRS_LEAST  60   /* fewer say nothing, */
+#define LIKE_LEAST   10.0 /* nor do fewer that are like now */
+#define LESSON_MOST  3.0  /* a surprise says no more than that, and all of them */
+#define TRUST_USED   5.0  /* no more than this */
+#define TRUST_S      DAY_S
+#define SHARE_LEAST  0.01 /* less trust is none */
 
 /* xorshift (Marsaglia 2003); 0 <= draw < 1. */
 static double draw(gb_news_learned_t *learned)
@@ -53,7 +54,7 @@ void gb_news_alike_note(gb_news_learned_t *learned, float now, float then,
     uint32_t at = learned->pairs;
     double least = GB_NEWS_PAIRS * passed_s / SAMPLE_S;
 
-    learned->noted = gb_news_clean(learned->noted + 1, JUDGED_MOST);
+    learned->noted = gb_news_clean(learned->noted + 1, NOTED_MOST);
     if (at < GB_NEWS_PAIRS) {
         learned->pairs++;
     }
@@ -92,7 +93,7 @@ void gb_news_alike_judge(gb_news_learned_t *learned, double now, double truth,
         }
     }
     lesson = log((near / (SMEAR * ROOT_2PI) + RARE) / (all + RANGE * RARE)) -
-             log(gb_news_clean(density, 1e9) + RARE / RANGE);
+             log(gb_news_clean(density, DENSITY_MOST) + RARE / RANGE);
     learned->trust *= 1 - gb_news_clean(passed_s / TRUST_S, 1);
     learned->trust +=
         gb_news_clip(lesson, -LESSON_MOST, LESSON_MOST) / (overlap > 1 ? overlap : 1);

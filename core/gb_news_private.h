@@ -84,16 +84,19 @@ typedef struct gb_news_alike_t {
     double trust;
 } gb_news_alike_t;
 
-/* A load, and what came one set-up after it (both logarithms): is it kept? */
+/* A load, and what came one set-up after it (both logarithms), noted once in passed_s:
+ * by chance it takes the place of another one. */
 void gb_news_alike_note(gb_news_learned_t *learned, float now, float then,
                         double passed_s);
 
-/* After `now` there came `truth`, which the forecast had given the probability
- * `density` (per unit of the logarithm): who knew better?  So many forecasts before
- * this one were of the same time, which is `overlap`. */
+/* After the load `now` came `truth` (logarithms), to which the forecast had given the
+ * probability `density` per unit of the logarithm: moves the trust to who knew better.
+ * Called once in passed_s; `overlap` forecasts are under way at a time, and count as
+ * one. */
 void gb_news_alike_judge(gb_news_learned_t *learned, double now, double truth,
                          double density, double overlap, double passed_s);
 
+/* For the load `now` (a logarithm).  Pure; linear in the pairs. */
 void gb_news_alike_find(gb_news_alike_t *found, const gb_news_learned_t *learned,
                         double now);
 

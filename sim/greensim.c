@@ -106,7 +106,7 @@ static void warn_of_overload(const gs_world_t *world)
     }
 }
 
-/* Runs what is wanted and writes it; `report` may be NULL. */
+/* Runs what is wanted and writes it; `report` as it was opened. */
 static bool simulate(const gs_world_t *world, FILE *report, gs_error_t *error)
 {
     gs_result_t results[GS_POLICY_COUNT];
@@ -122,11 +122,11 @@ static bool simulate(const gs_world_t *world, FILE *report, gs_error_t *error)
     else if (good) {
         gs_table_write(world, results, count);
     }
-    if (report && good) {
+    if (good && world->options->report_file) {
         good = gs_report_write(report, world, results, count, error);
     }
-    else if (report) {
-        (void)fclose(report);
+    else {
+        gs_report_close(report);
     }
     for (uint32_t i = 0; i < count; i++) {
         gs_result_free(&results[i]);
@@ -147,10 +147,7 @@ static bool open_outputs(const gs_options_t *options, FILE **report, gs_error_t 
     if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY) {
         return gs_fail(error, "standard output cannot be written");
     }
-    if (options->report_file) {
-        *report = gs_report_open(options->report_file, error);
-    }
-    return *report || !options->report_file;
+    return !options->report_file || gs_report_open(options, report, error);
 }
 
 static bool make_and_simulate(const gs_options_t *options, gs_error_t *error)
@@ -167,8 +164,8 @@ static bool make_and_simulate(const gs_options_t *options, gs_error_t *error)
         warn_of_overload(&world);
         good = simulate(&world, report, error);
     }
-    else if (report) {
-        (void)fclose(report);
+    else {
+        gs_report_close(report);
     }
     gs_world_free(&world);
     return good;

@@ -405,8 +405,11 @@ void gs_table_write(const gs_world_t *world, const gs_result_t *results,
                     uint32_t count);
 void gs_json_write(const gs_world_t *world, const gs_result_t *results, uint32_t count);
 /* The report's file, to be opened before a long run: what it had before stays until
- * there is something new.  NULL: it cannot be written. */
-FILE *gs_report_open(const char *path, gs_error_t *error);
+ * there is something new.  *file is NULL where there is no such file yet: it is made
+ * when it is written.  false: it cannot be written, or the run reads it. */
+bool gs_report_open(const gs_options_t *options, FILE **file, gs_error_t *error);
+/* Of a run that failed.  NULL does nothing. */
+void gs_report_close(FILE *file);
 /* One HTML file with all that it needs.  Closes it. */
 bool gs_report_write(FILE *file, const gs_world_t *world, const gs_result_t *results,
                      uint32_t count, gs_error_t *error);

@@ -278,6 +278,12 @@ static bool read_decisions(int code, const char *value, gs_options_t *options)
     }
 }
 
+static bool clash(const char *option, const char *why)
+{
+    fprintf(stderr, "greensim: --%s %s\n", option, why);
+    return false;
+}
+
 static bool read_option(int code, char *value, gs_options_t *options)
 {
     if (code == O_JSON) {
@@ -288,6 +294,10 @@ static bool read_option(int code, char *value, gs_options_t *options)
     }
     else if (code == O_REPORT) {
         options->report_file = value;
+        return strcmp(value, "-") != 0 ||
+               clash("report -",
+                     "would be a file of that name; the table is on standard "
+                     "output");
     }
     else if (code <= O_SEED) {
         return read_load(code, value, options);
@@ -308,12 +318,6 @@ static bool read_option(int code, char *value, gs_options_t *options)
 }
 
 /* --------------------------------------------------------------- what fits together */
-
-static bool clash(const char *option, const char *why)
-{
-    fprintf(stderr, "greensim: --%s %s\n", option, why);
-    return false;
-}
 
 static bool check_load(const bool *seen)
 {

@@ -13,6 +13,7 @@
 #include "report_page.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -288,14 +289,71 @@ static void put_numbers(FILE *file, const char *numbers)
     fputc('\n', file);
 }
 
-FILE *gs_report_open(const char *path, gs_error_t *error)
+static bool is_same(const char *path, const struct stat *other)
 {
-    FILE *file = fopen(path, "ae");
+    struct stat st;
 
-    if (!file) {
-        gs_fail(error, "--report %s: %s", path, strerror(errno));
+    return (strcmp(path, "-") == 0 ? fstat(STDIN_FILENO, &st) : stat(path, &st)) == 0 &&
+           S_ISREG(st.st_mode) && st.st_dev == other->st_dev &&
+           st.st_ino == other->st_ino;
+}
+
+/* The name of what is read from the report's own file, or written to it by somebody
+ * else; or NULL. */
+static const char *other_use(const gs_options_t *options, const struct stat *report)
+{
+    const char *const named[] = {options->trace_file, options->model_file};
+    struct stat out;
+
+    for (uint32_t i = 0; i < options->log_count; i++) {
+        if (is_same(options->logs[i], report)) {
+            return "--access-log";
+        }
     }
-    return file;
+    for (size_t i = 0; i < sizeof named / sizeof named[0]; i++) {
+        if (named[i] && is_same(named[i], report)) {
+            return i == 0 ? "--trace" : "--model";
+        }
+    }
+    return fstat(STDOUT_FILENO, &out) == 0 && out.st_dev == report->st_dev &&
+                   out.st_ino == report->st_ino && S_ISREG(out.st_mode)
+               ? "standard output"
+               : NULL;
+}
+
+/* A run that fails or is broken off leaves no empty page. */
+static bool try_new(const char *path, gs_error_t *error)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+
+    if (fd < 0) {
+        return gs_fail(error, "--report %s: %s", path, strerror(errno));
+    }
+    (void)close(fd);
+    (void)unlink(path);
+    return true;
+}
+
+bool gs_report_open(const gs_options_t *options, FILE **file, gs_error_t *error)
+{
+    const char *path = options->report_file, *other;
+    struct stat st;
+
+    *file = NULL;
+    if (lstat(path, &st) != 0 && errno == ENOENT) {
+        return try_new(path, error);
+    }
+    *file = fopen(path, "ae");
+    if (!*file || fstat(fileno(*file), &st) != 0) {
+        return gs_fail(error, "--report %s: %s", path, strerror(errno));
+    }
+    other = other_use(options, &st);
+    if (other) {
+        (void)fclose(*file);
+        return gs_fail(error, "--report %s is the file of %s too; it would be lost",
+                       path, other);
+    }
+    return true;
 }
 
 /* What an earlier run left; a pipe or a device has nothing to be taken away. */
@@ -307,26 +365,45 @@ static bool empty(FILE *file)
            (!S_ISREG(st.st_mode) || ftruncate(fileno(file), 0) == 0);
 }
 
+static bool put_page(FILE *file, const char *numbers)
+{
+    bool good = empty(file);
+
+    fwrite(report_before, 1, sizeof report_before - 1, file);
+    put_numbers(file, numbers);
+    fwrite(report_behind, 1, sizeof report_behind - 1, file);
+    good = ferror(file) == 0 && good;
+    return fclose(file) == 0 && good;
+}
+
 bool gs_report_write(FILE *file, const gs_world_t *world, const gs_result_t *results,
                      uint32_t count, gs_error_t *error)
 {
     const char *path = world->options->report_file;
     char *numbers = make_numbers(world, results, count);
-    bool failed;
+    bool is_new = !file, good = false;
 
     if (!numbers) {
-        (void)fclose(file);
+        gs_report_close(file);
         return gs_fail(error, "--report: the results are no JSON");
     }
-    failed = !empty(file);
-    fwrite(report_before, 1, sizeof report_before - 1, file);
-    put_numbers(file, numbers);
-    fwrite(report_behind, 1, sizeof report_behind - 1, file);
-    free(numbers);
-    failed = ferror(file) != 0 || failed;
-    if (fclose(file) != 0 || failed) {
-        return gs_fail(error, "--report %s cannot be written: %s", path,
-                       strerror(errno));
+    file = file ? file : fopen(path, "we");
+    if (file) {
+        good = put_page(file, numbers);
     }
-    return true;
+    if (!good) {
+        gs_fail(error, "--report %s cannot be written: %s", path, strerror(errno));
+    }
+    if (!good && is_new && file) {
+        (void)unlink(path); /* half a page */
+    }
+    free(numbers);
+    return good;
+}
+
+void gs_report_close(FILE *file)
+{
+    if (file) {
+        (void)fclose(file);
+    }
 }

@@ -194,6 +194,13 @@ def test_what_news_has_learned_outlives_everything(site):
     more = learn(proxy, 30)
     assert more >= known + 30
 
+    # Whatever is logged of it: httpd's own default is warn.
+    proxy.stop()
+    usual, proxy.main = proxy.main, proxy.main + "\nLogLevel warn\n"
+    proxy.start()
+    assert learned(proxy) >= more
+    proxy.main = usual
+
     # One that is damaged is forgotten alone.
     proxy.stop()
     path = proxy.path("state", "checkpoint")

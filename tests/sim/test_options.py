@@ -53,6 +53,7 @@ HOUR = ("--shape", "day", "--length", "1h")
     ((*HOUR, "--shutdown", "30s"), ["--shutdown", "--mode discrete"]),
     ((*HOUR, "--boot-fails", "5%"), ["--boot-fails", "--mode discrete"]),
     ((*HOUR, "--model", "m.json", "--servers", "3"), ["--servers", "--model"]),
+    ((*HOUR, "--report", "-"), ["--report -", "standard output"]),
     (("--trace", "x", "--length", "1h"), ["--length", "--shape"]),
     (("--trace", "x", "--log-format", "%h"), ["--log-format", "--access-log"]),
 ])
@@ -207,6 +208,39 @@ def test_an_earlier_report_stays_until_there_is_another(tmp_path):
     assert page.stat().st_size == 5000000
     good(*HOUR, "--policy", "lcp", "--report", page)
     assert page.read_text().startswith("<!") and page.stat().st_size < 5000000
+
+
+@pytest.mark.parametrize("option", ["--trace", "--access-log", "--model"])
+def test_a_report_does_not_overwrite_what_is_read(tmp_path, option):
+    """Nor by another name, nor what is read from standard input."""
+    read = tmp_path / "read"
+    read.write_text(steady(5, 600))
+    (tmp_path / "again").symlink_to(read)
+    load = ("--shape", "day") if option == "--model" else ()
+    for name in (read, tmp_path / "again"):
+        said = refused(*load, option, read, "--report", name, status=1)
+        assert "--report %s is the file of %s" % (name, option) in said
+    assert read.read_text() == steady(5, 600)
+
+
+def test_a_report_does_not_overwrite_what_is_redirected(tmp_path):
+    load, table = tmp_path / "load.csv", tmp_path / "table"
+    load.write_text(steady(5, 600))
+    for name, other in ((load, "--trace"), (table, "standard output")):
+        with open(load) as text, open(table, "w") as out:
+            done = subprocess.run([GREENSIM, "--trace", "-", "--policy", "lcp", "--report", name],
+                                  stdin=text, stdout=out, stderr=subprocess.PIPE, text=True,
+                                  timeout=300)
+        assert done.returncode == 1 and "is the file of %s" % other in done.stderr
+    assert load.read_text() == steady(5, 600)
+
+
+def test_a_run_that_fails_leaves_no_empty_report(tmp_path):
+    page = tmp_path / "page.html"
+    refused("--trace", tmp_path / "no.csv", "--report", page, status=1)
+    assert not page.exists()
+    good(*HOUR, "--policy", "lcp", "--report", page)
+    assert page.read_text().rstrip().endswith("</html>")
 
 
 def test_nothing_runs_without_standard_output(tmp_path):
