@@ -215,9 +215,12 @@ static void advance(mgb_log_t *log, uint32_t i, int64_t now_us)
         const gb_entry_t *entry = next_of(log, i);
         gb_step_e step = gb_replica_next(order, entry, false, now_us);
 
-        if (!entry && order->cursor < log->settled) {
-            mgb_replica_aside(log, i,
-                              "the entries that it lacks are not kept any more");
+        if (!entry) {
+            if (order->cursor < log->settled) {
+                mgb_replica_aside(log, i,
+                                  "the entries that it lacks are not kept any more");
+            }
+            return;
         }
         if (step == GB_STEP_ASIDE) {
             mgb_replica_aside(log, i,
@@ -275,9 +278,9 @@ void mgb_replicas_plan(mgb_log_t *log, int64_t now_us)
         const gb_entry_t *entry =
             log->order[i].cursor < log->head ? next_of(log, i) : NULL;
 
-        if (gb_replica_next(&log->order[i], entry,
-                            i == log->answerer && !log->answering,
-                            now_us) == GB_STEP_MARK) {
+        if (entry && gb_replica_next(&log->order[i], entry,
+                                     i == log->answerer && !log->answering,
+                                     now_us) == GB_STEP_MARK) {
             log->replicas[i].mark = entry->seq;
         }
     }
@@ -583,7 +586,7 @@ void mgb_replicas_send(mgb_log_t *log, int64_t now_us)
         gb_step_e step = gb_replica_next(&log->order[i], entry,
                                          i == log->answerer && !log->answering, now_us);
 
-        if (step == GB_STEP_SEND) {
+        if (entry && step == GB_STEP_SEND) {
             send_one(log, i, entry, now_us);
         }
         else if (step != GB_STEP_NONE) {

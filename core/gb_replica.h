@@ -15,19 +15,19 @@
 /* A replica; the journal thread's own.  What is marked durable stands in the journal.
  */
 typedef struct gb_replica_t {
-    uint64_t cursor; /* durable, lags: all accepted entries up to it are applied */
-    uint64_t sent;   /* durable, leads: the latest entry that was about to be sent
-                        and must not be forgotten: one that it was to answer, or that
-                        must not be repeated; 0: none */
-    bool aside;      /* durable */
-    bool in_doubt;   /* the entry after the cursor may have been applied: a send ended
-                        so, or sent > cursor when it was taken from the journal */
-    bool can_take;   /* awake, and not parked */
+    uint64_t cursor;     /* durable, lags: all accepted entries up to it are applied */
+    uint64_t sent;       /* durable, leads: the latest entry that was about to be sent
+                            and must not be forgotten: one that it was to answer, or
+                            that must not be repeated; 0: none */
     uint64_t in_flight;  /* the entry that is being sent; 0: none */
-    bool answers;        /* it is sent as the answerer */
+    int64_t retry_at_us; /* not before; 0: at once */
     uint32_t tries;      /* of the entry after the cursor, in a row, in vain */
     uint32_t wrong;      /* of these, answers of 5xx to an entry that has a verdict */
-    int64_t retry_at_us; /* not before; 0: at once */
+    bool aside;          /* durable */
+    bool in_doubt;       /* the entry after the cursor may have been applied: a send
+                            ended so, or sent > cursor when it came from the journal */
+    bool can_take;       /* awake, and not parked */
+    bool answers;        /* it is sent as the answerer */
 } gb_replica_t;
 
 /* An entry as far as the order of things is concerned. */
