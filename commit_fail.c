@@ -16,7 +16,7 @@ typedef struct fail_t {
     long value, left;
 } fail_t;
 
-/* A line of GREEN_FAIL's file: NAME:kill|stop|enospc[:COUNT] or NAME:delay=MS[:COUNT];
+/* A line of GREEN_FAIL's file: NAME:kill|stop[:COUNT] or NAME:delay=MS[:COUNT];
  * bug:NAME plants one of the bugs that tests/crash has to find. */
 static const fail_t *fails_of(size_t *count)
 {

@@ -159,8 +159,7 @@ apr_status_t mgb_log_submit(mgb_log_t *log, mgb_entry_t *entry,
     }
     log->head = entry->seq;
     item = item_make(log, entry->seq);
-    item->e.repeatable =
-        log->conf->level != GB_LEVEL_L0 || gb_commit_is_repeatable(entry->method);
+    item->e.repeatable = repeats_all(log) || gb_commit_is_repeatable(entry->method);
     item->e.deletes = strcmp(entry->method, "DELETE") == 0;
     item->e.rolled_back_by = GB_NO_INDEX;
     item->came_at_us = mgb_now_us();

@@ -85,11 +85,22 @@ void mgb_upkeep_park(mgb_log_t *log)
 
 /* ------------------------------------------------------------------ reads */
 
+/* How far it is behind what it has to have for reads. At L0 what an earlier keeper has
+ * sent may be sent again, over what came after it: the whole of that comes first. */
+static uint64_t behind(const mgb_log_t *log, const gb_replica_t *order)
+{
+    uint64_t upto = log->conf->level == GB_LEVEL_L0 && log->repeat_upto > log->settled
+                        ? log->repeat_upto
+                        : log->settled;
+
+    return upto > order->cursor ? upto - order->cursor : 0;
+}
+
 static void reads(mgb_log_t *log, uint32_t i, int64_t now_us)
 {
     mgb_replica_t *r = &log->replicas[i];
     const gb_replica_t *order = &log->order[i];
-    uint64_t lag = log->settled > order->cursor ? log->settled - order->cursor : 0;
+    uint64_t lag = behind(log, order);
     const mgb_item_t *item = mgb_log_item(log, order->cursor + 1);
     bool before = r->reads;
 
