@@ -450,8 +450,9 @@ static void schedules(gb_level_e level, int count)
     ck_assert_uint_gt(retries, (uint32_t)count);
     ck_assert_uint_gt(asides, (uint32_t)count / 20);
     ck_assert_uint_gt(failed, (uint32_t)count / 20);
-    printf("gb_replica: %d schedules, %u kills, %u retries, %u set aside, %u failed\n",
-           count, kills, retries, asides, failed);
+    printf(
+        "gb_replica: %d schedules, %u kills, %u retries, %u set aside, %u failures\n",
+        count, kills, retries, asides, failed);
 }
 
 START_TEST(replicas_hold_a_prefix_at_l0)
