@@ -122,6 +122,17 @@ static double late_in_slot(uint32_t on, double rate)
     return supply->late_last ? excess - line : rate * SLOT_S * (1 - line / excess);
 }
 
+/* A load that grows is noticed some seconds later, and those late in them with it. */
+static double late_seen_in_slot(uint32_t on, double rate, double lagging)
+{
+    double share = rate > 0 ? late_in_slot(on, rate) / rate : 0;
+
+    if (lagging < rate) {
+        share = fmin(share, lagging > 0 ? late_in_slot(on, lagging) / lagging : 0);
+    }
+    return rate * share;
+}
+
 static void weigh_way(way_t *way, uint32_t number)
 {
     *way = (way_t){.is_in_time = true};
@@ -132,12 +143,7 @@ static void weigh_way(way_t *way, uint32_t number)
         way->joules += SLOT_S * gb_fluid_watts(&world.plant, way->on[i],
                                                fmin(rate, way->on[i] * 8 / 0.12));
         way->late += late_in_slot(way->on[i], rate);
-        way->late_seen +=
-            rate <= 0
-                ? 0
-                : rate * fmin(late_in_slot(way->on[i], rate) / rate,
-                              lagging > 0 ? late_in_slot(way->on[i], lagging) / lagging
-                                          : 0);
+        way->late_seen += late_seen_in_slot(way->on[i], rate, lagging);
         way->is_in_time = way->is_in_time &&
                           way->on[i] >= gb_tail_need(world.plant.supply.tail, rate);
         if (i && way->on[i] > way->on[i - 1]) {
