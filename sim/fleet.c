@@ -31,7 +31,9 @@ static void make_alike(gs_fleet_t *fleet, const gs_options_t *options)
 
     memcpy(like.curve.watts, options->has_curve ? options->curve : kind->watts,
            sizeof like.curve.watts);
-    like.curve.off_watts = options->has_curve ? GB_ASSUMED_OFF_WATTS : kind->off_watts;
+    like.curve.off_watts = options->has_curve
+                               ? fmin(GB_ASSUMED_OFF_WATTS, options->curve[0])
+                               : kind->off_watts;
     like.setup_watts = options->has_curve ? -1 : kind->setup_watts;
     like.setup_s = USUAL_SETUP_S;
     like.setup_p95_s = USUAL_SETUP_S;
@@ -59,6 +61,13 @@ static bool make_setup(gs_server_t *server, const gs_options_t *options,
     }
     if (options->off_watts >= 0) {
         server->curve.off_watts = options->off_watts;
+    }
+    /* Nothing could be saved, and what is computed as the least would be the most. */
+    if (server->curve.off_watts > server->curve.watts[0]) {
+        return gs_fail(error,
+                       "%s draws %g W switched off and %g W idle; --off-watts W, at "
+                       "most as many as idle",
+                       server->name, server->curve.off_watts, server->curve.watts[0]);
     }
     if (options->setup_watts >= 0) {
         server->setup_watts = options->setup_watts;

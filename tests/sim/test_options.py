@@ -68,6 +68,8 @@ def test_wrong_usage_says_what_is_allowed(args, words):
     (("--late-after", "100ms"), ["--late-after", "--service-time"]),
     (("--setup", "200s", "--setup-p95", "100s"), ["--setup-p95", "--setup"]),
     (("--servers", "3", "--min", "3", "--spare", "1"), ["--min 3", "3 servers"]),
+    (("--curve", "60:90", "--off-watts", "60.5"), ["60.5 W switched off", "60 W idle"]),
+    (("--off-watts", "500"), ["500 W switched off", "--off-watts"]),
 ])
 def test_what_does_not_fit_together_is_said(args, words):
     said = refused(*HOUR, *args, status=1)
@@ -157,6 +159,14 @@ def test_off_watts_and_setup_watts_count():
     some = report(*args, "--off-watts", "10", text=text)["by"]["optimum"]
     assert none["mean_on"] == some["mean_on"] == 2
     assert some["joules"] - none["joules"] == pytest.approx(8 * 10 * 3600, rel=1e-6)
+
+
+def test_small_servers_do_not_draw_more_when_off():
+    """A board that idles at 3 W: what is assumed of one switched off is not above that."""
+    got = report(*HOUR, "--curve", "3:7", "--policy", "lcp")
+    assert got["options"]["off_watts"] == 3
+    joules = {name: policy["joules"] for name, policy in got["by"].items()}
+    assert joules["optimum"] <= joules["lcp"] <= joules["always-on"]
 
 
 def test_min_and_spare_are_kept():
