@@ -91,7 +91,8 @@ typedef enum gb_action_e {
     GB_ACT_LEARN_BOOT = 1u << 3, /* now - wake_at_us is a boot time */
     GB_ACT_TELL = 1u << 4,       /* something the operator has to know */
     GB_ACT_BUG = 1u << 5,        /* the pair is not in the table: nothing changed */
-    GB_ACT_PANIC = 1u << 6       /* what is to be told is about a balancer */
+    /* 1u << 6 is GB_ACT_REFUSED, gb_fleet.h */
+    GB_ACT_PANIC = 1u << 7 /* what is to be told is about a balancer */
 } gb_action_e;
 
 /* The instant `delay_us` (not negative) after `at_us`; GB_NEVER_US when that is beyond

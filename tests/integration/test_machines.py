@@ -25,11 +25,13 @@ def test_doors_of_one_machine_share_state_order_and_energy(base):
     try:
         port = free_port()
         first, second = room["web1"], room["web2"]
+        thrifty = "watts=50:100"  # the first, so that it stays
 
         def lines(suffix):
             return "\n".join(
-                '    BalancerMember "%s%s" %s capacity=4 boot=2s' % (
-                    h.url, suffix, hints(h, wake="ipmi", sleep="ipmi")) for h in (first, second))
+                '    BalancerMember "%s%s" %s capacity=4 boot=2s %s' % (
+                    h.url, suffix, hints(h, wake="ipmi", sleep="ipmi"),
+                    thrifty if h is first else "") for h in (first, second))
 
         # The same machines again, by another name of theirs, in a virtual host.
         other = lines("").replace("127.0.0.1:%s" % first.url.rsplit(":")[-1],
@@ -49,8 +51,9 @@ Listen 127.0.0.1:%d
     ProxyPass "/" "balancer://other/"
 </VirtualHost>""" % (port, port, other, QUICK)
         proxy = Proxy(str(base / "proxy"),
-                      members=[(h.url, "%s capacity=4 boot=2s" %
-                                hints(h, wake="ipmi", sleep="ipmi")) for h in (first, second)],
+                      members=[(h.url, "%s capacity=4 boot=2s %s" % (
+                          hints(h, wake="ipmi", sleep="ipmi"), thrifty if h is first else ""))
+                               for h in (first, second)],
                       balancer=QUICK, secrets=room.secrets_text(), vhosts=vhost)
         with proxy:
             wait(lambda: proxy.states()[second.url] == "asleep", 30,

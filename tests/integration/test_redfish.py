@@ -271,7 +271,7 @@ def redfish_site(site, *names, **more):
 
 
 def test_sleep_and_wake_under_load(site):
-    room, proxy = redfish_site(site, "web1", "web2")
+    room, proxy = redfish_site(site, "web1", "web2", keys={"web1": "watts=50:100"})  # it stays
     url = room["web2"].url
     proxy.wait_state(url, "asleep", 30)
     assert not room["web2"].powered()

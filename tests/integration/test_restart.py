@@ -159,7 +159,8 @@ def test_killed_parent_then_a_new_start(site):
 
 
 def test_stop_and_start_with_machines_asleep(site):
-    room, proxy = site(specs(2))
+    # The first is the thriftier one: it stays.
+    room, proxy = site(specs(2), keys={"web1": "watts=50:100"})
     urls = [h.url for h in room]
     proxy.wait_state(urls[1], "asleep", 30)
     generator = start_load(proxy, "--connections", 8, "--duration", 6)
