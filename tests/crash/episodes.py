@@ -181,11 +181,14 @@ def choose(rng, names=None):
 
 
 def mount_small(directory, megabytes):
-    """A disk of its own, so that it can be full."""
+    """A disk of its own, so that it can be full: its image.  None where no file system can be
+    mounted; then it is a folder, and never full."""
     image = directory + ".img"
     with open(image, "wb") as f:
         f.truncate(megabytes << 20)
     subprocess.run(["mkfs.ext4", "-q", "-F", "-m", "0", image], check=True)
     os.makedirs(directory, exist_ok=True)
-    subprocess.run(["mount", "-o", "loop", image, directory], check=True)
+    if subprocess.run(["mount", "-o", "loop", image, directory], check=False).returncode:
+        os.unlink(image)
+        return None
     return image
