@@ -308,7 +308,7 @@ static int reads_begin(proxy_worker **worker, proxy_balancer **balancer, request
 {
     mgb_context_t *ctx = mgb_context;
     proxy_balancer *pb = *balancer;
-    const mgb_balancer_t *b = balancer_of(r, ctx, &pb, conf, *url);
+    const mgb_balancer_t *b = any_commits ? balancer_of(r, ctx, &pb, conf, *url) : NULL;
     mgb_read_t *read = b ? mgb_reads_of(r, b) : NULL;
     uint64_t epoch, seq;
     int status;
@@ -401,7 +401,7 @@ static int reads_decide(proxy_worker **worker, proxy_balancer **balancer,
 {
     mgb_context_t *ctx = mgb_context;
     proxy_balancer *pb = *balancer;
-    const mgb_balancer_t *b = balancer_of(r, ctx, &pb, conf, *url);
+    const mgb_balancer_t *b = any_commits ? balancer_of(r, ctx, &pb, conf, *url) : NULL;
     mgb_read_t *read = b ? mgb_reads_of(r, b) : NULL;
 
     if (!read || read->wants == WANTS_NEWEST || wait_for_it(r, ctx, read)) {
@@ -433,7 +433,8 @@ static int reads_scheme_handler(request_rec *r, proxy_worker *worker,
 {
     void *read = NULL;
 
-    if (apr_pool_userdata_get(&read, RECORD_KEY, r->pool) == APR_SUCCESS && read) {
+    if (mgb_context &&
+        apr_pool_userdata_get(&read, RECORD_KEY, r->pool) == APR_SUCCESS && read) {
         show_route(r, read);
         show_url(r, url);
     }

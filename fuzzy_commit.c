@@ -511,12 +511,13 @@ static int write_take(write_t *w)
 
 static int commit_handler(request_rec *r)
 {
-    bool safe = gb_commit_is_safe(r->method);
+    bool safe;
     write_t w;
 
     if (!mgb_context) {
         return DECLINED;
     }
+    safe = gb_commit_is_safe(r->method);
     if (mgb_commit_is_question(r)) {
         return mgb_commit_answer_question(r);
     }
