@@ -3,8 +3,8 @@
  * libcrypto.c - loads what is used of OpenSSL; the seal of the journal.
  */
 #include "libcrypto.h"
+#include "library.h"
 
-#include <dlfcn.h>
 #include <limits.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
@@ -31,40 +31,23 @@ static struct crypto_t {
     FUNCTIONS(POINTER)
 } crypto;
 
-typedef struct name_t {
-    const char *name;
-    size_t offset;
-} name_t;
-
 #define NAME(function) {#function, offsetof(struct crypto_t, function)},
-static const name_t names[] = {FUNCTIONS(NAME)};
+static const mgb_symbol_t names[] = {FUNCTIONS(NAME)};
 
 /* Two threads of the keeper may come at once; others only read `loaded`. */
 static pthread_mutex_t loading = PTHREAD_MUTEX_INITIALIZER;
 static bool loaded;
 
+/* It stays open until the process ends. */
 static bool load(const char **why)
 {
-    void *library = NULL;
-
-    for (size_t i = 0; i < sizeof(sonames) / sizeof(sonames[0]) && !library; i++) {
-        library = dlopen(sonames[i], RTLD_NOW | RTLD_LOCAL);
-    }
-    if (!library) {
-        *why = dlerror();
-        return false;
-    }
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        void *function = dlsym(library, names[i].name);
-
-        if (!function) {
-            *why = dlerror();
-            dlclose(library);
-            return false;
+    for (size_t i = 0; i < sizeof(sonames) / sizeof(sonames[0]); i++) {
+        if (mgb_library_open(sonames[i], names, sizeof(names) / sizeof(names[0]),
+                             &crypto, why)) {
+            return true;
         }
-        memcpy((char *)&crypto + names[i].offset, &function, sizeof(function));
     }
-    return true; /* it stays until the process ends */
+    return false;
 }
 
 bool mgb_libcrypto_load(const char **why)

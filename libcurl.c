@@ -3,23 +3,17 @@
  * libcurl.c - loads libcurl; see libcurl.h.
  */
 #include "libcurl.h"
+#include "library.h"
 
 #include <dlfcn.h>
-#include <stddef.h>
-#include <string.h>
 
 /* The soname of the interface that curl/curl.h declares; the same since 2006. */
 #define SONAME "libcurl.so.4"
 
 mgb_libcurl_t mgb_libcurl;
 
-typedef struct name_t {
-    const char *name;
-    size_t offset;
-} name_t;
-
 #define NAME(function) {"curl_" #function, offsetof(mgb_libcurl_t, function)},
-static const name_t names[] = {MGB_LIBCURL_FUNCTIONS(NAME)};
+static const mgb_symbol_t names[] = {MGB_LIBCURL_FUNCTIONS(NAME)};
 
 bool mgb_libcurl_load(const char **why)
 {
@@ -29,20 +23,10 @@ bool mgb_libcurl_load(const char **why)
     if (loaded) {
         return true;
     }
-    library = dlopen(SONAME, RTLD_NOW | RTLD_LOCAL);
+    library = mgb_library_open(SONAME, names, sizeof(names) / sizeof(names[0]),
+                               &mgb_libcurl, why);
     if (!library) {
-        *why = dlerror();
         return false;
-    }
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        void *function = dlsym(library, names[i].name);
-
-        if (!function) {
-            *why = dlerror();
-            dlclose(library);
-            return false;
-        }
-        memcpy((char *)&mgb_libcurl + names[i].offset, &function, sizeof(function));
     }
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
         *why = "libcurl does not start";

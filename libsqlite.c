@@ -3,10 +3,9 @@
  * libsqlite.c - loads SQLite; see libsqlite.h.
  */
 #include "libsqlite.h"
+#include "library.h"
 
 #include <dlfcn.h>
-#include <stddef.h>
-#include <string.h>
 
 #define SONAME "libsqlite3.so.0" /* the same since 2004 */
 
@@ -16,13 +15,8 @@
 
 mgb_libsqlite_t mgb_libsqlite;
 
-typedef struct name_t {
-    const char *name;
-    size_t offset;
-} name_t;
-
 #define NAME(function) {"sqlite3_" #function, offsetof(mgb_libsqlite_t, function)},
-static const name_t names[] = {MGB_LIBSQLITE_FUNCTIONS(NAME)};
+static const mgb_symbol_t names[] = {MGB_LIBSQLITE_FUNCTIONS(NAME)};
 
 bool mgb_libsqlite_load(const char **why)
 {
@@ -32,20 +26,10 @@ bool mgb_libsqlite_load(const char **why)
     if (loaded) {
         return true;
     }
-    library = dlopen(SONAME, RTLD_NOW | RTLD_LOCAL);
+    library = mgb_library_open(SONAME, names, sizeof(names) / sizeof(names[0]),
+                               &mgb_libsqlite, why);
     if (!library) {
-        *why = dlerror();
         return false;
-    }
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        void *function = dlsym(library, names[i].name);
-
-        if (!function) {
-            *why = dlerror();
-            dlclose(library);
-            return false;
-        }
-        memcpy((char *)&mgb_libsqlite + names[i].offset, &function, sizeof(function));
     }
     if (sqlite3_libversion_number() < VERSION_LEAST) {
         *why = "SQLite is older than 3.31";

@@ -8,7 +8,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 SANITIZE = ["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 SOURCES = ["tests/commit/journal_harness.c", "journal.c", "journal_open.c",
            "journal_read.c", "journal_index.c", "journal_store.c", "journal_file.c",
-           "journal_row.c", "libsqlite.c", "libcrypto.c", "core/gb_record.c",
+           "journal_row.c", "libsqlite.c", "libcrypto.c", "library.c", "core/gb_record.c",
            "core/gb_commit.c", "core/gb_part.c"]
 GREENCTL_CORE = ["command", "page", "types"]
 MB = 1024 * 1024

@@ -23,7 +23,7 @@ from healthkit import WARNINGS, output_of  # noqa: E402
 from proxy import wait  # noqa: E402
 
 SOURCES = ["tests/commit/peer_harness.c", "commit_peer.c", "commit_submit.c", "loop.c",
-           "timer.c", "libcrypto.c", "core/gb_wire.c", "core/gb_wire_text.c",
+           "timer.c", "libcrypto.c", "library.c", "core/gb_wire.c", "core/gb_wire_text.c",
            "core/gb_commit.c", "core/gb_commit_read.c", "core/gb_part.c", "core/gb_types.c"]
 
 

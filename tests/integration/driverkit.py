@@ -42,7 +42,7 @@ def compile_harness(program):
          "-DMGB_REDFISH_IDLE_US=(3*GB_US_PER_S)",
          "-DMGB_REDFISH_REQUEST_US=(3*GB_US_PER_S)"] + flags
         + ["tests/integration/driver_harness.c", "loop.c", "timer.c", "wake.c",
-           "secrets.c", "multi.c", "libcurl.c"] + drivers
+           "secrets.c", "multi.c", "libcurl.c", "library.c"] + drivers
         + [f"core/gb_{name}.c" for name in CORE] + libraries + ["-lm"],
         cwd=ROOT, check=True)
 

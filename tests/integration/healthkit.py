@@ -19,7 +19,7 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SOURCES = ["tests/integration/health_harness.c", "probe.c", "probe_target.c",
-           "probe_talk.c", "probe_curl.c", "multi.c", "libcurl.c", "health_check.c",
+           "probe_talk.c", "probe_curl.c", "multi.c", "libcurl.c", "library.c", "health_check.c",
            "reverse_health.c", "loop.c", "timer.c", "core/gb_proof.c",
            "core/gb_cping.c", "core/gb_reply.c", "core/gb_health.c", "core/gb_types.c"]
 WARNINGS = ["-Wall", "-Wextra", "-Wshadow", "-Wconversion", "-Wno-unused-parameter",
