@@ -10,6 +10,7 @@
 #define MGB_COMMIT_H
 
 #include "keeper.h"
+#include "libcrypto.h"
 
 #include "core/gb_replica.h"
 #include "core/gb_wire.h"
@@ -31,9 +32,9 @@ typedef struct mgb_commit_t {
     mgb_log_t **logs; /* [log_count] */
     uint32_t log_count;
     mgb_peers_t *peers;
-    struct mgb_senders_t *senders; /* send.c */
-    uint8_t key[32];               /* of the journal; wiped at the end */
-    mgb_keeper_t own;              /* for spawn.c: the thread's pool and loop */
+    struct mgb_senders_t *senders;   /* send.c */
+    uint8_t key[MGB_SEAL_KEY_BYTES]; /* of the journal; wiped at the end */
+    mgb_keeper_t own;                /* for spawn.c: the thread's pool and loop */
     apr_status_t
         undone;    /* a write of this turn has failed, and with it all that was not
                       committed: until the turn ends nothing more is written */

@@ -8,17 +8,14 @@
  * ten seconds; until then writes get 503 and everything else goes on.
  */
 #include "commit.h"
+#include "journal_store.h"
 #include "libcrypto.h"
 #include "libcurl.h"
 #include "libsqlite.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "unixd.h"
@@ -29,7 +26,6 @@
 #define OPEN_AGAIN_US (10 * GB_US_PER_S)
 #define TELL_AGAIN_US (60 * GB_US_PER_S)
 #define STOP_MOST_US  GB_US_PER_S
-#define KEY_BYTES     32
 
 /* One a process: the keeper's. */
 static struct {
@@ -42,99 +38,6 @@ static struct {
     int64_t told_at_us;    /* that it does not open; 0: not yet */
     apr_pool_t *open_pool; /* of the journal and its logs */
 } here = {.listen_fd = -1};
-
-/* ------------------------------------------------------------------ the key */
-
-static int hex_of(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-static bool key_decode(const char *text, size_t bytes, uint8_t key[KEY_BYTES])
-{
-    if (bytes == KEY_BYTES) {
-        memcpy(key, text, KEY_BYTES);
-        return true;
-    }
-    while (bytes && (text[bytes - 1] == '\n' || text[bytes - 1] == '\r')) {
-        bytes--;
-    }
-    for (size_t i = 0; bytes == 2 * KEY_BYTES && i < KEY_BYTES; i++) {
-        int high = hex_of(text[2 * i]), low = hex_of(text[2 * i + 1]);
-
-        if (high < 0 || low < 0) {
-            return false;
-        }
-        key[i] = (uint8_t)(high << 4 | low);
-    }
-    return bytes == 2 * KEY_BYTES;
-}
-
-/* NULL, or why the key cannot be used. */
-static const char *key_read(const char *file, uint8_t key[KEY_BYTES], apr_pool_t *p)
-{
-    char text[2 * KEY_BYTES + 3];
-    struct stat info;
-    ssize_t bytes;
-    int fd = open(file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-
-    if (fd < 0) {
-        return apr_psprintf(p, "cannot be opened: %s", strerror(errno));
-    }
-    if (fstat(fd, &info) || !S_ISREG(info.st_mode) || info.st_uid != geteuid() ||
-        (info.st_mode & 077)) {
-        close(fd);
-        return "has to be a file of whoever starts httpd, with mode 0600";
-    }
-    bytes = read(fd, text, sizeof text);
-    close(fd);
-    if (bytes < 0 || !key_decode(text, (size_t)bytes, key)) {
-        return "has to hold 32 bytes, or 64 hexadecimal digits (openssl rand -hex 32)";
-    }
-    return NULL;
-}
-
-/* ------------------------------------------------------------------ the socket */
-
-/* Like greenctl's, but for httpd's children: it belongs to their user. */
-static int socket_make(const char *path, apr_pool_t *p)
-{
-    const char *fresh = apr_psprintf(p, "%s.%d", path, (int)getpid());
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), error;
-    mode_t mask;
-    int rc;
-
-    if (fd < 0 || strlen(fresh) >= sizeof address.sun_path) {
-        error = fd < 0 ? errno : ENAMETOOLONG;
-        goto failed;
-    }
-    memcpy(address.sun_path, fresh, strlen(fresh));
-    (void)unlink(fresh);
-    mask = umask(0177);
-    rc = bind(fd, (const struct sockaddr *)&address, sizeof address);
-    error = errno;
-    umask(mask);
-    if (rc ||
-        (geteuid() == 0 &&
-         chown(fresh, ap_unixd_config.user_id, ap_unixd_config.group_id)) ||
-        listen(fd, BACKLOG) || rename(fresh, path)) {
-        error = rc ? error : errno;
-        (void)unlink(fresh);
-        goto failed;
-    }
-    return fd;
-failed:
-    if (fd >= 0) {
-        close(fd);
-    }
-    errno = error;
-    return -1;
-}
 
 /* ------------------------------------------------------------------ the journal */
 
@@ -341,7 +244,9 @@ static mgb_commit_t *commit_make(mgb_keeper_t *keeper)
 apr_status_t mgb_commit_prepare(mgb_keeper_t *keeper)
 {
     const mgb_main_conf_t *conf = keeper->ctx->conf;
-    const char *path, *why;
+    const mgb_owner_t children = {ap_unixd_config.user_id, ap_unixd_config.group_id};
+    char why[MGB_STORE_ERROR_BYTES] = "key= is needed";
+    const char *path;
     mgb_commit_t *commit;
 
     if (!is_wanted(keeper->ctx)) {
@@ -351,17 +256,17 @@ apr_status_t mgb_commit_prepare(mgb_keeper_t *keeper)
     if (!commit) {
         return APR_ENOMEM;
     }
-    path = apr_pstrcat(keeper->pool, conf->runtime_dir, "/" SOCKET_NAME, NULL);
-    why = conf->journal_key ? key_read(conf->journal_key, commit->key, commit->pool)
-                            : "is needed";
-    if (why) {
+    if (!conf->journal_key ||
+        !mgb_store_read_key(conf->journal_key, commit->key, why, sizeof why)) {
         ap_log_error(APLOG_MARK, APLOG_ERR, 0, keeper->server,
-                     GBLOGNO(1643) "GreenJournal key=%s %s; writes to balancers with "
+                     GBLOGNO(1643) "GreenJournal: %s; writes to balancers with "
                                    "GreenCommit get 503",
-                     conf->journal_key ? conf->journal_key : "", why);
+                     why);
         return APR_EGENERAL;
     }
-    here.listen_fd = socket_make(path, keeper->pool);
+    path = apr_pstrcat(keeper->pool, conf->runtime_dir, "/" SOCKET_NAME, NULL);
+    here.listen_fd =
+        mgb_listen(path, BACKLOG, geteuid() == 0 ? &children : NULL, keeper->pool);
     if (here.listen_fd < 0) {
         ap_log_error(APLOG_MARK, APLOG_ERR, errno, keeper->server,
                      GBLOGNO(1644) "%s: writes do not reach the keeper, and get 503",

@@ -185,7 +185,6 @@ const char *mgb_config_section_name(apr_pool_t *p, const ap_directive_t *section
  */
 #define MGB_WAIT_MOST_US        (3600 * GB_US_PER_S)
 #define MGB_BODY_BYTES_MOST     (64 * 1024 * 1024)
-#define MGB_JOURNAL_KEY_BYTES   32
 #define MGB_JOURNAL_BYTES_LEAST (4 * 1024 * 1024)
 const char *mgb_config_set_word(cmd_parms *cmd, void *dummy, const char *arg);
 const char *mgb_config_set_commit(cmd_parms *cmd, void *dummy, int argc,

@@ -7,6 +7,7 @@
  * were joined.
  */
 #include "config_private.h"
+#include "libcrypto.h"
 
 #include <errno.h>
 #include <sys/stat.h>
@@ -225,15 +226,15 @@ static void check_key(mgb_findings_t *found, const ap_directive_t *where)
             found, where,
             GBLOGNO(0148) "GreenJournal key=%s: %s: make one by (umask 077; head -c %d "
                           "/dev/urandom > %s), and keep a copy of it",
-            file, strerror(error), MGB_JOURNAL_KEY_BYTES, file);
+            file, strerror(error), MGB_SEAL_KEY_BYTES, file);
         return;
     }
-    if (!S_ISREG(st.st_mode) || st.st_size != MGB_JOURNAL_KEY_BYTES) {
+    if (!S_ISREG(st.st_mode) || st.st_size != MGB_SEAL_KEY_BYTES) {
         mgb_config_report(
             found, where,
             GBLOGNO(0149) "GreenJournal key=%s: must be a file of %d bytes, as made by "
                           "head -c %d /dev/urandom",
-            file, MGB_JOURNAL_KEY_BYTES, MGB_JOURNAL_KEY_BYTES);
+            file, MGB_SEAL_KEY_BYTES, MGB_SEAL_KEY_BYTES);
         return;
     }
     if (st.st_uid != geteuid() || (st.st_mode & 07777) != 0600) {
@@ -284,7 +285,7 @@ static void check_journal(mgb_findings_t *found)
                           "with: say GreenJournal %s key=FILE; such a file is made by "
                           "(umask 077; head -c %d /dev/urandom > FILE), on another "
                           "disk than the journal's",
-            found->commits->name, file, MGB_JOURNAL_KEY_BYTES);
+            found->commits->name, file, MGB_SEAL_KEY_BYTES);
     }
     else {
         check_key(found, where);

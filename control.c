@@ -21,8 +21,6 @@
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #define MGB_PEERS          8
@@ -58,57 +56,9 @@ struct mgb_control_t {
 
 /* ---------------------------------------------------------------- the socket */
 
-/* Binds under a name of its own and renames, so that greenctl finds the old socket or
- * the new one, never none.  What is there and is no socket stays. */
-static int bind_at(int fd, const char *path, apr_pool_t *p)
-{
-    const char *fresh = apr_psprintf(p, "%s.%d", path, (int)getpid());
-    struct sockaddr_un address;
-    struct stat there;
-    mode_t mask;
-    int rc, error;
-
-    if (strlen(fresh) >= sizeof(address.sun_path)) {
-        errno = ENAMETOOLONG;
-        return -1;
-    }
-    if (!lstat(path, &there) && !S_ISSOCK(there.st_mode)) {
-        errno = EEXIST;
-        return -1;
-    }
-    memset(&address, 0, sizeof(address));
-    address.sun_family = AF_UNIX;
-    memcpy(address.sun_path, fresh, strlen(fresh));
-    (void)unlink(fresh);
-    mask = umask(0177); /* 0600 from its first moment on */
-    rc = bind(fd, (const struct sockaddr *)&address, sizeof(address));
-    error = errno;
-    umask(mask);
-    errno = error;
-    if (rc) {
-        return -1;
-    }
-    if (listen(fd, BACKLOG) || rename(fresh, path)) {
-        error = errno;
-        (void)unlink(fresh);
-        errno = error;
-        return -1;
-    }
-    return 0;
-}
-
 int mgb_control_listen(const char *path, apr_pool_t *p)
 {
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-    if (fd >= 0 && bind_at(fd, path, p)) {
-        int error = errno;
-
-        close(fd);
-        errno = error;
-        fd = -1;
-    }
-    return fd;
+    return mgb_listen(path, BACKLOG, NULL, p);
 }
 
 /* ---------------------------------------------------------------- replies */

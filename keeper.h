@@ -114,6 +114,15 @@ int64_t mgb_watts_since_us(const mgb_keeper_t *keeper, uint32_t rig);
 bool mgb_watts_note(mgb_keeper_t *keeper, uint32_t rig, double watts, const char *by,
                     int64_t now_us);
 
+/* listen.c: a unix socket at `path`, mode 0600, which takes the place of what socket
+ * was there; `owner` NULL: it stays whose who asks.  A descriptor that does not block,
+ * or -1: errno.  Memory of `p`. */
+typedef struct mgb_owner_t {
+    uid_t user;
+    gid_t group;
+} mgb_owner_t;
+int mgb_listen(const char *path, int backlog, const mgb_owner_t *owner, apr_pool_t *p);
+
 /* control.c: greenctl's socket.  listen: before privileges are dropped; a descriptor,
  * or -1: errno.  create takes the descriptor over, closes it on failure, and sets
  * errno. */
