@@ -55,27 +55,38 @@ apr_status_t mgb_journal_brief(mgb_journal_t *journal, int64_t key,
     return rv;
 }
 
-/* What was opened, in memory of `p`, which the spans of a record then point into. */
-static const uint8_t *keep(const mgb_journal_t *journal, apr_pool_t *p, size_t *bytes)
+/* Opens a row that has to be there; its contents in memory of `p`, which the spans of a
+ * record then point into. */
+static apr_status_t open_kept(mgb_journal_t *journal, mgb_table_e table,
+                              gb_record_kind_e kind, int64_t key, apr_pool_t *p,
+                              const uint8_t **at, size_t *bytes)
 {
-    *bytes = journal->rows.plain.bytes;
-    return apr_pmemdup(p, journal->rows.plain.at, *bytes);
+    apr_status_t rv = open_row(journal, table, kind, key);
+
+    *at = NULL;
+    *bytes = 0;
+    if (rv == APR_NOTFOUND) {
+        return mgb_journal_damage(journal, table, key, SQLITE_DONE);
+    }
+    if (rv == APR_SUCCESS) {
+        *bytes = journal->rows.plain.bytes;
+        *at = apr_pmemdup(p, journal->rows.plain.at, *bytes);
+    }
+    return rv;
 }
 
 static apr_status_t read_request(mgb_journal_t *journal, int64_t key, apr_pool_t *p,
                                  mgb_entry_t *entry)
 {
-    apr_status_t rv = open_row(journal, MGB_TABLE_REQUEST, GB_RECORD_REQUEST, key);
     gb_record_request_t request;
     const uint8_t *at;
     size_t bytes;
+    apr_status_t rv =
+        open_kept(journal, MGB_TABLE_REQUEST, GB_RECORD_REQUEST, key, p, &at, &bytes);
 
     if (rv != APR_SUCCESS) {
-        return rv == APR_NOTFOUND
-                   ? mgb_journal_damage(journal, MGB_TABLE_REQUEST, key, SQLITE_DONE)
-                   : rv;
+        return rv;
     }
-    at = keep(journal, p, &bytes);
     if (!gb_record_read_request(at, bytes, &request)) {
         return mgb_journal_damage(journal, MGB_TABLE_REQUEST, key, SQLITE_ROW);
     }
@@ -92,17 +103,15 @@ static apr_status_t read_request(mgb_journal_t *journal, int64_t key, apr_pool_t
 static apr_status_t read_answer(mgb_journal_t *journal, int64_t key, apr_pool_t *p,
                                 mgb_entry_t *entry)
 {
-    apr_status_t rv = open_row(journal, MGB_TABLE_ANSWER, GB_RECORD_ANSWER, key);
     gb_record_answer_t answer;
     const uint8_t *at;
     size_t bytes;
+    apr_status_t rv =
+        open_kept(journal, MGB_TABLE_ANSWER, GB_RECORD_ANSWER, key, p, &at, &bytes);
 
     if (rv != APR_SUCCESS) {
-        return rv == APR_NOTFOUND
-                   ? mgb_journal_damage(journal, MGB_TABLE_ANSWER, key, SQLITE_DONE)
-                   : rv;
+        return rv;
     }
-    at = keep(journal, p, &bytes);
     if (!gb_record_read_answer(at, bytes, &answer) || answer.state != entry->state ||
         (int)answer.status != entry->status) {
         return mgb_journal_damage(journal, MGB_TABLE_ANSWER, key, SQLITE_ROW);

@@ -261,17 +261,22 @@ static bool ended(const walk_t *walk)
     return walk->good && !walk->left;
 }
 
+/* What is wrong anywhere is nothing at all. */
+static bool kept(bool good, void *record, size_t bytes)
+{
+    if (!good) {
+        memset(record, 0, bytes);
+    }
+    return good;
+}
+
 bool gb_record_read_head(const uint8_t *at, size_t bytes, gb_record_head_t *record)
 {
     walk_t walk = begin(at, bytes);
 
     record->epoch = get(&walk, 8);
     record->serial = get(&walk, 8);
-    if (ended(&walk)) {
-        return true;
-    }
-    memset(record, 0, sizeof(*record));
-    return false;
+    return kept(ended(&walk), record, sizeof(*record));
 }
 
 bool gb_record_read_log(const uint8_t *at, size_t bytes, gb_record_log_t *record)
@@ -283,12 +288,10 @@ bool gb_record_read_log(const uint8_t *at, size_t bytes, gb_record_log_t *record
     record->settled = get(&walk, 8);
     record->trimmed = get(&walk, 8);
     record->name = get_span(&walk, true);
-    if (ended(&walk) && record->head <= GB_RECORD_SEQ_MOST &&
-        record->settled <= record->head && record->trimmed <= record->settled) {
-        return true;
-    }
-    memset(record, 0, sizeof(*record));
-    return false;
+    return kept(ended(&walk) && record->head <= GB_RECORD_SEQ_MOST &&
+                    record->settled <= record->head &&
+                    record->trimmed <= record->settled,
+                record, sizeof(*record));
 }
 
 bool gb_record_read_replica(const uint8_t *at, size_t bytes,
@@ -303,12 +306,9 @@ bool gb_record_read_replica(const uint8_t *at, size_t bytes,
     record->forgotten = get_bool(&walk);
     record->name = get_span(&walk, true);
     record->why = get_span(&walk, true);
-    if (ended(&walk) && record->cursor <= GB_RECORD_SEQ_MOST &&
-        record->sent <= GB_RECORD_SEQ_MOST) {
-        return true;
-    }
-    memset(record, 0, sizeof(*record));
-    return false;
+    return kept(ended(&walk) && record->cursor <= GB_RECORD_SEQ_MOST &&
+                    record->sent <= GB_RECORD_SEQ_MOST,
+                record, sizeof(*record));
 }
 
 bool gb_record_read_brief(const uint8_t *at, size_t bytes, gb_record_brief_t *record)
@@ -335,11 +335,7 @@ bool gb_record_read_brief(const uint8_t *at, size_t bytes, gb_record_brief_t *re
     record->deletes = (bits & BIT_DELETES) != 0;
     record->lost_request = (bits & BIT_LOST_REQUEST) != 0;
     record->lost_answer = (bits & BIT_LOST_ANSWER) != 0;
-    if (ended(&walk) && bits <= BITS_ALL) {
-        return true;
-    }
-    memset(record, 0, sizeof(*record));
-    return false;
+    return kept(ended(&walk) && bits <= BITS_ALL, record, sizeof(*record));
 }
 
 bool gb_record_read_request(const uint8_t *at, size_t bytes,
@@ -359,11 +355,7 @@ bool gb_record_read_request(const uint8_t *at, size_t bytes,
     record->target = get_span(&walk, true);
     record->headers = get_span(&walk, true);
     record->body = get_span(&walk, false);
-    if (ended(&walk)) {
-        return true;
-    }
-    memset(record, 0, sizeof(*record));
-    return false;
+    return kept(ended(&walk), record, sizeof(*record));
 }
 
 bool gb_record_read_answer(const uint8_t *at, size_t bytes, gb_record_answer_t *record)
@@ -376,9 +368,5 @@ bool gb_record_read_answer(const uint8_t *at, size_t bytes, gb_record_answer_t *
     record->by = get_span(&walk, true);
     record->headers = get_span(&walk, true);
     record->body = get_span(&walk, false);
-    if (ended(&walk)) {
-        return true;
-    }
-    memset(record, 0, sizeof(*record));
-    return false;
+    return kept(ended(&walk), record, sizeof(*record));
 }
