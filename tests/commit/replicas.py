@@ -25,7 +25,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path[:0] = [os.path.join(ROOT, "tests", "integration")]
 
-from proxy import Proxy, free_port, wait  # noqa: E402
+from proxy import QUICK, Proxy, free_port, wait  # noqa: E402
 
 DRIVER = """#!/usr/bin/python3 -B
 import socket, sys
@@ -36,16 +36,6 @@ with socket.socket(socket.AF_UNIX) as s:
     answer = s.makefile().read()
 print(answer)
 sys.exit(0 if answer else 1)
-"""
-
-QUICK = """
-    GreenAwake min=1
-    GreenThreshold wake=80% sleep=50%
-    GreenDwell awake=1s asleep=1s cycles=64/day
-    GreenHealth uri=/health interval=300ms timeout=1s rise=2 fall=3
-    GreenReverseHealth interval=500ms fall=2
-    GreenWake timeout=8s retry=1s
-    GreenDrain timeout=10s
 """
 
 

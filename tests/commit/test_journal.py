@@ -566,21 +566,27 @@ def test_rows_cannot_be_read_without_the_key(program, path):
 # ------------------------------------------------------------------ crashes
 
 
+def live_and_die(journal, life, chance, most_s, head, settled):
+    """What was durable is there; then it is written to, and killed. What is durable now."""
+    said = journal.say("verify", 1)
+    assert said.startswith("verified"), said
+    found = numbers(said)
+    assert found[0] >= head and found[1] >= settled, (life, said, head, settled)
+    head, settled = found[:2]
+    journal.tell("load", 1, chance.randrange(1 << 30), 40, 4000, 0)
+    time.sleep(chance.uniform(0, most_s))
+    for line in journal.kill():
+        if line.startswith("durable "):
+            head, settled = numbers(line)
+    return head, settled
+
+
 def test_kill_at_any_instant_loses_nothing_that_was_committed(program, path, chance):
     head = settled = 0
     for life in range(25):
         journal = opened(program, path, size=4 * MB)
         assert journal.say("log", "app").startswith("log 1 ")
-        said = journal.say("verify", 1)
-        assert said.startswith("verified"), said
-        found = numbers(said)
-        assert found[0] >= head and found[1] >= settled, (life, said, head, settled)
-        head, settled = found[:2]
-        journal.tell("load", 1, chance.randrange(1 << 30), 40, 4000, 0)
-        time.sleep(chance.uniform(0, 0.15))
-        for line in journal.kill():
-            if line.startswith("durable "):
-                head, settled = numbers(line)
+        head, settled = live_and_die(journal, life, chance, 0.15, head, settled)
     assert head > 100, "hardly anything was tried"
 
 
@@ -672,16 +678,7 @@ def test_a_power_cut_loses_nothing_that_was_committed(program, power, path, chan
             environment.setenv("GREEN_UNSYNCED_NAME", os.path.basename(path))
             journal = opened(plain, path, size=4 * MB)
         journal.say("log", "app")
-        said = journal.say("verify", 1)
-        assert said.startswith("verified"), said
-        found = numbers(said)
-        assert found[0] >= head and found[1] >= settled, (life, said, head, settled)
-        head, settled = found[:2]
-        journal.tell("load", 1, chance.randrange(1 << 30), 40, 4000, 0)
-        time.sleep(chance.uniform(0, 0.2))
-        for line in journal.kill():
-            if line.startswith("durable "):
-                head, settled = numbers(line)
+        head, settled = live_and_die(journal, life, chance, 0.2, head, settled)
         cuts += cut_power(path)
         if chance.random() < 0.5:  # the witness may be older than what was committed
             os.truncate(path + "-lock", 0)

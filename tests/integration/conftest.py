@@ -12,19 +12,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path[:0] = [HERE, os.path.join(ROOT, "rig")]
 
-from proxy import Proxy, hints  # noqa: E402
+from proxy import QUICK, Proxy, hints  # noqa: E402
 from room import HostSpec, Room  # noqa: E402
-
-# Short, so that a test sees a whole cycle in seconds; no I/O time-out is scaled.
-QUICK = """
-    GreenAwake min=1
-    GreenThreshold wake=80% sleep=50%
-    GreenDwell awake=1s asleep=1s cycles=64/day
-    GreenHealth uri=/health interval=300ms timeout=1s rise=2 fall=3
-    GreenReverseHealth interval=500ms fall=2
-    GreenWake timeout=8s retry=1s packets=3
-    GreenDrain timeout=10s
-"""
 
 
 @pytest.fixture

@@ -40,6 +40,17 @@ BASE_MODULES = [
     "proxy_hcheck", "socache_shmcb", "ssl",
 ]
 
+# Short, so that a test sees a whole cycle in seconds; no I/O time-out is scaled.
+QUICK = """
+    GreenAwake min=1
+    GreenThreshold wake=80% sleep=50%
+    GreenDwell awake=1s asleep=1s cycles=64/day
+    GreenHealth uri=/health interval=300ms timeout=1s rise=2 fall=3
+    GreenReverseHealth interval=500ms fall=2
+    GreenWake timeout=8s retry=1s packets=3
+    GreenDrain timeout=10s
+"""
+
 
 def free_port():
     """Below the ports of rooms (rig/machineroom) and below those that clients get by chance:
