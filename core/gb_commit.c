@@ -245,31 +245,18 @@ static bool is_first_of_its_domain(const gb_commit_copy_t *copies, size_t i)
     return true;
 }
 
-/* ln(p_d + (1 - p_d) product of p_i).  In logarithms: the product of many is less than
- * a double can say.  Where copies of a domain say different things of it, the worst
- * counts. */
+/* In logarithms: the product of many is less than a double can say. */
 static double ln_domain_loss(const gb_commit_copy_t *copies, size_t count, size_t first,
                              int64_t window_us)
 {
-    double product = 0, domain;
-    int64_t domain_mttf_us = 0;
+    int64_t longest_us = 0;
 
     for (size_t i = first; i < count; i++) {
-        int64_t declared_us = copies[i].domain_mttf_us;
-
-        if (!is_same_domain(copies, first, i)) {
-            continue;
-        }
-        product += ln_failure(copies[i].mttf_us, window_us);
-        if (declared_us > 0 && (domain_mttf_us == 0 || declared_us < domain_mttf_us)) {
-            domain_mttf_us = declared_us;
+        if (is_same_domain(copies, first, i) && copies[i].mttf_us > longest_us) {
+            longest_us = copies[i].mttf_us;
         }
     }
-    if (domain_mttf_us == 0) {
-        return product;
-    }
-    domain = ln_failure(domain_mttf_us, window_us);
-    return log(exp(domain) - expm1(domain) * exp(product));
+    return ln_failure(longest_us, window_us);
 }
 
 double gb_commit_nines(const gb_commit_copy_t *copies, size_t count, int64_t window_us)

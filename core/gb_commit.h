@@ -132,15 +132,15 @@ size_t gb_commit_print(char *to, size_t room, const gb_commit_mark_t *mark);
 
 /* One copy of a write, as declared by mttf= and domain=. */
 typedef struct gb_commit_copy_t {
-    int64_t mttf_us;        /* of the machine; 0: not declared */
-    int64_t domain_mttf_us; /* of its failure domain, all of it; 0: not declared */
-    uint32_t domain;        /* equal: the same one; GB_NO_INDEX: its own */
+    int64_t mttf_us; /* of the machine; 0: not declared */
+    uint32_t domain; /* of failure; equal: the same one; GB_NO_INDEX: its own */
 } gb_commit_copy_t;
 
-/* -log10 P(loss): P is the product over failure domains d holding copies of
- * p_d + (1 - p_d) * product of p_i, with p = 1 - exp(-W / MTTF) and W the time until
- * everybody has it (docs/commit.md, "nines").  Within 0..GB_COMMIT_NINES_MOST; negative
- * when a copy's mttf is not declared, or there is none. */
+/* -log10 P(loss): P is the product of p = 1 - exp(-W / MTTF), with W (`window_us`) the
+ * time until everybody has it (docs/commit.md, "nines").  Copies of one failure domain
+ * may all go together, and count as one: the one on the machine that lasts longest.
+ * Within 0..GB_COMMIT_NINES_MOST; negative when a copy's mttf is not declared, or there
+ * is none. */
 double gb_commit_nines(const gb_commit_copy_t *copies, size_t count, int64_t window_us);
 
 #endif /* GB_COMMIT_H */

@@ -45,6 +45,16 @@ def write_many(site, count, clients=4, prefix="m", path="/append", accept=(201,)
     return answers
 
 
+def test_nines_count_failure_domains_not_copies(base):
+    """p is 1 s / 1500 days: 8.1 nines a domain, and three copies lie in two of them."""
+    racks = {"r1": "rack1", "r2": "rack2", "r3": "rack2"}
+    keys = {name: "mttf=1500d domain=%s" % rack for name, rack in racks.items()}
+    with Site(base / "site", commit="quorum=all wait=5s", keys=keys) as site:
+        answer = site.write(key="n")
+        assert answer.field["copies"] == "3"
+        assert answer.field["nines"] == "16.2"
+
+
 @pytest.mark.parametrize("level", ["l0", "l1"])
 def test_everybody_has_the_same_in_the_same_order(base, level):
     with Site(base / "site", level=level) as site:

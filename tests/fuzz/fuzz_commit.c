@@ -103,7 +103,7 @@ static void try_nines(const uint8_t *data, size_t size)
     if (count > 0) {
         memcpy(copies, data, count * sizeof(copies[0]));
     }
-    nines = gb_commit_nines(copies, count, count ? copies[0].domain_mttf_us : 0);
+    nines = gb_commit_nines(copies, count, count ? copies[0].mttf_us / 2 : 0);
     require(nines <= GB_COMMIT_NINES_MOST && (nines >= 0 || count == 0 || nines == -1));
 }
 
