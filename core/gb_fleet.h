@@ -52,7 +52,8 @@ typedef struct gb_door_t {
                              machine's */
     /* the tick's own: */
     bool leads;     /* the first of its machine that counts in its balancer */
-    bool behind;    /* if so: its machine is awake, and a door of it catches up */
+    bool lags;      /* if so: a door of its machine catches up, or has to when awake */
+    bool behind;    /* likewise: and the machine is awake */
     uint64_t gives; /* if so: its machine's capacity in its balancer */
     uint32_t next;  /* 1 + another door of its machine; 0: none */
     uint32_t order; /* [place]: the door at that place in the order */
@@ -81,7 +82,7 @@ typedef struct gb_sense_t {
     uint32_t first_door; /* 1 + the index; 0: none */
     uint32_t pool_mark;  /* 1 + the pool that `capacity` is about; 0: none */
     uint64_t capacity;   /* in the pool that is being looked at */
-    bool behind;         /* likewise: a door of it catches up */
+    bool lags;           /* likewise: a door of it catches up, or has to when awake */
     uint64_t in_flight;  /* over all its doors */
 } gb_sense_t;
 

@@ -109,6 +109,23 @@ static bool lacks_servers(const gb_pool_t *pool)
            tally->capacity_awake + tally->capacity_coming < pool->need.up_capacity;
 }
 
+/* One that drained is on again: it serves, or has to catch up first. */
+static void taken_back(gb_pool_t *pool, gb_door_t *door)
+{
+    gb_tally_t *tally = &pool->tally;
+
+    tally->draining -= door->gives != 0;
+    if (door->lags) {
+        door->behind = true;
+        tally->behind++;
+        tally->coming++;
+        tally->capacity_coming += door->gives;
+        return;
+    }
+    tally->awake += door->gives != 0;
+    tally->capacity_awake += door->gives;
+}
+
 /* Takes back what drains, while it is wanted: that costs nothing and helps at once. The
  * operator's sleeps only for the floor, in panic, and during a pause. */
 static void take_back(gb_tick_t *t, const gb_span_t *span, bool operators_too)
@@ -118,7 +135,7 @@ static void take_back(gb_tick_t *t, const gb_span_t *span, bool operators_too)
     uint32_t i;
 
     for (i = span->from; i < span->to; i++) {
-        const gb_door_t *door = gb_fleet_door_at(fleet, i);
+        gb_door_t *door = gb_fleet_door_at(fleet, i);
         const gb_machine_t *machine = &fleet->machines[door->machine];
         bool must = fleet->paused || pool->panic || pool->tally.awake < pool->min_awake;
         const char *why = fleet->paused ? "power orders are paused" : pool->reason;
@@ -132,9 +149,7 @@ static void take_back(gb_tick_t *t, const gb_span_t *span, bool operators_too)
             continue;
         }
         if (gb_fleet_apply(t, door->machine, GB_EV_WAKE_WANTED, why)) {
-            pool->tally.draining -= door->gives != 0;
-            pool->tally.awake += door->gives != 0;
-            pool->tally.capacity_awake += door->gives;
+            taken_back(pool, door);
         }
     }
 }

@@ -226,11 +226,10 @@ static void tally_doors(gb_fleet_t *fleet, const gb_span_t *span)
         if (door->leads) {
             sense->pool_mark = span->pool + 1;
             sense->capacity = 0;
-            sense->behind = false;
+            sense->lags = false;
         }
         sense->capacity += capacity;
-        sense->behind = sense->behind || (door->counted && door->catches_up &&
-                                          gb_state_takes_new(machine));
+        sense->lags = sense->lags || (door->counted && door->catches_up);
         tally->capacity += capacity;
     }
 }
@@ -241,7 +240,8 @@ static void tally_capacity(const gb_fleet_t *fleet, gb_tally_t *tally, gb_door_t
     const gb_machine_t *machine = &fleet->machines[door->machine];
 
     door->gives = fleet->senses[door->machine].capacity;
-    door->behind = fleet->senses[door->machine].behind;
+    door->lags = fleet->senses[door->machine].lags;
+    door->behind = door->lags && gb_state_takes_new(machine);
     if (gb_state_takes_new(machine) && !door->behind) {
         tally->capacity_awake += door->gives;
     }

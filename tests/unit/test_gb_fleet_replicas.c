@@ -82,6 +82,31 @@ START_TEST(nobody_sleeps_on_the_strength_of_one_that_catches_up)
 }
 END_TEST
 
+/* A large one drains and lags; it is taken back, and nobody goes before it serves. */
+START_TEST(one_that_is_taken_back_has_to_catch_up_first)
+{
+    one_pool_setup(3, 3, 16, 40 * SEC, 100000 * SEC);
+    put(2, GB_ST_DRAINING);
+    senses[2].verdict = GB_VERDICT_GOOD;
+    doors[2].capacity = 64;
+    doors[2].catches_up = true;
+    doors[0].in_flight = 16;
+    doors[1].in_flight = 10;
+    doors[2].in_flight = 1;
+    ck_assert_uint_eq(tick(), 0);
+    ck_assert_uint_eq(machines[1].state, GB_ST_ON);
+    ck_assert_uint_eq(machines[2].state, GB_ST_ON);
+    ck_assert_uint_eq(pool.tally.behind, 1);
+    ck_assert_uint_eq(pool.tally.draining, 0);
+    ck_assert_uint_eq(pool.capacity_awake, 32);
+    ticks(600);
+    ck_assert_uint_eq(machines[1].state, GB_ST_ON);
+    doors[2].catches_up = false;
+    ck_assert_uint_eq(ticks(10), 0);
+    ck_assert_uint_eq(machines[1].state, GB_ST_DRAINING);
+}
+END_TEST
+
 START_TEST(all_that_catch_up_are_no_panic)
 {
     one_pool_setup(3, 3, 16, 40 * SEC, 100000 * SEC);
@@ -239,6 +264,7 @@ Suite *gb_fleet_replicas_suite(void)
 
     tcase_add_test(behind, one_that_catches_up_is_coming_and_wakes_no_other);
     tcase_add_test(behind, nobody_sleeps_on_the_strength_of_one_that_catches_up);
+    tcase_add_test(behind, one_that_is_taken_back_has_to_catch_up_first);
     tcase_add_test(behind, all_that_catch_up_are_no_panic);
     tcase_add_test(behind, the_operator_cannot_put_it_to_sleep_before);
     tcase_add_test(behind, what_is_to_catch_up_counts_with_the_boot);
