@@ -39,6 +39,7 @@ typedef struct mgb_commit_t {
         undone;    /* a write of this turn has failed, and with it all that was not
                       committed: until the turn ends nothing more is written */
     bool stopping; /* finish what is in flight, begin nothing */
+    uint32_t row;  /* of its process, for counting; GB_NO_INDEX: none */
 } mgb_commit_t;
 
 /* ------------------------------------------------------- commit_thread.c */

@@ -324,6 +324,7 @@ void mgb_commit_start(mgb_keeper_t *keeper)
     commit->own = *keeper;
     commit->own.pool = commit->pool;
     commit->own.loop = commit->loop;
+    commit->row = mgb_meter_row(commit->ctx);
     commit->peers = mgb_peers_create(commit, here.listen_fd);
     here.runs = commit->peers && thread_start(commit);
 }

@@ -14,6 +14,10 @@
  * must not wake anything.  Policies are told of those alone that are late since they
  * had to wait (core/gb_lateness.h).
  *
+ * A write to a balancer with GreenCommit comes when it is stored, once; its service
+ * time is all the work that it makes: the answer's time and that of every other replica
+ * that is awake.
+ *
  * Keeper's one thread; no locks.
  */
 #include "watchdog.h"
@@ -32,12 +36,14 @@ typedef struct gain_t {
     uint64_t late, slow;
     uint64_t ended; /* well or badly; of these */
     uint64_t answered, latency_sum_us;
+    uint64_t follow_us; /* other replicas' time for writes that were answered */
 } gain_t;
 
 typedef struct asker_t {
     int64_t behind; /* arrivals counted twice so far, not positive */
     uint32_t behind_s;
-    double service_sum_us, service_count; /* of the past minutes */
+    double service_sum_us, service_count; /* of the past minutes; the sum's part that */
+    double follow_sum_us;                 /* is other replicas' */
     gb_lateness_t lateness;
     bool crowded; /* since the latest look */
     gb_tail_t tail;
@@ -104,7 +110,8 @@ static mgb_seen_t door_now(const gb_cell_t *cell)
             __atomic_load_n(&cell->outcomes[GB_OUT_FAILOVER], __ATOMIC_RELAXED),
         .late = __atomic_load_n(&cell->late, __ATOMIC_RELAXED),
         .slow = __atomic_load_n(&cell->slow, __ATOMIC_RELAXED),
-        .latency_sum_us = __atomic_load_n(&cell->latency_sum_us, __ATOMIC_RELAXED)};
+        .latency_sum_us = __atomic_load_n(&cell->latency_sum_us, __ATOMIC_RELAXED),
+        .follow_us = __atomic_load_n(&cell->follow_us, __ATOMIC_RELAXED)};
 
     for (int i = GB_OUT_OK; i <= GB_OUT_SERVER; i++) {
         now.answered += __atomic_load_n(&cell->outcomes[i], __ATOMIC_RELAXED);
@@ -134,17 +141,19 @@ static void doors_gain(mgb_keeper_t *keeper)
             gain->ended += now.ended - then->ended;
             gain->answered += now.answered - then->answered;
             gain->latency_sum_us += now.latency_sum_us - then->latency_sum_us;
+            gain->follow_us += now.follow_us - then->follow_us;
         }
         *then = now;
     }
 }
 
-/* Those that wait, and those that were never served. */
+/* Those that wait, writes without an answer too, and those that were never served. */
 static uint64_t waiting_room(const mgb_balancer_shared_t *shared)
 {
     const mgb_waits_t *waits = &shared->waits;
     uint64_t sum = __atomic_load_n(&shared->room.waiting, __ATOMIC_RELAXED);
 
+    sum += __atomic_load_n(&shared->log.open, __ATOMIC_RELAXED);
     sum += __atomic_load_n(&waits->refused, __ATOMIC_RELAXED);
     sum += __atomic_load_n(&waits->timed_out, __ATOMIC_RELAXED);
     sum += __atomic_load_n(&waits->aborted, __ATOMIC_RELAXED);
@@ -193,17 +202,17 @@ static void service_learn(asker_t *asker, const gain_t *gain, const gb_pool_t *p
     }
     if (asker->service_count > SERVICE_LEAST) {
         asker->service_sum_us *= kept;
+        asker->follow_sum_us *= kept;
         asker->service_count *= kept;
     }
-    asker->service_sum_us += (double)gain->latency_sum_us;
+    asker->service_sum_us += (double)gain->latency_sum_us + (double)gain->follow_us;
+    asker->follow_sum_us += (double)gain->follow_us;
     asker->service_count += (double)gain->answered;
 }
 
-static int64_t service_us(const asker_t *asker)
+static int64_t mean_us(const asker_t *asker, double sum_us)
 {
-    return asker->service_count > 0
-               ? (int64_t)(asker->service_sum_us / asker->service_count)
-               : 0;
+    return asker->service_count > 0 ? (int64_t)(sum_us / asker->service_count) : 0;
 }
 
 /* Before anything was answered in this keeper's life: what its predecessors' counters
@@ -218,7 +227,9 @@ static void service_begin(const mgb_keeper_t *keeper)
                 &keeper->shared->members[keeper->doors[i].slot].seen;
             asker_t *asker = &demand.askers[pool];
 
-            asker->service_sum_us += (double)seen->latency_sum_us;
+            asker->service_sum_us +=
+                (double)seen->latency_sum_us + (double)seen->follow_us;
+            asker->follow_sum_us += (double)seen->follow_us;
             asker->service_count += (double)seen->answered;
         }
     }
@@ -227,6 +238,7 @@ static void service_begin(const mgb_keeper_t *keeper)
 
         if (asker->service_count > SERVICE_LEAST) { /* what comes soon outweighs it */
             asker->service_sum_us *= SERVICE_LEAST / asker->service_count;
+            asker->follow_sum_us *= SERVICE_LEAST / asker->service_count;
             asker->service_count = SERVICE_LEAST;
         }
     }
@@ -306,11 +318,11 @@ static void pool_sense(mgb_keeper_t *keeper, uint32_t i, bool first, int64_t pas
         service_learn(asker, gain, pool,
                       __atomic_load_n(&shared->room.waiting, __ATOMIC_RELAXED));
     }
-    took_us = service_us(asker);
+    took_us = mean_us(asker, asker->service_sum_us - asker->follow_sum_us);
     pool->arrived = arrived;
     pool->late = late;
     pool->unknown = first;
-    pool->service_us = took_us;
+    pool->service_us = mean_us(asker, asker->service_sum_us);
     pool->late_us =
         late_us > took_us * GB_LATE_LEAST ? late_us : took_us * GB_LATE_LEAST;
     __atomic_store_n(&shared->late_after_us, pool->late_us, __ATOMIC_RELAXED);

@@ -294,6 +294,7 @@ void mgb_log_after_commit(mgb_log_t *log, apr_status_t committed, int64_t now_us
     verdict_done(log, now_us);
     mgb_replicas_send(log, now_us);
     mgb_waiters_tell(log, now_us);
+    mgb_waiters_load(log);
     mgb_waiters_ask(log, now_us);
     mgb_log_wake(log, mgb_waiters_due_us(log));
     __atomic_store_n(&log->shared->head, log->durable_head, __ATOMIC_RELAXED);
@@ -342,7 +343,10 @@ void mgb_log_close(mgb_log_t *log)
         mgb_loop_cancel(log->commit->loop, log->timer);
     }
     mgb_upkeep_end(log);
+    __atomic_store_n(&log->shared->open, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&log->shared->behind, 0, __ATOMIC_RELAXED);
     for (uint32_t i = 0; i < log->count; i++) {
+        mgb_replica_uncount(&log->replicas[i]);
         mgb_sender_drop(log->replicas[i].sender);
         if (log->replicas[i].asker) {
             mgb_sender_drop(log->replicas[i].asker);

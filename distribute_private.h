@@ -50,7 +50,8 @@ typedef struct mgb_replica_t {
     uint64_t saved_cursor, saved_sent; /* as they are durable */
     bool saved_aside, is_saved;
     int64_t sent_at_us;
-    double entry_s; /* what one entry takes, smoothed */
+    uint32_t counted_at; /* member whose load what is under way is; GB_NO_INDEX: none */
+    double entry_s;      /* what one entry takes, smoothed */
     int64_t retry_told_at_us;
     int64_t resync_at_us, resync_wait_us; /* not before; the pause after a failure */
     char why[GB_REASON_BYTES];
@@ -117,6 +118,8 @@ void mgb_replicas_write(mgb_log_t *log, int64_t now_us);
 void mgb_replicas_written(mgb_log_t *log, bool durable);
 void mgb_replicas_send(mgb_log_t *log, int64_t now_us);
 void mgb_replica_aside(mgb_log_t *log, uint32_t index, const char *why);
+/* What was under way there is so no longer. */
+void mgb_replica_uncount(mgb_replica_t *replica);
 /* Replicas that have the entry; members of the log. */
 uint32_t mgb_replicas_copies(const mgb_log_t *log, uint64_t seq);
 uint32_t mgb_replicas_members_count(const mgb_log_t *log);
@@ -126,6 +129,8 @@ void mgb_waiters_tell(mgb_log_t *log, int64_t now_us);
 /* Nothing of what was appended in this turn was stored. */
 void mgb_waiters_lost(mgb_log_t *log);
 int64_t mgb_waiters_due_us(const mgb_log_t *log);
+/* How many entries no replica has answered yet, and who waits for them: load. */
+void mgb_waiters_load(mgb_log_t *log);
 /* The verdict's Green-Commit-Policy, or NULL. */
 void mgb_waiters_policy(mgb_log_t *log, uint64_t seq, const char *policy);
 void mgb_waiters_ask(mgb_log_t *log, int64_t now_us);

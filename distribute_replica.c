@@ -59,7 +59,7 @@ static mgb_replica_t *replica_make(mgb_log_t *log, const char *name)
     memset(replica, 0, sizeof *replica);
     replica->log = log;
     replica->index = log->count++;
-    replica->slot = GB_NO_INDEX;
+    replica->slot = replica->counted_at = GB_NO_INDEX;
     replica->name = apr_pstrdup(log->pool, name);
     replica->gone = true;
     memset(&log->order[replica->index], 0, sizeof log->order[0]);
@@ -457,6 +457,52 @@ static void learn(mgb_replica_t *r, int64_t now_us)
     r->entry_s += (r->entry_s > 0 ? ENTRY_WEIGHT : 1) * (took_s - r->entry_s);
 }
 
+/* ------------------------------------------------------------------ load */
+
+static void count_sent(mgb_log_t *log, mgb_replica_t *r)
+{
+    if (!r->gone) {
+        r->counted_at = r->slot;
+        mgb_meter_send(log->commit->shared, log->commit->row, r->slot);
+    }
+}
+
+void mgb_replica_uncount(mgb_replica_t *replica)
+{
+    const mgb_commit_t *commit = replica->log->commit;
+
+    if (replica->counted_at != GB_NO_INDEX) {
+        mgb_meter_sent(commit->shared, commit->row, replica->counted_at);
+        replica->counted_at = GB_NO_INDEX;
+    }
+}
+
+/* A request counts once: by the answer that decides it.  What others need for it is
+ * work, and no request; so is what one catches up with, which ends by itself. */
+static void count_answer(const mgb_log_t *log, const mgb_replica_t *r, bool answers,
+                         bool decides, const mgb_sent_t *sent, int64_t now_us)
+{
+    int64_t took_us = now_us - r->sent_at_us;
+    int status = sent->answer.status;
+
+    if (r->gone) {
+        return;
+    }
+    if (sent->answer.how != GB_SENT_ANSWERED) {
+        mgb_meter_answered(log->commit->shared, r->slot, GB_OUT_FAILOVER, 0);
+    }
+    else if (answers && decides) {
+        mgb_meter_answered(log->commit->shared, r->slot,
+                           status < 400   ? GB_OUT_OK
+                           : status < 500 ? GB_OUT_CLIENT
+                                          : GB_OUT_SERVER,
+                           took_us);
+    }
+    else if (!answers && r->reads) {
+        mgb_meter_followed(log->commit->shared, r->slot, took_us);
+    }
+}
+
 static void on_sent(void *baton, const mgb_sent_t *sent)
 {
     mgb_replica_t *r = baton;
@@ -470,6 +516,7 @@ static void on_sent(void *baton, const mgb_sent_t *sent)
     uint32_t does;
 
     MGB_FAIL("before_receive");
+    mgb_replica_uncount(r);
     mgb_loop_break(log->commit->loop);
     log->answering &= !order->answers;
     if (!found || order->aside) { /* the journal has lost it, or it was set aside */
@@ -487,6 +534,7 @@ static void on_sent(void *baton, const mgb_sent_t *sent)
     if (MGB_BUG("cursor_before_apply") && !order->answers && (does & GB_DO_RETRY)) {
         does = GB_DO_CURSOR; /* as if it had moved when the entry was sent */
     }
+    count_answer(log, r, order->answers, (does & GB_DO_VERDICT) != 0, sent, now_us);
     if (found->state == GB_ENTRY_OPEN) {
         log->open = entry;
     }
@@ -554,6 +602,7 @@ static void send_one(mgb_log_t *log, uint32_t i, const gb_entry_t *entry,
         return;
     }
     order->in_flight = entry->seq;
+    count_sent(log, r);
     log->answering |= order->answers;
     MGB_FAIL("after_send");
 }

@@ -193,6 +193,22 @@ int64_t mgb_waiters_due_us(const mgb_log_t *log)
     return due_us;
 }
 
+void mgb_waiters_load(mgb_log_t *log)
+{
+    uint64_t answered = log->settled + (log->decided ? 1 : 0);
+    uint64_t asked = answered + (log->answering ? 1 : 0), behind = 0;
+    uint64_t open = log->durable_head > answered ? log->durable_head - answered : 0;
+    uint64_t line = log->durable_head > asked ? log->durable_head - asked : 0;
+
+    for (const mgb_waiter_t *w = log->waiters; w && line; w = w->next) {
+        behind += w->seq > asked;
+    }
+    behind = behind < line ? behind : line; /* several may wait for one */
+    __atomic_store_n(&log->shared->open, open, __ATOMIC_RELAXED);
+    __atomic_store_n(&log->shared->behind, behind < UINT32_MAX ? behind : UINT32_MAX,
+                     __ATOMIC_RELAXED);
+}
+
 /* ------------------------------------------------------------------ the indicator */
 
 /* Equal names, equal numbers; without a name a domain of its own. */

@@ -14,7 +14,10 @@
  * A process that is killed between the two counts leaves drift in the table alone;
  * mgb_meter_repair takes that out.
  *
- * Children: hooks.  Parent: child_status.  No locks.
+ * Writes to balancers with GreenCommit never pass a child's hooks: the keeper sends
+ * them, and counts them in a row of its own.
+ *
+ * Children: hooks.  Parent: child_status.  Keeper: writes.  No locks.
  */
 #include "load_private.h"
 
@@ -36,9 +39,8 @@ typedef struct flight_t {
 
 /* ------------------------------------------------------------------ counting */
 
-static void count_out(mgb_context_t *ctx, uint32_t slot)
+static void row_out(mgb_shared_t *sh, uint32_t row, uint32_t slot)
 {
-    mgb_shared_t *sh = ctx->shared;
     uint32_t balancer = sh->members[slot].balancer;
     gb_pick_table_t *table;
     uint32_t position;
@@ -46,11 +48,15 @@ static void count_out(mgb_context_t *ctx, uint32_t slot)
     if (mgb_load_position(sh, slot, &table, &position)) {
         gb_pick_leave(table, position);
     }
-    __atomic_fetch_sub(&MGB_ROW(sh, ctx->process, slot)->in_flight, 1,
-                       __ATOMIC_SEQ_CST);
+    __atomic_fetch_sub(&MGB_ROW(sh, row, slot)->in_flight, 1, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&sh->balancers[balancer].room.waiting, __ATOMIC_SEQ_CST)) {
         mgb_waiting_serve(sh, balancer);
     }
+}
+
+static void count_out(mgb_context_t *ctx, uint32_t slot)
+{
+    row_out(ctx->shared, ctx->process, slot);
 }
 
 /* May a request go to a member without a place in the table?  One that a configuration
@@ -411,19 +417,28 @@ static int meter_post_request(proxy_worker *worker, proxy_balancer *balancer,
     return DECLINED;
 }
 
-/* The row that no other process uses.  A child that finds none shares the last one:
- * what it leaves there when it is killed stays, which keeps servers on, not off. */
-static uint32_t row_claim(mgb_shared_t *sh, uint32_t pid, server_rec *s)
+/* A row that no other process uses; the last one is for those that find none. */
+static uint32_t row_free(mgb_shared_t *sh, uint32_t pid)
 {
-    uint32_t last = sh->header->processes_room - 1;
-
-    for (uint32_t i = 0; i < last; i++) {
+    for (uint32_t i = 0; i + 1 < sh->header->processes_room; i++) {
         uint32_t nobody = 0;
 
         if (__atomic_compare_exchange_n(&sh->processes[i].pid, &nobody, pid, false,
                                         __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
             return i;
         }
+    }
+    return GB_NO_INDEX;
+}
+
+/* A child that finds no free row shares the last one: what it leaves there when it is
+ * killed stays, which keeps servers on, not off. */
+static uint32_t row_claim(mgb_shared_t *sh, uint32_t pid, server_rec *s)
+{
+    uint32_t last = sh->header->processes_room - 1, row = row_free(sh, pid);
+
+    if (row != GB_NO_INDEX) {
+        return row;
     }
     __atomic_store_n(&sh->processes[last].pid, MGB_PID_SEVERAL, __ATOMIC_SEQ_CST);
     ap_log_error(
@@ -445,6 +460,67 @@ static void meter_child_init(apr_pool_t *p, server_rec *s)
     ctx->process = row_claim(ctx->shared, (uint32_t)getpid(), s);
     __atomic_store_n(&ctx->shared->processes[ctx->process].generation, ctx->generation,
                      __ATOMIC_RELEASE);
+}
+
+/* ---------------------------------------------------------------- the keeper's writes
+ */
+
+uint32_t mgb_meter_row(const mgb_context_t *ctx)
+{
+    uint32_t row = row_free(ctx->shared, (uint32_t)getpid());
+
+    if (row != GB_NO_INDEX) {
+        __atomic_store_n(&ctx->shared->processes[row].generation, ctx->generation,
+                         __ATOMIC_RELEASE);
+    }
+    return row;
+}
+
+/* No gate is asked: who may get a write is the log's to say (parked), and its machine
+ * is not switched off before that. */
+void mgb_meter_send(mgb_shared_t *sh, uint32_t row, uint32_t slot)
+{
+    gb_pick_table_t *table;
+    uint32_t position;
+
+    if (row == GB_NO_INDEX) {
+        return;
+    }
+    __atomic_fetch_add(&MGB_ROW(sh, row, slot)->in_flight, 1, __ATOMIC_SEQ_CST);
+    if (mgb_load_position(sh, slot, &table, &position)) {
+        gb_pick_enter(table, position);
+    }
+}
+
+void mgb_meter_sent(mgb_shared_t *sh, uint32_t row, uint32_t slot)
+{
+    if (row != GB_NO_INDEX) {
+        row_out(sh, row, slot);
+    }
+}
+
+/* Late by what the server needs alone: no further server makes a write quicker. */
+void mgb_meter_answered(mgb_shared_t *sh, uint32_t slot, gb_outcome_e outcome,
+                        int64_t took_us)
+{
+    gb_cell_t *cell = &sh->cells[slot];
+    int64_t goal_us = __atomic_load_n(
+        &sh->balancers[sh->members[slot].balancer].late_after_us, __ATOMIC_RELAXED);
+
+    __atomic_fetch_add(&cell->arrivals, 1, __ATOMIC_RELAXED);
+    if (outcome <= GB_OUT_SERVER && goal_us > 0 && took_us > goal_us) {
+        __atomic_fetch_add(&cell->slow, 1, __ATOMIC_RELAXED);
+        __atomic_fetch_add(&cell->late, 1, __ATOMIC_RELAXED);
+    }
+    gb_meter_count(cell, outcome, took_us);
+}
+
+void mgb_meter_followed(mgb_shared_t *sh, uint32_t slot, int64_t took_us)
+{
+    if (took_us > 0) {
+        __atomic_fetch_add(&sh->cells[slot].follow_us, (uint64_t)took_us,
+                           __ATOMIC_RELAXED);
+    }
 }
 
 /* ---------------------------------------------------------------- the dead's counts */

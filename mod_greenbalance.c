@@ -30,8 +30,8 @@ static uint32_t processes_room(void)
 {
     int most = 0;
 
-    /* Draining children of old generations have rows of their own beside the new ones.
-     */
+    /* Draining children of old generations have rows of their own beside the new ones,
+     * and so have keepers. */
     if (ap_mpm_query(AP_MPMQ_HARD_LIMIT_DAEMONS, &most) != APR_SUCCESS || most < 1) {
         most = 1;
     }

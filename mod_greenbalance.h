@@ -242,7 +242,7 @@ apr_time_t mgb_wall_us(void);
 /* ---------------------------------------------------------------- shared segment */
 
 #define MGB_MAGIC     0x47424c31u /* "GBL1" */
-#define MGB_LAYOUT    12u         /* change it with every change of the layout */
+#define MGB_LAYOUT    13u         /* change it with every change of the layout */
 #define MGB_EVENTS    512
 #define MGB_KEY_BYTES 512
 
@@ -256,6 +256,7 @@ typedef enum mgb_slot_e {
 /* The counters of a member, as far as its balancer's accounts have them; demand.c. */
 typedef struct mgb_seen_t {
     uint64_t arrivals, failovers, late, slow, answered, ended, latency_sum_us;
+    uint64_t follow_us;
 } mgb_seen_t;
 
 /* A replica of a balancer's log.  Atomic fields; each has one writer: J the journal
@@ -282,7 +283,10 @@ typedef struct mgb_log_shared_t {
     uint32_t live; /* 1: the journal thread serves it */
     uint32_t need; /* replicas that its quorum asks for; 0: GreenCommit is off */
     uint64_t epoch, head, settled;
-    uint64_t bytes; /* of the journal, in use */
+    uint64_t open;   /* entries that no replica has answered yet; */
+    uint32_t behind; /* clients that wait for one of these, but for the one that is
+                        under way */
+    uint64_t bytes;  /* of the journal, in use */
     uint32_t permille_full;
     uint64_t accepted, rejected, failed, met, late, full, repeated;
     uint64_t asides;
@@ -601,6 +605,16 @@ void mgb_meter_use_claim(request_rec *r, mgb_context_t *ctx, bool use);
 void mgb_meter_came(request_rec *r, int64_t at_us);
 /* The attempt that r was counted for has failed: it is no longer in flight there. */
 void mgb_meter_failed(request_rec *r);
+/* Writes, which the keeper sends.  row: one of its own, given back when it has died;
+ * GB_NO_INDEX: none is free.  send, sent: one is under way at a member, and is so no
+ * longer.  answered, followed: how long a member took, of a write that it was the first
+ * to answer, and of one that another had answered.  Journal thread; no lock. */
+uint32_t mgb_meter_row(const mgb_context_t *ctx);
+void mgb_meter_send(mgb_shared_t *sh, uint32_t row, uint32_t slot);
+void mgb_meter_sent(mgb_shared_t *sh, uint32_t row, uint32_t slot);
+void mgb_meter_answered(mgb_shared_t *sh, uint32_t slot, gb_outcome_e outcome,
+                        int64_t took_us);
+void mgb_meter_followed(mgb_shared_t *sh, uint32_t slot, int64_t took_us);
 /* Keeper or parent: gives back what a dead process had in flight. */
 void mgb_meter_reclaim(mgb_shared_t *sh, uint32_t process);
 /* Keeper, each tick: dead processes' rows, drift of the pick tables' counts. */

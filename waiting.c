@@ -270,9 +270,11 @@ void mgb_waiting_sense(mgb_keeper_t *keeper, int64_t now_us)
             &keeper->shared->balancers[mgb_dog.pool_slots[i]];
         gb_pool_t *pool = &mgb_dog.fleet.pools[i];
         uint32_t waiting = __atomic_load_n(&shared->room.waiting, __ATOMIC_SEQ_CST);
-        uint32_t again = will_come_again(&demands[i], &shared->waits, now_us);
+        uint64_t all = (uint64_t)waiting +
+                       will_come_again(&demands[i], &shared->waits, now_us) +
+                       __atomic_load_n(&shared->log.behind, __ATOMIC_RELAXED);
 
-        pool->waiting = again > UINT32_MAX - waiting ? UINT32_MAX : waiting + again;
+        pool->waiting = all < UINT32_MAX ? (uint32_t)all : UINT32_MAX;
         crowd_tell(keeper, &demands[i], pool, now_us);
     }
 }

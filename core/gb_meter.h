@@ -31,7 +31,8 @@ typedef struct gb_cell_t {
     int64_t session_at_us; /* the latest request of a sticky session; 0: none */
     uint64_t late;         /* took longer than its balancer's goal, waiting included */
     uint64_t slow;         /* of these: longer on this member alone */
-    uint64_t pad[4];
+    uint64_t follow_us;    /* spent on writes that another member has answered */
+    uint64_t pad[3];
     uint32_t latency[GB_LATENCY_BUCKETS];
 } gb_cell_t;
 _Static_assert(sizeof(gb_cell_t) % 64 == 0, "cells share no cache line");
