@@ -182,9 +182,8 @@ static void record(load_t *load, const connection_t *c, outcome_t outcome)
 {
     int64_t now_us = clock_now_us();
 
-    load->tally.later += outcome == OUTCOME_NONE && c->later;
     tally_end(&load->tally, (double)(c->start_us - load->began_us) / 1e6,
-              now_us - c->start_us, c->status, c->server, outcome);
+              now_us - c->start_us, c->status, c->server, outcome, c->later);
 }
 
 static bool closed_loop_goes_on(const load_t *load)

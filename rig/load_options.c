@@ -136,7 +136,7 @@ static void parse_option(load_options_t *o, int option)
         break;
     case 'C':
         o->csv = open_output(optarg);
-        fputs("start_s,latency_us,status,served_by,error\n", o->csv);
+        fputs("start_s,latency_us,status,served_by,error,later\n", o->csv);
         break;
     case 'l':
         o->live = open_output(optarg);

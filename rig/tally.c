@@ -89,9 +89,11 @@ void tally_start(tally_t *tally)
 }
 
 void tally_end(tally_t *tally, double start_s, int64_t latency_us, int status,
-               size_t server, outcome_t outcome)
+               size_t server, outcome_t outcome, bool later)
 {
+    later = later && outcome == OUTCOME_NONE;
     tally->outcomes[outcome]++;
+    tally->later += later;
     if (outcome == OUTCOME_NONE) {
         tally->by_status[status]++;
         tally->served[server]++;
@@ -100,9 +102,9 @@ void tally_end(tally_t *tally, double start_s, int64_t latency_us, int status,
         note(&tally->recent, latency_us);
     }
     if (tally->csv) {
-        fprintf(tally->csv, "%.6f,%" PRId64 ",%d,%s,%s\n", start_s, latency_us, status,
-                tally->server_count ? tally->servers[server] : "",
-                OUTCOME_NAMES[outcome]);
+        fprintf(tally->csv, "%.6f,%" PRId64 ",%d,%s,%s,%d\n", start_s, latency_us,
+                status, tally->server_count ? tally->servers[server] : "",
+                OUTCOME_NAMES[outcome], later);
     }
 }
 

@@ -5,6 +5,7 @@
 #ifndef RIG_TALLY_H
 #define RIG_TALLY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -54,9 +55,9 @@ size_t tally_server(tally_t *tally, const char *name);
 void tally_start(tally_t *tally);
 
 /* A request ended. status is 0 without a response; it is ok when the response is
- * complete and below 400. */
+ * complete and below 400. later: the response said when to come again. */
 void tally_end(tally_t *tally, double start_s, int64_t latency_us, int status,
-               size_t server, outcome_t outcome);
+               size_t server, outcome_t outcome, bool later);
 
 /* Writes the live line for the second that ends at t_s and begins the next. */
 void tally_live(tally_t *tally, double t_s, double elapsed_s);
