@@ -6,7 +6,6 @@ again; FAULTS names them with their weights.
 
 import os
 import signal
-import subprocess
 import time
 
 FAIL_POINTS = (
@@ -178,17 +177,3 @@ FAULTS = {
 def choose(rng, names=None):
     chosen = {f: w for f, w in FAULTS.items() if not names or f.__name__ in names}
     return rng.choices(list(chosen), list(chosen.values()))[0]
-
-
-def mount_small(directory, megabytes):
-    """A disk of its own, so that it can be full: its image.  None where no file system can be
-    mounted; then it is a folder, and never full."""
-    image = directory + ".img"
-    with open(image, "wb") as f:
-        f.truncate(megabytes << 20)
-    subprocess.run(["mkfs.ext4", "-q", "-F", "-m", "0", image], check=True)
-    os.makedirs(directory, exist_ok=True)
-    if subprocess.run(["mount", "-o", "loop", image, directory], check=False).returncode:
-        os.unlink(image)
-        return None
-    return image
