@@ -31,6 +31,16 @@ def descriptors(pid):
         return 0
 
 
+def cpu_s(pid):
+    """Processor time of a process and of its children that have ended."""
+    try:
+        with open("/proc/%d/stat" % pid, encoding="ascii", errors="replace") as file:
+            fields = file.read().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
 def bmc_sessions(host):
     """Open sessions of a BMC beside the one that asks; -1 when it does not tell."""
     address, port = host.ipmi.split(":")
@@ -85,10 +95,12 @@ class Verdict:
     def __init__(self, word):
         self.word = word
         self.good = True
+        self.lines = []  # (name, value, goal, was it met)
 
     def line(self, name, value, goal, good):
         self.good = self.good and bool(good)
         shown = "%.4g" % value if isinstance(value, float) else value
+        self.lines.append((name, shown, goal, bool(good)))
         print("%s %s value=%s goal=%s %s" % (self.word, name, shown, goal,
                                              "ok" if good else "short"), flush=True)
 

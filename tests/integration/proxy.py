@@ -158,6 +158,7 @@ class Proxy:
         self.port = free_port()
         self.allowed = list(HARMLESS)
         self.started = False
+        self.answered_at = 0.0  # when the port was open, after the latest start
         os.makedirs(self.dir, exist_ok=True)
         os.chmod(self.dir, 0o755)
         for name in ("state", "run", "log"):
@@ -247,7 +248,8 @@ class Proxy:
         self.httpd("-k", "start")
         self.started = True
         # The port is open before the configuration is; the keeper comes last.
-        wait(lambda: self.answers(), 15, "httpd answers")
+        wait(lambda: self.answers(), 15, "httpd answers", every_s=0.005)
+        self.answered_at = time.time()
         wait(lambda: self.get("/green/status.json")[0] == 200 if self.load_module else True,
              15, lambda: "the status page:\n" + self.log())
         if self.load_module and self.members and self.policy_on != "off":
@@ -293,6 +295,8 @@ class Proxy:
         return [int(x) for x in done.stdout.split() if int(x) != keeper]
 
     def keeper_pid(self):
+        if not self.load_module:
+            return 0
         try:
             return self.status()["keeper"]["pid"]
         except (OSError, ValueError, KeyError):

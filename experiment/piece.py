@@ -1,0 +1,322 @@
+#!/usr/bin/python3
+"""One piece of a run, in a process of its own: a machine room, a proxy, the load, the faults, and
+everything written down.
+
+    experiment/piece.py PLAN-FILE POLICY SEED PIECE DIRECTORY [STATE-OF-THE-PIECE-BEFORE]
+
+What it writes to DIRECTORY is said in docs/experiment.md; done.json comes last, and a piece
+without one is run again."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path[:0] = [os.path.join(ROOT, name)
+                for name in ("experiment", "rig", "tests/integration", "tests")]
+
+import faults  # noqa: E402
+import meter  # noqa: E402
+import soakkit  # noqa: E402
+from disk import SmallDisk  # noqa: E402
+from plan import ALWAYS_ON, KINDS, LATE_MS, OFF_WATTS, Plan  # noqa: E402
+from proxy import HTTPD, Proxy, hints, module_file, wait  # noqa: E402
+from room import HostSpec, Room  # noqa: E402
+
+LOAD = os.path.join(ROOT, "build", "rig", "load")
+WORKERS = ("StartServers 2\nServerLimit 4\nThreadLimit 512\nThreadsPerChild 256\n"
+           "MaxRequestWorkers 1024\nMinSpareThreads 1\nMaxSpareThreads 1024\n")
+DISK_MB = 4
+SAMPLE_EVERY_S = 5
+BAD_WORDS = re.compile(r"exit signal|AddressSanitizer|runtime error:|GB0403")
+
+
+def specs_of(plan):
+    """The room's machines, by the plan's kinds in turn."""
+    specs = []
+    for i in range(plan.servers):
+        kind = KINDS[i % len(KINDS)][0]
+        specs.append(HostSpec(
+            "web%d" % (i + 1), kind=kind, boot_s=plan.boot_s(), shutdown_s=plan.shutdown_s(),
+            capacity=plan.capacity, service_ms=plan.service_ms, law="exponential",
+            watts=plan.watts, off_watts=OFF_WATTS, vm=plan.machines == "vm"))
+    return specs
+
+
+def guest(plan):
+    """What a virtual machine has beside its kernel: the room's server, with its capacity."""
+    def make(host):
+        server = ["/bin/host", "--name", host.name, "--listen", "0.0.0.0:80", "--capacity",
+                  str(plan.capacity), "--service-ms", str(plan.service_ms), "--law",
+                  "exponential", "--seed", str(host.index + 1)]
+        return {"programs": {os.path.join(ROOT, "build", "rig", "host"): "/bin/host"},
+                "files": {"/agent/serve": ("#!/bin/sh\nexec %s\n" % " ".join(server), 0o755)}}
+    return make
+
+
+class Piece:
+    def __init__(self, plan, policy, seed, number, directory, before):
+        self.plan, self.policy, self.seed, self.number = plan, policy, seed, number
+        self.directory, self.before = directory, before
+        self.seconds = plan.piece_s()
+        self.place = tempfile.mkdtemp(prefix="gb-experiment-")
+        os.chmod(self.place, 0o755)
+        self.room = self.proxy = self.generator = self.meters = self.disk = None
+        self.failed_since = {}
+        self.began = time.time()
+        self.checks = {}
+
+    def path(self, name):
+        return os.path.join(self.directory, name)
+
+    # --- up and down ----------------------------------------------------------
+
+    def up(self):
+        vm = self.plan.machines == "vm"
+        self.room = Room(os.path.join(self.place, "room"), specs_of(self.plan),
+                         network="netns" if vm else "loopback", seed=1000 * self.seed,
+                         guest=guest(self.plan) if vm else None)
+        self.room.up()
+        self.proxy = self.make_proxy()
+        if self.policy != ALWAYS_ON:
+            self.own_disk()
+        self.proxy.start()
+        if self.policy != ALWAYS_ON:
+            wait(lambda: set(self.proxy.states().values()) == {"on"}, 60,
+                 lambda: "all servers are on: %s" % self.proxy.states())
+
+    def make_proxy(self):
+        where = os.path.join(self.place, "proxy")
+        if self.policy == ALWAYS_ON:
+            return Proxy(where, members=[(host.url, "") for host in self.room],
+                         load_module=False, method="bybusyness", mpm_conf=WORKERS)
+        members = []
+        for host in self.room:
+            _, wake, sleep = KINDS[host.index % len(KINDS)]
+            members.append((host.url, "%s capacity=%d boot=%dms watts=%s offwatts=%d machine=%s"
+                            % (hints(host, wake, sleep), self.plan.capacity,
+                               1000 * (self.plan.boot_s() + 1), self.plan.watts, OFF_WATTS,
+                               host.name)))
+        ca = "GreenBmcCA " + self.room.redfish.ca if self.room.redfish else ""
+        return Proxy(where, members=members, balancer=self.plan.settings(self.policy),
+                     secrets=self.room.secrets_text(), main=ca, mpm_conf=WORKERS,
+                     drivers={"room": self.room.powerdriver})
+
+    def own_disk(self):
+        """The state directory gets a disk of its own, and what the piece before left there."""
+        state = self.proxy.path("state")
+        if self.plan.faults:
+            self.disk = SmallDisk(state, DISK_MB)
+        if self.before:
+            shutil.copytree(self.before, state, dirs_exist_ok=True)
+
+    def down(self):
+        for end in (self.end_load, self.meters and self.meters.stop,
+                    self.proxy and self.proxy.kill_all, self.room and self.room.down,
+                    self.disk and self.disk.remove):
+            if end:
+                try:
+                    end()
+                except (OSError, AssertionError, subprocess.SubprocessError) as error:
+                    print("experiment: %s" % error, file=sys.stderr)
+        shutil.rmtree(self.place, ignore_errors=True)
+
+    # --- the load -------------------------------------------------------------
+
+    def start_load(self):
+        with open(self.path("profile"), "w", encoding="ascii") as file:
+            for point in self.plan.profile(self.seed, self.number):
+                file.write("%.3f %.4f\n" % point)
+        with open(self.path("load.json"), "w", encoding="ascii") as out:
+            self.generator = subprocess.Popen(
+                [LOAD, "--to", "127.0.0.1:%d" % self.proxy.port, "--profile",
+                 self.path("profile"), "--new-connections", "--timeout-ms", "20000", "--seed",
+                 str(1000 * self.seed + self.number), "--expect", "served by {server}", "--csv",
+                 self.path("requests.csv")], stdout=out, start_new_session=True)
+
+    def end_load(self):
+        if self.generator and self.generator.poll() is None:
+            self.generator.terminate()
+            self.generator.wait(timeout=60)
+
+    # --- what is written down ---------------------------------------------------
+
+    def note(self, event):
+        with open(self.path("events.jsonl"), "a", encoding="ascii") as file:
+            file.write(json.dumps(event) + "\n")
+
+    def sample(self):
+        taken = dict(soakkit.sample(self.proxy), t=time.time(),
+                     cpu={str(pid): soakkit.cpu_s(pid) for pid in self.proxy.processes()})
+        if self.policy != ALWAYS_ON:
+            balancer = self.proxy.balancer_status()
+            taken.update(states=sorted(m["state"] for m in balancer["members"]),
+                         waits=balancer["waits"], held=balancer["load"]["held"],
+                         joules=balancer["energy"]["joules"])
+        with open(self.path("samples.jsonl"), "a", encoding="ascii") as file:
+            file.write(json.dumps(taken) + "\n")
+
+    def machines(self):
+        """What the machines went through, by themselves: phases and orders."""
+        moved = re.compile(r"^([\d.]+) \[(\S+)\] --> \[(\S+)\]")
+        told = {}
+        for host in self.room:
+            with open(os.path.join(host.folder, "machine.log"), errors="replace",
+                      encoding="utf-8") as file:
+                steps = [m.groups() for m in map(moved.match, file) if m]
+            told[host.name] = {
+                "phases": [[float(at), old, new] for at, old, new in steps],
+                "orders": host.orders(), "watts_by": self.meters.meters[host.name].way,
+                "url": host.url}
+        return told
+
+    # --- the run ----------------------------------------------------------------
+
+    def operate(self):
+        """What an operator does after the squeezed back-off: tries a failed machine."""
+        if self.policy == ALWAYS_ON:
+            return
+        for url, member in self.proxy.members_status().items():
+            host = next(h for h in self.room if h.url in (url, url + ":80"))
+            if member["state"] != "failed" or host.faults():
+                self.failed_since.pop(url, None)
+                continue
+            since = self.failed_since.setdefault(url, time.time())
+            if time.time() - since > self.plan.retry_s():
+                self.note({"retry": host.name, "why": member["last_error"][:60],
+                           "at": time.time()})
+                self.proxy.ctl("wake", url)
+                self.proxy.ctl("auto", url)
+                self.failed_since.pop(url, None)
+
+    def once(self, function, *arguments):
+        """A status page that is busy for a moment does not end the run; it is told."""
+        try:
+            function(*arguments)
+        except (OSError, ValueError, KeyError, StopIteration, AssertionError,
+                subprocess.SubprocessError) as error:
+            self.note({"trouble": "%s: %s" % (function.__name__, str(error)[:200]),
+                       "at": time.time()})
+
+    def run(self):
+        mix = faults.Mix(self.plan.faults)
+        if self.plan.machines == "vm":
+            mix.for_vms()
+        todo = mix.schedule(self.seconds, [h.spec for h in self.room],
+                            1000 * self.seed + self.number)
+        doer = faults.Doer(self.room, self.proxy, self.disk, self.note)
+        joules_before = {h.name: h.energy_joules() for h in self.room}
+        self.start_load()
+        self.began = time.time()
+        next_sample = next_operation = 0.0
+        while (now := time.time() - self.began) < self.seconds:
+            if now >= next_sample:
+                self.once(self.sample)
+                next_sample += SAMPLE_EVERY_S
+            if todo and now >= todo[0]["at"]:
+                self.once(doer.do, todo.pop(0))
+            self.once(doer.heal)
+            if self.plan.faults and now >= next_operation:
+                self.once(self.operate)
+                next_operation = now + 1
+            time.sleep(0.1)
+        self.checks["own_joules"] = {h.name: h.energy_joules() - joules_before[h.name]
+                                     for h in self.room}
+        self.generator.wait(timeout=60)
+        doer.heal(everything=True)
+
+    # --- the end ------------------------------------------------------------------
+
+    def settle(self):
+        """States that pages show are true once all faults are mended; one keeper; nothing is
+        left over."""
+        self.checks["processes"] = len(self.proxy.processes())
+        if self.policy != ALWAYS_ON:
+            try:
+                wait(lambda: not self.untrue(), 30, "true states", every_s=0.5)
+            except AssertionError:
+                pass
+            self.checks["untrue"] = self.untrue()
+            self.checks["keepers"] = len(self.proxy.keeper_pids())
+            self.checks["energy"] = self.proxy.balancer_status()["energy"]
+            self.checks["model"] = json.loads(self.proxy.ctl("model").stdout)
+        log = self.proxy.log()
+        self.checks["crashes"] = [x for x in log.splitlines() if BAD_WORDS.search(x)]
+        self.checks["unexpected"] = len(self.proxy.unexpected())
+
+    def untrue(self):
+        wrong = []
+        for url, member in self.proxy.members_status().items():
+            host = next(h for h in self.room if h.url in (url, url + ":80"))
+            if (member["state"] == "on" and not host.serving()) or \
+                    (member["state"] == "asleep" and host.powered()):
+                wrong.append("%s:%s/%s" % (host.name, member["state"], host.phase()))
+        return wrong
+
+    def keep(self):
+        with open(self.path("load.json"), encoding="ascii") as file:
+            summary = json.load(file)
+        with open(self.path("machines.json"), "w", encoding="ascii") as file:
+            json.dump(self.machines(), file)
+        shutil.copy(self.proxy.path("log", "error.log"), self.path("error.log"))
+        if self.policy != ALWAYS_ON:
+            shutil.copytree(self.proxy.path("state"), self.path("state"),
+                            ignore=shutil.ignore_patterns("lost+found", "ballast"))
+        done = {"policy": self.policy, "seed": self.seed, "piece": self.number,
+                "began": summary["started_at"], "seconds": self.seconds, "summary": summary,
+                "network": self.room.network, "module": os.path.relpath(module_file(), ROOT),
+                "disk": bool(self.disk and self.disk.mounted), "load_average": os.getloadavg(),
+                "late_ms": LATE_MS, "versions": versions(), **self.checks}
+        with open(self.path("done.json.new"), "w", encoding="ascii") as file:
+            json.dump(done, file, indent=1)
+        os.replace(self.path("done.json.new"), self.path("done.json"))
+
+    def go(self):
+        try:
+            self.up()
+            self.meters = meter.Meters(self.room, self.path("watts.csv"))
+            self.meters.start()
+            time.sleep(1.5)  # first readings
+            self.run()
+            self.meters.stop()
+            self.settle()
+            self.keep()
+        except BaseException:
+            if self.proxy:
+                print(self.proxy.log()[-3000:], file=sys.stderr)
+            raise
+        finally:
+            self.down()
+
+
+def versions():
+    """What ran."""
+    def first_line(*words):
+        try:
+            done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                  text=True, check=False)
+            return done.stdout.splitlines()[0] if done.stdout else ""
+        except OSError:
+            return ""
+    return {"commit": first_line("git", "-C", ROOT, "describe", "--always", "--dirty"),
+            "httpd": first_line(HTTPD, "-v"), "kernel": os.uname().release,
+            "processors": os.cpu_count(), "qemu": first_line("qemu-system-x86_64", "--version")}
+
+
+def main():
+    plan_file, policy, seed, number, directory, *before = sys.argv[1:]
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    shutil.rmtree(directory, ignore_errors=True)
+    os.makedirs(directory)
+    Piece(Plan.load(plan_file), policy, int(seed), int(number), directory,
+          before[0] if before else None).go()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,224 @@
+"""What an experiment runs: its load, its servers, its settings and its pieces.
+
+A plan is kept as plan.json, so that --resume goes on with the very same one."""
+
+import csv
+import dataclasses
+import json
+import math
+import os
+import random
+
+ALWAYS_ON = "always-on"
+POLICIES = ("threshold", "autoscale", "lcp", "kpa", "news")
+# What a policy is run with: GreenQueue, and greensim's --queue.
+QUEUES = {"threshold": "off", "autoscale": "fifo", "lcp": "fifo", "kpa": "fifo",
+          "news": "late-last", ALWAYS_ON: "off"}
+MOST_PIECE_MINUTES = 90
+LATE_MS = 500
+OFF_WATTS = 5
+# How the machines are switched and their watts read, by turns: (kind, wake=, sleep=).
+KINDS = (("ipmi", "ipmi", "ipmi"), ("redfish", "redfish", "redfish"), ("wol", "wol", "room"),
+         ("plain", "room", "room"), ("ipmi", "ipmi", "ipmi"), ("both", "wol,ipmi", "ipmi"),
+         ("wol", "wol", "room"), ("plain", "room", "room"))
+
+
+class PlanError(Exception):
+    """What is wrong with what was asked for, and what to do."""
+
+
+@dataclasses.dataclass
+class Plan:
+    """Durations of load are hours of the day that is played; those of the run are seconds of
+    the wall clock."""
+    hours: float = 3.0
+    speedup: float = 60.0
+    policies: list = dataclasses.field(default_factory=lambda: ["threshold"])
+    seeds: list = dataclasses.field(default_factory=lambda: [1])
+    servers: int = 8
+    rate: float = 0.0  # requests a second at the peak; 0: 70 % of what the servers carry
+    machines: str = "process"
+    faults: str = ""  # the text of the file
+    trace: list = dataclasses.field(default_factory=list)  # [[second, rate]]; []: generated
+    trace_name: str = ""
+    piece_minutes: float = 60.0
+    capacity: int = 4
+    service_ms: float = 100.0
+    watts: str = "100:200"
+    command: str = ""
+
+    def check(self):
+        wrong = [name for name in self.policies if name not in POLICIES]
+        if wrong:
+            raise PlanError("--policies: there is no %s; there are %s" % (
+                ", ".join(wrong), ", ".join(POLICIES)))
+        if not self.seeds or len(set(self.seeds)) != len(self.seeds):
+            raise PlanError("--seeds: numbers that differ, with commas between")
+        if not 2 <= self.servers <= 64:
+            raise PlanError("--servers: 2 to 64")
+        if not 1 <= self.speedup <= 1000:
+            raise PlanError("--speedup: 1 to 1000")
+        if not 0 <= self.rate <= 100000:
+            raise PlanError("--rate: 0 to 100000 requests a second")
+        if not 0 < self.hours <= 24 * 365:
+            raise PlanError("--hours: up to a year")
+        if self.wall_s() < 60:
+            raise PlanError("--hours %g at --speedup %g is a run of %.0f s: it takes a minute "
+                            "at least" % (self.hours, self.speedup, self.wall_s()))
+        if not 1 <= self.piece_minutes <= MOST_PIECE_MINUTES:
+            raise PlanError("--piece: 1 to %d minutes" % MOST_PIECE_MINUTES)
+
+    # --- time ---------------------------------------------------------------
+
+    def wall_s(self):
+        return self.hours * 3600 / self.speedup
+
+    def pieces(self):
+        return max(1, math.ceil(self.wall_s() / (self.piece_minutes * 60) - 1e-9))
+
+    def piece_s(self):
+        return self.wall_s() / self.pieces()
+
+    def squeezed(self, real_s, least_s):
+        """A duration of a real site's, never one of I/O."""
+        return max(least_s, real_s / self.speedup)
+
+    def boot_s(self):
+        return self.squeezed(120, 1.0) if self.machines == "process" else 4.0
+
+    def shutdown_s(self):
+        return self.squeezed(60, 0.5)
+
+    def dwell_s(self):
+        return self.squeezed(300, 1), self.squeezed(60, 1)
+
+    def slow_start_s(self):
+        return self.squeezed(30, 0.5)
+
+    def retry_s(self):
+        """The back-off of a machine that failed."""
+        return self.squeezed(600, 5)
+
+    # --- the load -------------------------------------------------------------
+
+    def peak_rate(self):
+        return self.rate or 0.7 * self.servers * self.carries()
+
+    def carries(self):
+        """Requests a second that a server serves at most."""
+        return self.capacity * 1000 / self.service_ms
+
+    def step_s(self):
+        """Of the load, in seconds of the wall clock: five minutes of the day, or a second."""
+        return max(1.0, 300 / self.speedup)
+
+    def profile(self, seed, piece):
+        """[(second of the piece, requests a second)]."""
+        dice = random.Random(seed)
+        points, step, begin = [], self.step_s(), piece * self.piece_s()
+        count = int(self.wall_s() / step) + 2
+        for index in range(count):
+            at = index * step
+            points.append((at, (self._of_trace(at) if self.trace else
+                                synthetic_day(at * self.speedup / 86400 + 0.3, dice))
+                           * self.peak_rate()))
+        inside = [(at - begin, rate) for at, rate in points
+                  if begin - step < at < begin + self.piece_s()]
+        inside = [(max(0.0, at), rate) for at, rate in inside]
+        return inside + [(self.piece_s(), inside[-1][1])]
+
+    def _of_trace(self, at):
+        """The trace as a share of its highest rate; it begins anew when it is over."""
+        first, last = self.trace[0][0], self.trace[-1][0]
+        second = first + (at * self.speedup) % max(1e-9, last - first)
+        low, high = 0, len(self.trace) - 1
+        while high - low > 1:
+            middle = (low + high) // 2
+            if self.trace[middle][0] <= second:
+                low = middle
+            else:
+                high = middle
+        return self.trace[low][1] / max(rate for _, rate in self.trace)
+
+    # --- the servers' settings --------------------------------------------------
+
+    def settings(self, policy):
+        """The balancer's directives: a site's defaults, squeezed where a policy's duration
+        stands."""
+        awake, asleep = self.dwell_s()
+        wake_s = max(60.0 if self.machines == "vm" else 8.0, 4 * self.boot_s())
+        return """
+    GreenPolicy %s
+    GreenQueue %s late=%dms
+    GreenAwake min=1 spare=0
+    GreenThreshold wake=80%% sleep=50%%
+    GreenDwell awake=%s asleep=%s cycles=64/day
+    GreenSlowStart %s
+    GreenHealth uri=/health interval=500ms timeout=1s rise=2 fall=3
+    GreenReverseHealth interval=1s fall=2
+    GreenWake timeout=%s retry=2s packets=3
+    GreenDrain timeout=10s
+    GreenHold max=1000 timeout=20s page=off
+""" % (policy, QUEUES[policy], LATE_MS, duration(awake), duration(asleep),
+            duration(self.slow_start_s()), duration(wake_s))
+
+    def simulation(self, policy):
+        """The same for greensim."""
+        awake, asleep = self.dwell_s()
+        words = ["--dwell-awake", duration(awake), "--dwell-asleep", duration(asleep),
+                 "--cycles", "64", "--slow-start", duration(self.slow_start_s()), "--min", "1",
+                 "--cores", str(self.capacity), "--service-time", "%gms" % self.service_ms,
+                 "--late-after", "%dms" % LATE_MS, "--shutdown", duration(self.shutdown_s()),
+                 "--queue", QUEUES[policy], "--policy", policy]
+        if policy == "threshold":
+            words += ["--threshold", "wake=80%,sleep=50%", "--threshold-hold",
+                      duration(awake)]
+        return words
+
+    # --- on disk --------------------------------------------------------------
+
+    def save(self, path):
+        with open(path + ".new", "w", encoding="utf-8") as file:
+            json.dump(dataclasses.asdict(self), file, indent=1)
+        os.replace(path + ".new", path)
+
+    @classmethod
+    def load(cls, path):
+        with open(path, encoding="utf-8") as file:
+            return cls(**json.load(file))
+
+    def runs(self):
+        return [(policy, seed) for seed in self.seeds for policy in [ALWAYS_ON] + self.policies]
+
+
+def duration(seconds):
+    """As directives and greensim take it."""
+    return "%dms" % round(seconds * 1000)
+
+
+def synthetic_day(part, dice):
+    """Requests a second, 1 at the highest: night, noon, evening, noise and bursts."""
+    part %= 1.0
+    shape = 0.05 + math.exp(-((part - 0.45) / 0.13) ** 2) * 0.7 + \
+        math.exp(-((part - 0.82) / 0.06) ** 2) * 0.6
+    burst = 1.6 if dice.random() < 0.02 else 1.0
+    return min(1.0, shape * burst * dice.uniform(0.85, 1.15))
+
+
+def read_trace(path):
+    """Lines "seconds,requests_per_second", ascending; a heading is left out."""
+    rows = []
+    try:
+        with open(path, newline="", encoding="ascii") as file:
+            for row in csv.reader(file):
+                try:
+                    rows.append([float(row[0]), float(row[1])])
+                except (ValueError, IndexError):
+                    continue
+    except (OSError, UnicodeDecodeError) as error:
+        raise PlanError("--trace: %s" % error) from None
+    if len(rows) < 2 or any(b[0] <= a[0] for a, b in zip(rows, rows[1:])) or \
+            min(rate for _, rate in rows) < 0 or not 0 < max(rate for _, rate in rows) < 1e9:
+        raise PlanError("--trace: %s: lines \"seconds,requests_per_second\" are wanted, two at "
+                        "least, with seconds that ascend" % path)
+    return rows
