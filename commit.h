@@ -71,10 +71,13 @@ typedef struct mgb_entry_t {
     int status; /* of the answer, once decided */
     uint64_t answer_digest;
     const char *answered_by;    /* name of the replica */
-    const char *answer_headers; /* as above */
+    const char *answer_headers; /* as above; what is for us (MGB_POLICY_LINE) first */
     const char *answer_body;
     apr_size_t answer_bytes;
 } mgb_entry_t;
+
+/* What the answerer asks for, as it is kept with its answer; clients do not get it. */
+#define MGB_POLICY_LINE "Green-Commit-Policy: "
 
 typedef struct mgb_replica_row_t { /* a replica as it is stored */
     const char *name;              /* worker->s->name_ex */

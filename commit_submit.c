@@ -165,6 +165,18 @@ static bool is_done(gb_commit_state_e state)
            state == GB_COMMIT_REJECTED || state == GB_COMMIT_FAILED;
 }
 
+/* For clients: without what the answerer has said to us. */
+static const char *headers_of(const mgb_entry_t *entry)
+{
+    const char *end =
+        entry->answer_headers && strncmp(entry->answer_headers, MGB_POLICY_LINE,
+                                         strlen(MGB_POLICY_LINE)) == 0
+            ? strchr(entry->answer_headers, '\n')
+            : NULL;
+
+    return end ? end + 1 : entry->answer_headers;
+}
+
 /* With the indicator, and of a write that is done its answer. */
 static void reply_state(mgb_peer_t *peer, const mgb_entry_t *entry, gb_wire_says_e says)
 {
@@ -183,7 +195,7 @@ static void reply_state(mgb_peer_t *peer, const mgb_entry_t *entry, gb_wire_says
     if (says == GB_SAYS_DONE && peer->wants_answer) {
         gb_wire_set_number(&reply, GB_TAG_STATUS, status, sizeof status,
                            (uint64_t)entry->status);
-        add_text(&reply, GB_TAG_HEADERS, entry->answer_headers);
+        add_text(&reply, GB_TAG_HEADERS, headers_of(entry));
         add_text(&reply, GB_TAG_SERVED_BY, entry->answered_by);
         if (entry->answer_body) {
             reply.field[GB_TAG_BODY] =

@@ -17,12 +17,18 @@
 
 #define MGB_ITEMS 4096 /* latest entries that are remembered without the journal */
 
+/* What the application has asked for with its answer. */
+typedef struct mgb_policy_t {
+    uint64_t seq;    /* of the entry; 0: not looked at yet */
+    uint32_t need;   /* replicas that have to confirm; 0: as configured */
+    int64_t wait_us; /* negative: as configured */
+} mgb_policy_t;
+
 /* What is remembered of an entry. */
 typedef struct mgb_item_t {
     gb_entry_t e; /* e.seq 0: nothing */
     int64_t came_at_us, settled_at_us;
-    uint32_t need; /* replicas that have to confirm, as the application said; 0: as
-                      configured */
+    mgb_policy_t policy;
     uint32_t asked_copies; /* GreenCommitDecide was asked at so many; 0: not yet */
     bool complete;         /* and says that this is enough */
     bool second;           /* L0: the verdict came from a second sending */
@@ -80,6 +86,7 @@ struct mgb_log_t {
     uint32_t count;
     bool too_many_told;
     mgb_item_t *items; /* [MGB_ITEMS], by seq */
+    mgb_policy_t old;  /* of an entry before these */
     mgb_waiter_t *waiters, *told_done, *told_late, *told_full;
     uint64_t asked;        /* GreenCommitDecide is being asked about it; 0: nothing */
     uint32_t asked_copies; /* at so many copies */
@@ -131,8 +138,10 @@ void mgb_waiters_lost(mgb_log_t *log);
 int64_t mgb_waiters_due_us(const mgb_log_t *log);
 /* How many entries no replica has answered yet, and who waits for them: load. */
 void mgb_waiters_load(mgb_log_t *log);
-/* The verdict's Green-Commit-Policy, or NULL. */
-void mgb_waiters_policy(mgb_log_t *log, uint64_t seq, const char *policy);
+/* The verdict's Green-Commit-Policy, or NULL.  Returns its line for the journal, or an
+ * empty one; in `p`. */
+const char *mgb_waiters_policy(mgb_log_t *log, uint64_t seq, const char *policy,
+                               apr_pool_t *p);
 void mgb_waiters_ask(mgb_log_t *log, int64_t now_us);
 
 /* distribute_tick.c: GreenResync's command, before its log is closed. */

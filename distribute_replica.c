@@ -398,7 +398,9 @@ static void verdict_keep(mgb_log_t *log, const mgb_replica_t *r, const mgb_sent_
     verdict->answer_digest = log->open.digest;
     verdict->answered_by = r->name;
     verdict->answer_headers =
-        apr_pstrdup(log->panswer, sent->headers ? sent->headers : "");
+        apr_pstrcat(log->panswer,
+                    mgb_waiters_policy(log, log->open.seq, sent->policy, log->panswer),
+                    sent->headers ? sent->headers : "", NULL);
     verdict->answer_bytes = sent->body_bytes;
     verdict->answer_body = apr_pmemdup(log->panswer, sent->body_bytes ? sent->body : "",
                                        sent->body_bytes ? sent->body_bytes : 1);
@@ -406,7 +408,6 @@ static void verdict_keep(mgb_log_t *log, const mgb_replica_t *r, const mgb_sent_
     if (item) {
         item->second = sent->answer.repeated;
     }
-    mgb_waiters_policy(log, log->open.seq, sent->policy);
 }
 
 static void tell_retry(mgb_log_t *log, mgb_replica_t *r, const mgb_sent_t *sent,

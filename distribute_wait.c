@@ -15,10 +15,63 @@
 
 /* ------------------------------------------------------------------ terms */
 
-static uint32_t need_of(const mgb_log_t *log, const mgb_item_t *item)
+/* False: it asks for nothing that we know. */
+static bool policy_read(const mgb_log_t *log, uint64_t seq, const char *text,
+                        size_t bytes, mgb_policy_t *policy)
 {
-    if (item && item->need) {
-        return item->need;
+    gb_commit_wish_t wish;
+    gb_commit_terms_t terms;
+
+    *policy = (mgb_policy_t){.seq = seq, .wait_us = -1};
+    if (!gb_commit_read_policy(text, bytes, &wish)) {
+        return false;
+    }
+    terms = gb_commit_terms(&log->conf->terms, &wish, false,
+                            mgb_replicas_members_count(log));
+    policy->need = terms.need;
+    policy->wait_us = wish.wait_us >= 0 ? terms.wait_us : -1;
+    return true;
+}
+
+/* After a start of the keeper it stands in the journal alone, with the answer. */
+static void policy_load(mgb_log_t *log, uint64_t seq, mgb_policy_t *policy)
+{
+    mgb_entry_t entry;
+    const char *text;
+
+    *policy = (mgb_policy_t){.seq = seq, .wait_us = -1};
+    if (mgb_journal_get(log->commit->journal, log->number, seq, true, log->pturn,
+                        &entry) != APR_SUCCESS ||
+        !entry.answer_headers ||
+        strncmp(entry.answer_headers, MGB_POLICY_LINE, strlen(MGB_POLICY_LINE)) != 0) {
+        return;
+    }
+    text = entry.answer_headers + strlen(MGB_POLICY_LINE);
+    (void)policy_read(log, seq, text, strcspn(text, "\r\n"), policy);
+}
+
+/* NULL: it has no answer yet. */
+static const mgb_policy_t *policy_of(mgb_log_t *log, uint64_t seq)
+{
+    mgb_item_t *item = mgb_log_item(log, seq);
+    mgb_policy_t *policy = item ? &item->policy : &log->old;
+
+    if (policy->seq == seq) {
+        return policy;
+    }
+    if (seq > log->settled) {
+        return NULL;
+    }
+    policy_load(log, seq, policy);
+    return policy;
+}
+
+static uint32_t need_of(mgb_log_t *log, uint64_t seq)
+{
+    const mgb_policy_t *policy = policy_of(log, seq);
+
+    if (policy && policy->need) {
+        return policy->need;
     }
     return gb_commit_terms(&log->conf->terms, NULL, false,
                            mgb_replicas_members_count(log))
@@ -26,23 +79,22 @@ static uint32_t need_of(const mgb_log_t *log, const mgb_item_t *item)
 }
 
 /* The application's word on the write that it has just answered. */
-void mgb_waiters_policy(mgb_log_t *log, uint64_t seq, const char *policy)
+const char *mgb_waiters_policy(mgb_log_t *log, uint64_t seq, const char *policy,
+                               apr_pool_t *p)
 {
     mgb_item_t *item = mgb_log_item(log, seq);
-    gb_commit_wish_t wish;
-    gb_commit_terms_t terms;
+    mgb_policy_t read = {.seq = seq, .wait_us = -1};
+    bool says = policy && policy_read(log, seq, policy, strlen(policy), &read);
 
-    if (!policy || !item || !gb_commit_read_policy(policy, strlen(policy), &wish)) {
-        return;
+    if (item) {
+        item->policy = read;
     }
-    terms = gb_commit_terms(&log->conf->terms, &wish, false,
-                            mgb_replicas_members_count(log));
-    item->need = terms.need;
-    for (mgb_waiter_t *w = log->waiters; w && wish.wait_us >= 0; w = w->next) {
+    for (mgb_waiter_t *w = log->waiters; w && item && read.wait_us >= 0; w = w->next) {
         if (w->seq == seq) {
-            w->deadline_us = item->came_at_us + terms.wait_us;
+            w->deadline_us = item->came_at_us + read.wait_us;
         }
     }
+    return says ? apr_pstrcat(p, MGB_POLICY_LINE, policy, "\r\n", NULL) : "";
 }
 
 static bool is_met(mgb_log_t *log, uint64_t seq)
@@ -52,7 +104,7 @@ static bool is_met(mgb_log_t *log, uint64_t seq)
     if (log->conf->decide && item) {
         return item->complete;
     }
-    return mgb_replicas_copies(log, seq) >= need_of(log, item);
+    return mgb_replicas_copies(log, seq) >= need_of(log, seq);
 }
 
 /* ------------------------------------------------------------------ waiting */
@@ -62,9 +114,13 @@ void mgb_log_wait(mgb_log_t *log, uint64_t seq, const gb_commit_wish_t *wish,
 {
     gb_commit_terms_t terms =
         gb_commit_terms(&log->conf->terms, wish, true, mgb_replicas_members_count(log));
+    const mgb_policy_t *policy =
+        wish->wait_us < 0 && !wish->async ? policy_of(log, seq) : NULL;
 
     waiter->seq = seq;
-    waiter->deadline_us = mgb_now_us() + terms.wait_us;
+    waiter->deadline_us =
+        mgb_now_us() +
+        (policy && policy->wait_us >= 0 ? policy->wait_us : terms.wait_us);
     waiter->next = log->waiters;
     log->waiters = waiter;
     mgb_log_wake(log, mgb_now_us()); /* it may be done already */
@@ -300,7 +356,7 @@ void mgb_log_mark(mgb_log_t *log, const mgb_entry_t *entry, gb_commit_mark_t *ma
     apr_cpystrn(mark->id, entry->id, sizeof mark->id);
     mark->epoch = mgb_journal_epoch(log->commit->journal);
     mark->seq = entry->seq;
-    mark->need = need_of(log, mgb_log_item(log, entry->seq));
+    mark->need = need_of(log, entry->seq);
     mark->of = mgb_replicas_members_count(log);
     mark->same = true;
     mark->nines = -1;

@@ -175,6 +175,31 @@ def test_the_application_asks_for_more_copies(base):
         assert answer.field["need"] == "3" and answer.field["copies"] == "3"
 
 
+def test_what_the_application_asks_for_outlives_the_keeper(base):
+    """Of the default quorum it would be met; the one that it waits for is off."""
+    with Site(base / "site", commit="quorum=1 wait=300ms",
+              balancer="GreenCommitLimits quorum=1-3 wait=0-20s") as site:
+        site.proxy.allow(r"GB0308", OFF)
+        site.replicas[2].stop()
+        for replica in site.replicas:
+            replica.mode(policy="quorum=3, wait=15000")
+        answers = []
+        client = threading.Thread(target=lambda: answers.append(site.write(key="a")))
+        client.start()
+        wait(lambda: lag(site, site.replicas[1])["cursor"] == 1, 10, lambda: site.lags())
+        os.kill(site.proxy.keeper_pid(), signal.SIGKILL)
+        wait(lambda: site.log()["live"] and site.state("a").get("copies") == 2, 20,
+             lambda: site.state("a"))
+        state = site.state("a")
+        assert state["state"] == "spreading" and state["need"] == 3, state
+        time.sleep(0.5)
+        assert client.is_alive(), "it waits as the application said"
+        site.replicas[2].start()
+        client.join()
+        assert answers[0].status == 201 and answers[0].field["copies"] == "3", answers
+        assert answers[0].headers.get_all("Green-Commit-Policy") is None
+
+
 def test_the_application_decides(base):
     with Site(base / "site", commit="quorum=1 wait=1s",
               balancer="GreenCommitDecide /decide") as site:
