@@ -168,24 +168,47 @@ static bool has_worker(const proxy_balancer *balancer, const proxy_worker *worke
 
 /* Of two balancers of one name, mod_proxy uses the main server's in virtual hosts, too,
  * and forgets the other: keys of its members would be without effect. */
+static void check_home(mgb_findings_t *found, const mgb_keys_t *keys)
+{
+    int at = 0;
+    const proxy_balancer *balancer =
+        mgb_config_next_balancer(keys->server, keys->balancer, &at);
+
+    if (!balancer || !has_worker(balancer, keys->hints.worker)) {
+        mgb_config_report(found, keys->where,
+                          GBLOGNO(0119) "BalancerMember %s: mod_proxy ignores it, for "
+                                        "the main server, too, has a balancer %s: give "
+                                        "this virtual host's another name",
+                          keys->hints.member_url, keys->balancer);
+    }
+}
+
+/* With more watts off than idle, sleep would cost energy: two figures mixed up. */
+static void check_watts(mgb_findings_t *found, const mgb_keys_t *keys)
+{
+    const gb_curve_t *curve = &keys->hints.curve;
+    double idle = curve->assumed ? GB_ASSUMED_IDLE_WATTS : curve->watts[0];
+
+    if (!curve->assumed_off && curve->off_watts > idle) {
+        mgb_config_report(
+            found, keys->where,
+            GBLOGNO(0159) "BalancerMember %s: offwatts=%g is more than the "
+                          "%g watts that it draws idle%s: correct one of "
+                          "them",
+            keys->hints.member_url, curve->off_watts, idle,
+            curve->assumed ? " (watts= is not given)" : "");
+    }
+}
+
 static void check_members(mgb_findings_t *found)
 {
     const apr_array_header_t *members = mgb_config_members();
 
     for (int i = 0; i < members->nelts; i++) {
         const mgb_keys_t *keys = APR_ARRAY_IDX(members, i, const mgb_keys_t *);
-        int at = 0;
-        const proxy_balancer *balancer =
-            mgb_config_next_balancer(keys->server, keys->balancer, &at);
 
-        if (!balancer || !has_worker(balancer, keys->hints.worker)) {
-            mgb_config_report(
-                found, keys->where,
-                GBLOGNO(0119) "BalancerMember %s: mod_proxy ignores it, for "
-                              "the main server, too, has a balancer %s: give "
-                              "this virtual host's another name",
-                keys->hints.member_url, keys->balancer);
-        }
+        check_home(found, keys);
+        check_watts(found, keys);
     }
 }
 

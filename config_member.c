@@ -398,7 +398,9 @@ void mgb_config_member_default(mgb_hints_t *hints)
         gb_curve_linear(&hints->curve, GB_ASSUMED_IDLE_WATTS, GB_ASSUMED_PEAK_WATTS);
     }
     if (hints->curve.assumed_off) {
-        hints->curve.off_watts = GB_ASSUMED_OFF_WATTS;
+        hints->curve.off_watts = GB_ASSUMED_OFF_WATTS < hints->curve.watts[0]
+                                     ? GB_ASSUMED_OFF_WATTS
+                                     : hints->curve.watts[0];
     }
     if (!hints->boot_us) {
         hints->boot_us = MGB_BOOT_DEFAULT_US;

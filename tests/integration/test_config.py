@@ -356,6 +356,10 @@ def replicas(*lines, members=("http://10.0.0.1", "http://10.0.0.2"), journal=JOU
 
 # Found when all is read: the message ends with "(line N of FILE)".
 CHECKS = [
+    ("offwatts-idle", member("watts=62:214 offwatts=62.5"),
+     "offwatts=62.5 is more than the 62 watts that it draws idle: correct one of them"),
+    ("offwatts-assumed", member("offwatts=101"),
+     "more than the 100 watts that it draws idle (watts= is not given)"),
     ("wol-without-mac", member("wake=wol"), "http://10.0.0.1: wake=wol needs mac="),
     ("ipmi-without-address", SECRETS + member("wake=ipmi"),
      "http://10.0.0.1: the way ipmi needs ipmi=HOST"),
