@@ -22,7 +22,9 @@
  */
 #include "load_private.h"
 
+#include "http_protocol.h"
 #include "http_request.h"
+#include "apr_lib.h"
 #include "apr_time.h"
 
 #define WAIT_MOST_US  (2 * GB_US_PER_S)
@@ -441,6 +443,39 @@ static int reads_scheme_handler(request_rec *r, proxy_worker *worker,
     return DECLINED;
 }
 
+/* ------------------------------------------------------------------ forged fields */
+
+/* Is it one of ours?  To a CGI or WSGI application '_' is the same as '-'. */
+static bool is_ours(const char *name)
+{
+    static const char prefix[] = "green-commit";
+    size_t i = 0;
+
+    while (prefix[i] && (apr_tolower(name[i]) == prefix[i] ||
+                         (prefix[i] == '-' && name[i] == '_'))) {
+        i++;
+    }
+    return !prefix[i];
+}
+
+/* An application takes them for the proxy's word: who has written, and which copy it
+ * is.  Writes are sent without what came; here they are taken out of reads.  What the
+ * configuration sets (RequestHeader) comes later. */
+static int reads_post_read_request(request_rec *r)
+{
+    const apr_array_header_t *fields = apr_table_elts(r->headers_in);
+
+    for (int i = 0; any_commits && i < fields->nelts; i++) {
+        const char *name = APR_ARRAY_IDX(fields, i, apr_table_entry_t).key;
+
+        if (name && is_ours(name) && strcasecmp(name, TOKEN_FIELD) != 0) {
+            apr_table_unset(r->headers_in, name);
+            i = -1; /* what was behind it has moved */
+        }
+    }
+    return DECLINED;
+}
+
 static void reads_child_init(apr_pool_t *pchild, server_rec *s)
 {
     const apr_array_header_t *all = mgb_context ? mgb_context->balancers : NULL;
@@ -456,6 +491,8 @@ static void reads_child_init(apr_pool_t *pchild, server_rec *s)
 void mgb_reads_register_hooks(apr_pool_t *p)
 {
     ap_hook_child_init(reads_child_init, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_post_read_request(reads_post_read_request, NULL, NULL,
+                              APR_HOOK_REALLY_FIRST);
     proxy_hook_pre_request(reads_begin, NULL, NULL, APR_HOOK_REALLY_FIRST - 1);
     proxy_hook_pre_request(reads_decide, NULL, NULL, APR_HOOK_REALLY_FIRST + 1);
     proxy_hook_scheme_handler(reads_scheme_handler, NULL, NULL,

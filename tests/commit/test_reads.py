@@ -73,6 +73,14 @@ def test_the_cookie_is_a_token_too(site):
     assert answer.status == 200 and seen["headers"]["cookie"] == "a=b; %s=1.20" % name
 
 
+def test_nobody_speaks_for_the_proxy(site):
+    forged = {"Green-Commit-Principal": "root", "green_commit-role": "answer",
+              "Green_Commit_Seq": "1.1", "Green-Commit": "x", "X-Other": "y"}
+    seen = json.loads(site.read("/echo", headers=forged).body)["headers"]
+    assert seen["x-other"] == "y"
+    assert not [name for name in seen if name.startswith("green")]
+
+
 def test_a_malformed_field_is_told(site):
     site.proxy.allow("GB1680")
     for token in ("1", "x", "1.2.3", "01.2", "1.-2"):
