@@ -76,12 +76,6 @@ static uint32_t not_done(gb_replica_t *replica, const gb_entry_t *entry, int64_t
     return again(replica, entry, now_us);
 }
 
-static uint32_t doubtful(gb_replica_t *replica, const gb_entry_t *entry, int64_t now_us)
-{
-    replica->in_doubt = true;
-    return entry->repeatable ? again(replica, entry, now_us) : set_aside(entry);
-}
-
 /* The replica has done with the entry, and it is known what. */
 static uint32_t settled(gb_replica_t *replica, uint32_t what)
 {
@@ -98,6 +92,31 @@ static uint32_t decide(gb_entry_t *entry, gb_verdict_state_e state,
     entry->status = answer->status;
     entry->digest = answer->digest;
     return GB_DO_VERDICT;
+}
+
+/* What a client is told of a write that ended without an answer. */
+#define STATUS_LOST 502
+
+/* The outcome is not known.  A write that must not be repeated sets the replica aside;
+ * two of them are enough, for then the write itself may be what brings servers down,
+ * and the others are needed: it has failed, and they never see it. */
+static uint32_t doubtful(gb_replica_t *replica, gb_entry_t *entry,
+                         const gb_answer_t *answer, int64_t now_us)
+{
+    gb_answer_t none = {.status = STATUS_LOST};
+
+    replica->in_doubt = true;
+    if (entry->repeatable) {
+        return again(replica, entry, now_us);
+    }
+    if (entry->state != GB_ENTRY_OPEN || ++entry->lost < GB_REPLICA_LOST_MOST) {
+        return set_aside(entry);
+    }
+    if (answer->how == GB_SENT_ANSWERED && answer->status >= 500 &&
+        answer->status <= 599) {
+        none.status = answer->status;
+    }
+    return decide(entry, GB_ENTRY_FAILED, &none) | GB_DO_ASIDE;
 }
 
 static bool is_missing(int status)
@@ -167,7 +186,7 @@ static uint32_t answered_open(gb_replica_t *replica, gb_entry_t *entry, uint32_t
     case GB_OUT_RETRY:
         return not_done(replica, entry, now_us);
     default:
-        return doubtful(replica, entry, now_us);
+        return doubtful(replica, entry, answer, now_us);
     }
 }
 
@@ -193,7 +212,7 @@ static bool agrees(const gb_entry_t *entry, const gb_answer_t *answer)
     return fits && entry->status >= 200 && entry->status <= 299;
 }
 
-static uint32_t answered_settled(gb_replica_t *replica, const gb_entry_t *entry,
+static uint32_t answered_settled(gb_replica_t *replica, gb_entry_t *entry,
                                  const gb_answer_t *answer, int64_t now_us)
 {
     bool is_accepted = entry->state == GB_ENTRY_ACCEPTED;
@@ -207,7 +226,7 @@ static uint32_t answered_settled(gb_replica_t *replica, const gb_entry_t *entry,
     case GB_OUT_RETRY:
         return not_done(replica, entry, now_us);
     case GB_OUT_UNCLEAR:
-        return doubtful(replica, entry, now_us);
+        return doubtful(replica, entry, answer, now_us);
     case GB_OUT_ROLLED_BACK:
         if (++replica->wrong >= GB_REPLICA_WRONG_MOST) {
             return GB_DO_ASIDE;
@@ -229,7 +248,7 @@ uint32_t gb_replica_answered(gb_replica_t *replica, gb_entry_t *entry, uint32_t 
         return GB_DO_ASIDE; /* it should never have been sent */
     }
     if (answer->how != GB_SENT_ANSWERED) {
-        return doubtful(replica, entry, now_us);
+        return doubtful(replica, entry, answer, now_us);
     }
     if (entry->state == GB_ENTRY_OPEN) {
         return answered_open(replica, entry, index, others, answer, now_us);

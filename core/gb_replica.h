@@ -41,6 +41,7 @@ typedef struct gb_entry_t {
     uint32_t rolled_back;    /* OPEN: answers of 5xx so far, */
     int rolled_back_status;  /* the latest of them, and whose */
     uint32_t rolled_back_by; /* replica; GB_NO_INDEX: none */
+    uint32_t lost;           /* OPEN: replicas that were set aside for it */
 } gb_entry_t;
 
 typedef enum gb_step_e {
@@ -96,6 +97,7 @@ uint32_t gb_replica_answered(gb_replica_t *replica, gb_entry_t *entry, uint32_t 
 #define GB_REPLICA_RETRY_MOST_US  (5 * GB_US_PER_S)
 #define GB_REPLICA_WRONG_MOST     3 /* rolled back by a follower so often: aside */
 #define GB_REPLICA_ROLLED_MOST    8 /* 5xx of whatever kind to an OPEN entry: FAILED */
+#define GB_REPLICA_LOST_MOST      2 /* set aside for an OPEN entry: FAILED */
 
 /* Which replica is to answer the entry after `log_settled` (the latest with a verdict):
  * `before` if it still can, else the first that can; GB_NO_INDEX: none. */

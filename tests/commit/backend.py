@@ -24,6 +24,10 @@ DIR/mode, a JSON object that may be changed while it runs, says how it misbehave
     {"digest": "text"}          sends Green-Commit-Digest
     {"policy": "quorum=3"}      sends Green-Commit-Policy
     {"decide": 202}
+    {"pad": 1000}               so many bytes more in its answer
+    {"head": ["X: y"]}          lines of its header, as they are
+    {"trailer": ["X: y"]}       in chunks, with a trailer
+    {"paths": ["/append"]}      all of that for these writes alone
 Entries of "times" count down over the process's life.
 """
 
@@ -110,7 +114,7 @@ class Mode:
         self.stamp, self.values, self.left = None, {}, None
         self.lock = threading.Lock()
 
-    def now(self, method):
+    def now(self, method, target):
         try:
             stamp = os.stat(self.path).st_mtime_ns
         except OSError:
@@ -125,7 +129,8 @@ class Mode:
                     except ValueError:
                         self.stamp = None  # half written: looked at again
                 self.left = self.values.get("times")
-            if method not in self.values.get("methods", [method]):
+            if method not in self.values.get("methods", [method]) or \
+                    target not in self.values.get("paths", [target]):
                 return {}
             if self.left is not None:
                 if self.left <= 0:
@@ -180,7 +185,7 @@ class Served(threading.Thread):
                 return b"".join(parts).decode("latin-1")
 
     def answer(self, method, target, headers, body):
-        mode = self.server.mode.now(method)
+        mode = self.server.mode.now(method, target)
         if method == "GET" and target.split("?")[0].split(";")[0] == "/echo":
             return self.send(200, json.dumps({
                 "replica": self.server.name, "target": target, "headers": headers}), {})
@@ -203,17 +208,24 @@ class Served(threading.Thread):
         if mode.get("differ"):
             status = 202 if status != 202 else 200
         more["X-Replica"] = self.server.name
-        return self.send(status, text, more, cut=mode.get("cut"))
+        text += " " * mode.get("pad", 0)
+        return self.send(status, text, more, cut=mode.get("cut"), mode=mode)
 
     def reset(self):
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
                                    b"\x01\x00\x00\x00\x00\x00\x00\x00")
         return False
 
-    def send(self, status, text, more, cut=False):
+    def send(self, status, text, more, cut=False, mode=None):
         payload = text.encode()
         head = "HTTP/1.1 %d %s\r\n" % (status, REASONS.get(status, "Status"))
-        if status != 204:
+        trailer = (mode or {}).get("trailer")
+        head += "".join(line + "\r\n" for line in (mode or {}).get("head", []))
+        if trailer:
+            head += "Transfer-Encoding: chunked\r\n"
+            payload = b"%x\r\n%s\r\n0\r\n%s\r\n" % (
+                len(payload), payload, b"".join(line.encode() + b"\r\n" for line in trailer))
+        elif status != 204:
             head += "Content-Length: %d\r\nContent-Type: application/json\r\n" % len(payload)
         head += "".join("%s: %s\r\n" % item for item in more.items())
         data = head.encode("latin-1") + b"\r\n" + payload

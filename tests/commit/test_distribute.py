@@ -109,6 +109,42 @@ def test_at_l0_doubt_sets_aside_and_nothing_is_done_twice(base):
         assert site.replicas[0].keys() == ["a", "b"]
 
 
+def test_at_l0_a_write_that_brings_servers_down_gets_two_at_most(base):
+    with Site(base / "site", level="l0") as site:
+        for replica in site.replicas:
+            replica.mode(reset="before", paths=["/poison"])
+        answer = site.write("POST", "/poison", key="p")
+        assert (answer.status, answer.field["state"], answer.field["aside"]) == (502, "failed", "2")
+        assert site.read("/count").status == 200
+        write_many(site, 3, accept=(201, 202))
+        site.settle()
+        aside = [bool(lag(site, r)["aside"]) for r in site.replicas]
+        assert sorted(aside) == [False, True, True]
+        assert len(site.replicas[aside.index(False)].keys()) == 3
+
+
+def test_hostile_answers_are_statuses_at_least(base):
+    """Too large to be kept; lines that no client could be told; fields behind the body."""
+    with Site(base / "site", commit="quorum=2 wait=20s") as site:
+        site.proxy.allow("GB1630")
+
+        def all_say(**mode):
+            for replica in site.replicas:
+                replica.mode(**mode)
+            return site.write("POST", "/append")
+
+        answer = all_say(pad=17 << 20)
+        assert answer.status == 201 and b"too large" in answer.body
+        assert all_say(head=["X-Long: " + "x" * 70000]).status == 201
+        answer = all_say(head=["A: 1", "Bad Name: x", "B: \x01", "Location: /new"])
+        assert answer.status == 201 and answer.headers["Location"] == "/new"
+        assert answer.headers["A"] == "1" and "Bad Name" not in answer.headers
+        answer = all_say(trailer=["Set-Cookie: x=y", "Green-Commit-Policy: quorum=3"])
+        assert answer.status == 201 and "x=y" not in str(answer.headers)
+        site.settle()
+        assert site.same() and not [l for l in site.lags().values() if l["aside"]]
+
+
 @pytest.mark.parametrize("how", [{"reset": "after"}, {"cut": True}, {"status": 502},
                                  {"reset": "before"}])
 def test_at_l1_doubt_is_asked_about(base, how):

@@ -422,6 +422,29 @@ START_TEST(the_log_does_not_stand_still_over_different_5xx)
 }
 END_TEST
 
+START_TEST(a_write_that_has_cost_two_replicas_costs_no_third)
+{
+    static const gb_answer_t reset = {.how = GB_SENT_DOUBTFUL};
+    gb_replica_t r[2] = {{.cursor = 6, .sent = 7}, {.cursor = 6, .sent = 7}};
+    gb_replica_t third = {.cursor = 6, .can_take = true};
+    gb_entry_t entry = {.seq = 7, .rolled_back_by = GB_NO_INDEX};
+
+    ck_assert_uint_eq(gb_replica_answered(&r[0], &entry, 0, 2, &reset, NOW), A | O);
+    ck_assert_int_eq(entry.state, GB_ENTRY_OPEN);
+    ck_assert_uint_eq(says(&r[1], &entry, 1, 1, 504), V | A);
+    ck_assert_int_eq(entry.state, GB_ENTRY_FAILED);
+    ck_assert_int_eq(entry.status, 504);
+    ck_assert_int_eq(gb_replica_next(&third, &entry, false, NOW), GB_STEP_SKIP);
+    entry = (gb_entry_t){.seq = 7, .lost = 1};
+    r[1] = (gb_replica_t){.cursor = 6};
+    ck_assert_uint_eq(gb_replica_answered(&r[1], &entry, 1, 1, &reset, NOW), V | A);
+    ck_assert_int_eq(entry.status, 502); /* it has said nothing that a client knows */
+    entry = (gb_entry_t){.seq = 7, .lost = 1, .state = GB_ENTRY_ACCEPTED};
+    ck_assert_uint_eq(gb_replica_answered(&r[1], &entry, 1, 1, &reset, NOW), A);
+    ck_assert_int_eq(entry.state, GB_ENTRY_ACCEPTED);
+}
+END_TEST
+
 START_TEST(a_follower_that_cannot_is_set_aside_at_the_third_5xx)
 {
     gb_replica_t r = {.cursor = 6};
@@ -537,6 +560,7 @@ Suite *gb_replica_suite(void)
     tcase_add_test(tests, the_same_5xx_of_two_replicas_fails_an_entry);
     tcase_add_test(tests, alone_a_replica_fails_it_by_saying_it_twice);
     tcase_add_test(tests, the_log_does_not_stand_still_over_different_5xx);
+    tcase_add_test(tests, a_write_that_has_cost_two_replicas_costs_no_third);
     tcase_add_test(tests, a_follower_that_cannot_is_set_aside_at_the_third_5xx);
     tcase_add_test(tests, the_pause_doubles_up_to_five_seconds);
     tcase_add_test(tests, the_answerer_stays_as_long_as_it_can);
