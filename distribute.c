@@ -175,8 +175,13 @@ static void verdict_queue(mgb_log_t *log)
         return;
     }
     MGB_FAIL("before_verdict");
-    (void)mgb_log_wrote(
-        log, mgb_journal_verdict(log->commit->journal, log->number, &log->verdict));
+    /* A verdict that the journal does not take must be told to nobody: something is
+     * wrong with the file, which shows when it is opened anew. */
+    if (!mgb_log_wrote(log, mgb_journal_verdict(log->commit->journal, log->number,
+                                                &log->verdict)) &&
+        !log->commit->undone) {
+        log->commit->undone = APR_EGENERAL;
+    }
 }
 
 /* Below here everybody has every entry, and nobody will ask for it. */
