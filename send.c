@@ -12,6 +12,7 @@
 #include "multi.h"
 
 #include "core/gb_ascii.h"
+#include "core/gb_wire.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -22,6 +23,7 @@
 #define CONNECT_MOST_US    (5 * GB_US_PER_S)
 #define HEADERS_MOST       (64 * 1024)
 #define BODY_MOST          (16 * 1024 * 1024)
+#define BIG_TELL_US        (60 * GB_US_PER_S)
 
 typedef struct buffer_t {
     char *at;
@@ -40,7 +42,10 @@ struct mgb_sender_t {
     CURL *easy; /* NULL: not used yet */
     struct curl_slist *lines;
     buffer_t headers, body;
+    bool is_final;  /* the response is: no 1xx */
+    bool head_over; /* its header has ended: what follows are trailers */
     bool too_big;
+    int64_t big_told_at_us;
     bool in_flight;
     bool used; /* it may keep a connection */
     char error[CURL_ERROR_SIZE];
@@ -87,10 +92,15 @@ static size_t take_header(char *data, size_t size, size_t count, void *baton)
 {
     mgb_sender_t *sender = baton;
 
-    if (size * count > 5 && !strncmp(data, "HTTP/", 5)) {
-        sender->headers.bytes = 0; /* of the final response alone, not of a 100 */
+    if (sender->head_over) { /* mod_proxy hands on no trailers, either */
         return size * count;
     }
+    if (size * count > 9 && !strncmp(data, "HTTP/", 5)) {
+        sender->headers.bytes = 0; /* of the final response alone, not of a 100 */
+        sender->is_final = data[9] != '1';
+        return size * count;
+    }
+    sender->head_over = sender->is_final && (*data == '\r' || *data == '\n');
     sender->too_big |= !buffer_add(&sender->headers, data, size * count, HEADERS_MOST);
     return sender->too_big ? 0 : size * count;
 }
@@ -120,6 +130,15 @@ static uint64_t hash_of(const char *text)
         hash = (hash ^ (unsigned char)*text) * UINT64_C(1099511628211);
     }
     return hash ? hash : 1;
+}
+
+/* Can a client be told of it? */
+static bool is_line(const char *line, const char *end)
+{
+    size_t bytes = (size_t)(end - line);
+    gb_span_text_t name, value;
+
+    return gb_wire_header(&line, &bytes, &name, &value) && bytes == 0;
 }
 
 /* The lines of a response for the client, and what is for us. */
@@ -159,6 +178,7 @@ static void read_headers(mgb_sender_t *sender, apr_pool_t *p, mgb_sent_t *sent)
     }
     for (int i = 0; i < lines->nelts; i += 2) {
         const char *name = APR_ARRAY_IDX(lines, i, const char *);
+        char *from = at;
 
         if (!ap_find_token(p, nominated, name)) {
             /* A line "a:" of three bytes becomes one of five. */
@@ -167,6 +187,7 @@ static void read_headers(mgb_sender_t *sender, apr_pool_t *p, mgb_sent_t *sent)
             at = apr_cpystrn(at, APR_ARRAY_IDX(lines, i + 1, const char *),
                              sender->headers.bytes);
             at = apr_cpystrn(at, "\r\n", 3);
+            at = is_line(from, at) ? at : from; /* broken: without it, as above */
         }
     }
     *at = '\0';
@@ -178,7 +199,9 @@ static gb_transfer_e how_it_ended(const mgb_sender_t *sender, CURLcode code)
 {
     long sent_bytes = 0;
 
-    if (code == CURLE_OK) {
+    /* Of an answer that is too large its status stands: the write was done, or not,
+     * before that, and it will be as large the next time. */
+    if (code == CURLE_OK || (sender->too_big && sender->is_final)) {
         return GB_SENT_ANSWERED;
     }
     if (curl_easy_getinfo(sender->easy, CURLINFO_REQUEST_SIZE, &sent_bytes) ==
@@ -203,6 +226,27 @@ static gb_transfer_e how_it_ended(const mgb_sender_t *sender, CURLcode code)
     }
 }
 
+/* What a client gets in place of an answer that is too large to be kept. */
+static void read_big(mgb_sender_t *sender, mgb_sent_t *sent)
+{
+    static const char text[] = "The server's answer to this write was too large to be "
+                               "kept; its status is the one that it has given.\n";
+    int64_t now_us = mgb_now_us();
+
+    sent->headers = "Content-Type: text/plain; charset=utf-8\r\n";
+    sent->body = text;
+    sent->body_bytes = sizeof text - 1;
+    if (sender->big_told_at_us && now_us - sender->big_told_at_us < BIG_TELL_US) {
+        return;
+    }
+    sender->big_told_at_us = now_us;
+    ap_log_error(APLOG_MARK, APLOG_WARNING, 0, sender->commit->server,
+                 GBLOGNO(1630) "%s: %s answered a write (status %d) with more than "
+                               "16 MiB, or with a header of more than 64 KiB: nothing "
+                               "but the status is kept",
+                 sender->balancer->conf->name, sender->url, sent->answer.status);
+}
+
 static void on_done(void *transfer, CURLcode code)
 {
     mgb_sender_t *sender = transfer;
@@ -224,12 +268,12 @@ static void on_done(void *transfer, CURLcode code)
         read_headers(sender, p, &sent);
         sent.body = sender->body.at ? sender->body.at : "";
         sent.body_bytes = sender->body.bytes;
+        if (sender->too_big) {
+            read_big(sender, &sent);
+        }
     }
     else {
-        sent.error = sender->too_big  ? "its answer is over 16 MiB, or its header over "
-                                        "64 KiB"
-                     : *sender->error ? sender->error
-                                      : curl_easy_strerror(code);
+        sent.error = *sender->error ? sender->error : curl_easy_strerror(code);
     }
     sender->done(sender->baton, &sent);
     apr_pool_destroy(p);
@@ -336,7 +380,7 @@ static void reset(mgb_sender_t *sender)
     if (sender->body.at) {
         sender->body.at[0] = '\0';
     }
-    sender->too_big = false;
+    sender->is_final = sender->head_over = sender->too_big = false;
     sender->error[0] = '\0';
 }
 
