@@ -45,14 +45,12 @@ typedef struct mgb_commit_t {
 /* ------------------------------------------------------- commit_thread.c */
 
 /* Before privileges are dropped: makes the socket, reads the key (conf->journal_key, a
- * file of 32 bytes).  Nothing and
- * APR_SUCCESS when no balancer has GreenCommit. */
+ * file of 32 bytes).  Nothing and APR_SUCCESS when no balancer has GreenCommit. */
 apr_status_t mgb_commit_prepare(mgb_keeper_t *keeper);
 /* After it: opens the journal, starts the thread.  Whatever fails, the keeper goes on:
  * writes get 503, and the log says why. */
 void mgb_commit_start(mgb_keeper_t *keeper);
-/* Ends the thread: what is in flight has a second to end.  Then the journal is closed.
- */
+/* Ends the thread: what is in flight has a second to end; the journal is closed. */
 void mgb_commit_stop(mgb_keeper_t *keeper);
 
 /* ------------------------------------------------------- journal.c, journal_*.c */
@@ -173,15 +171,14 @@ void mgb_log_wait(mgb_log_t *log, uint64_t seq, const gb_commit_wish_t *wish,
 void mgb_log_leave(mgb_log_t *log, mgb_waiter_t *waiter);
 /* How far an entry is. */
 void mgb_log_mark(mgb_log_t *log, const mgb_entry_t *entry, gb_commit_mark_t *mark);
-/* By id; the log's journal number. */
+/* Its number in the journal. */
 uint32_t mgb_log_number(const mgb_log_t *log);
 
 /* Each turn of the loop, before the commit (queues what follows from what came) and
  * after it (does what depends on it). */
 void mgb_log_before_commit(mgb_log_t *log, int64_t now_us);
 void mgb_log_after_commit(mgb_log_t *log, apr_status_t committed, int64_t now_us);
-/* Ten times a second: states of machines, parking, eligibility, the segment, trimming.
- */
+/* Ten times a second: machines' states, parking, eligibility, the segment, trimming. */
 void mgb_log_tick(mgb_log_t *log, int64_t now_us);
 /* Is anything in flight at a replica? */
 bool mgb_log_is_busy(const mgb_log_t *log);
@@ -191,16 +188,15 @@ bool mgb_log_is_busy(const mgb_log_t *log);
 /* What a transfer brings back; lives until `done` returns. */
 typedef struct mgb_sent_t {
     gb_answer_t answer;
-    const char
-        *headers; /* the response's, "Name: value\r\n" lines, hop-by-hop left out */
+    const char *headers; /* "Name: value\r\n" lines, hop-by-hop ones left out */
     const char *body;
     apr_size_t body_bytes;
     const char *policy; /* Green-Commit-Policy, or NULL */
     const char *error;  /* why there is no answer, or NULL */
 } mgb_sent_t;
 
-typedef struct mgb_sender_t
-    mgb_sender_t; /* connections to one replica; one write in flight */
+/* Connections to one replica; one write in flight. */
+typedef struct mgb_sender_t mgb_sender_t;
 typedef void mgb_sent_fn(void *baton, const mgb_sent_t *sent);
 
 apr_status_t mgb_sender_open(mgb_commit_t *commit); /* the multi handle; once */
@@ -231,8 +227,8 @@ void mgb_resync_stop(mgb_resync_t *resync);
 
 /* ------------------------------------------------------- commit_peer.c */
 
-/* Children's connections on `listen_fd`: SUBMIT and ASK, their waiters, REPLY. */
-/* They live in commit->pool; listen_fd is theirs.  Without a journal, or a log of the
+/* Children's connections on `listen_fd`: SUBMIT and ASK, their waiters, REPLY.  They
+ * live in commit->pool; listen_fd is theirs.  Without a journal, or a log of the
  * balancer, every question is answered by FULL. */
 mgb_peers_t *mgb_peers_create(mgb_commit_t *commit, int listen_fd);
 /* Ends every connection, with its waiters, and goes on listening: the logs are about to

@@ -2,8 +2,8 @@
  *
  * commit_ask.c - questions about writes, below /.well-known/green-commit/:
  *
- *   GET ID           how far it is, as JSON; with ?wait=SECONDS it waits until it is
- * met GET ID/result    the answer that the write got; 202 as long as there is none
+ *   GET ID           how far it is, as JSON; ?wait=SECONDS: waits until it is met
+ *   GET ID/result    the answer that the write got; 202 as long as there is none
  *
  * They are answered in every virtual host that has a balancer with GreenCommit, and
  * there before anybody maps the path.  Who asks has to be who wrote: another one gets
@@ -116,9 +116,9 @@ static mgb_talk_e ask(const question_t *q, const mgb_balancer_t *b, gb_wire_t *r
     char wait[8];
     bool again;
 
-    frame.field[GB_TAG_LOG] = (gb_span_text_t){b->key, strlen(b->key)};
-    frame.field[GB_TAG_ID] = (gb_span_text_t){q->id, strlen(q->id)};
-    frame.field[GB_TAG_PRINCIPAL] = (gb_span_text_t){user, strlen(user)};
+    frame.field[GB_TAG_LOG] = gb_wire_span(b->key);
+    frame.field[GB_TAG_ID] = gb_wire_span(q->id);
+    frame.field[GB_TAG_PRINCIPAL] = gb_wire_span(user);
     gb_wire_set_number(&frame, GB_TAG_WAIT, wait, sizeof wait,
                        (uint64_t)(q->wait_s * GB_US_PER_S));
     if (q->result) {

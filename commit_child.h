@@ -42,11 +42,6 @@ const mgb_balancer_t *mgb_commit_balancer(request_rec *r);
 /* Path and query as mod_proxy_http would send them to a member without a path of its
  * own.  OK, or the status to answer with. */
 int mgb_commit_target(request_rec *r, const char **target);
-/* Has it at most so many characters, all from `least` on and none of them a control
- * character?  The keeper takes nothing else, whatever httpd was told to take
- * (HttpProtocolOptions Unsafe). */
-bool mgb_commit_is_visible(const char *text, char least, size_t most);
-
 /* Who writes or asks, "" for nobody; NULL: a name that the keeper does not take. */
 const char *mgb_commit_principal(const request_rec *r);
 

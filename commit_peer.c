@@ -11,14 +11,6 @@
  * Who may speak is decided by the kernel's word (SO_PEERCRED): root, httpd's User, and
  * whoever started httpd.  What they send is checked all the same: they face the
  * network.
- *
- * A SUBMIT is looked for by id and principal first:
- *
- *   not there                    it is a new write
- *   other method, target, body   OTHER
- *   the same request again       (its nonce says so) it waits for the entry that is
- * there the same, without a verdict  BUSY the same, with one           the stored
- * answer, or what it still waits for
  */
 #include "commit_peer.h"
 

@@ -3,6 +3,14 @@
  * commit_submit.c - what children ask of the log: a write to take in (SUBMIT), how far
  * one is (ASK).
  *
+ * A SUBMIT is looked for by id and principal first:
+ *
+ *   not there                     it is a new write
+ *   other method, target, body    OTHER
+ *   the same, its nonce as well   the request came again: it waits for the entry
+ *   the same, without a verdict   BUSY
+ *   the same, with one            the stored answer, or what it still waits for
+ *
  * The journal thread.  A waiter that the log has told, or that was taken back, is asked
  * about no more; whoever answers a peer must not touch it after that.
  */
@@ -10,36 +18,16 @@
 
 #include "libcrypto.h"
 
-#include "core/gb_ascii.h"
-
-#define METHOD_MOST    32u
-#define TARGET_MOST    65536u
-#define PRINCIPAL_MOST 512u
-#define RETRY_FULL_S   5u
-#define AGAIN_US       (50 * GB_US_PER_MS) /* between looks of one who waits longer */
+#define RETRY_FULL_S 5u
+#define AGAIN_US     (50 * GB_US_PER_MS) /* between looks of one who waits longer */
 
 _Static_assert(sizeof(((mgb_entry_t *)0)->digest) == MGB_SHA256_BYTES, "a digest");
 
 /* ------------------------------------------------------------------ reading it */
 
-static bool is_text(const gb_span_text_t *field, size_t most, char least)
-{
-    if (!field->at || field->bytes > most) {
-        return false;
-    }
-    for (size_t i = 0; i < field->bytes; i++) {
-        unsigned char c = (unsigned char)field->at[i];
-
-        if (c < (unsigned char)least || c == 0x7f) {
-            return false;
-        }
-    }
-    return true;
-}
-
 static bool is_id(const gb_span_text_t *field)
 {
-    if (!is_text(field, GB_COMMIT_ID_BYTES - 1, '!') || field->bytes == 0) {
+    if (!gb_wire_is_text(*field, '!', GB_COMMIT_ID_BYTES - 1) || field->bytes == 0) {
         return false;
     }
     for (size_t i = 0; i < field->bytes; i++) {
@@ -86,12 +74,12 @@ static const char *entry_read(mgb_peer_t *peer, const gb_wire_t *wire,
 
     memset(entry, 0, sizeof(*entry));
     if (!is_id(&field[GB_TAG_ID]) ||
-        !is_text(&field[GB_TAG_PRINCIPAL], PRINCIPAL_MOST, ' ') ||
+        !gb_wire_is_text(field[GB_TAG_PRINCIPAL], ' ', GB_WIRE_PRINCIPAL_MOST) ||
         !gb_wire_number(wire, GB_TAG_NONCE, 8, &entry->nonce)) {
         return "a write of nobody";
     }
-    if (!is_text(&field[GB_TAG_METHOD], METHOD_MOST, '!') ||
-        !is_text(&field[GB_TAG_TARGET], TARGET_MOST, '!') ||
+    if (!gb_wire_is_text(field[GB_TAG_METHOD], '!', GB_WIRE_METHOD_MOST) ||
+        !gb_wire_is_text(field[GB_TAG_TARGET], '!', GB_WIRE_TARGET_MOST) ||
         field[GB_TAG_METHOD].bytes == 0 || field[GB_TAG_TARGET].bytes == 0 ||
         field[GB_TAG_TARGET].at[0] != '/') {
         return "a write to nothing";
@@ -155,7 +143,7 @@ static void reply_plain(mgb_peer_t *peer, gb_wire_says_e says)
 static void add_text(gb_wire_t *reply, gb_wire_tag_e tag, const char *text)
 {
     if (text && *text) {
-        reply->field[tag] = (gb_span_text_t){text, strlen(text)};
+        reply->field[tag] = gb_wire_span(text);
     }
 }
 
@@ -414,7 +402,7 @@ void mgb_peer_ask(mgb_peer_t *peer, const gb_wire_t *wire)
     uint64_t result;
 
     if (!is_id(&field[GB_TAG_ID]) ||
-        !is_text(&field[GB_TAG_PRINCIPAL], PRINCIPAL_MOST, ' ')) {
+        !gb_wire_is_text(field[GB_TAG_PRINCIPAL], ' ', GB_WIRE_PRINCIPAL_MOST)) {
         mgb_peer_refuse(peer, "a question about nothing");
         return;
     }

@@ -9,8 +9,6 @@
 
 #define PROXY_PREFIX    "proxy:"
 #define BALANCER_SCHEME "balancer://"
-#define PRINCIPAL_MOST  512u
-#define TARGET_MOST     65536u
 
 /* The URL that mod_proxy will take, or NULL; of one that a SetHandler names, without
  * the path that is to come behind it. */
@@ -44,25 +42,12 @@ const mgb_balancer_t *mgb_commit_balancer(request_rec *r)
     return b && b->conf->commit.terms.on ? b : NULL;
 }
 
-bool mgb_commit_is_visible(const char *text, char least, size_t most)
-{
-    size_t bytes = 0;
-
-    for (; text[bytes]; bytes++) {
-        unsigned char c = (unsigned char)text[bytes];
-
-        if (c < (unsigned char)least || c == 0x7f || bytes >= most) {
-            return false;
-        }
-    }
-    return true;
-}
-
 const char *mgb_commit_principal(const request_rec *r)
 {
     const char *user = r->user ? r->user : "";
 
-    return mgb_commit_is_visible(user, ' ', PRINCIPAL_MOST) ? user : NULL;
+    return gb_wire_is_text(gb_wire_span(user), ' ', GB_WIRE_PRINCIPAL_MOST) ? user
+                                                                            : NULL;
 }
 
 /* Until 2.4.61 mod_proxy_balancer made the URL canonical itself, before the handler;
@@ -111,9 +96,9 @@ int mgb_commit_target(request_rec *r, const char **target)
     if (rc == OK && !balancer_makes_canonical()) {
         rc = path_make_canonical(r, target);
     }
-    if (rc == OK && !mgb_commit_is_visible(*target, '!', TARGET_MOST)) {
-        rc = strlen(*target) > TARGET_MOST ? HTTP_REQUEST_URI_TOO_LARGE
-                                           : HTTP_BAD_REQUEST;
+    if (rc == OK && !gb_wire_is_text(gb_wire_span(*target), '!', GB_WIRE_TARGET_MOST)) {
+        rc = strlen(*target) > GB_WIRE_TARGET_MOST ? HTTP_REQUEST_URI_TOO_LARGE
+                                                   : HTTP_BAD_REQUEST;
     }
     return rc == DECLINED ? HTTP_BAD_REQUEST : rc;
 }

@@ -22,7 +22,6 @@
 
 #define READ_BYTES         65536
 #define BODY_FIRST_BYTES   4096u
-#define METHOD_MOST        32u
 #define RETRY_NO_KEEPER_S  5u
 #define LOG_EVERY_US       (60 * GB_US_PER_S)
 #define FULL_PAUSE_US      (200 * GB_US_PER_MS)
@@ -269,11 +268,6 @@ static void headers_take(write_t *w)
 
 /* ------------------------------------------------------------------ asking */
 
-static gb_span_text_t span(const char *text)
-{
-    return (gb_span_text_t){text, strlen(text)};
-}
-
 static mgb_talk_e submit(write_t *w, gb_wire_t *reply, bool *again)
 {
     request_rec *r = w->r;
@@ -283,13 +277,13 @@ static mgb_talk_e submit(write_t *w, gb_wire_t *reply, bool *again)
     gb_wire_t frame = {.type = GB_WIRE_SUBMIT};
     char nonce[8], wait[8];
 
-    frame.field[GB_TAG_LOG] = span(w->b->key);
-    frame.field[GB_TAG_ID] = span(w->id);
+    frame.field[GB_TAG_LOG] = gb_wire_span(w->b->key);
+    frame.field[GB_TAG_ID] = gb_wire_span(w->id);
     gb_wire_set_number(&frame, GB_TAG_NONCE, nonce, sizeof nonce, w->nonce);
-    frame.field[GB_TAG_PRINCIPAL] = span(mgb_commit_principal(r));
-    frame.field[GB_TAG_METHOD] = span(r->method);
-    frame.field[GB_TAG_TARGET] = span(w->target);
-    frame.field[GB_TAG_HEADERS] = span(w->headers);
+    frame.field[GB_TAG_PRINCIPAL] = gb_wire_span(mgb_commit_principal(r));
+    frame.field[GB_TAG_METHOD] = gb_wire_span(r->method);
+    frame.field[GB_TAG_TARGET] = gb_wire_span(w->target);
+    frame.field[GB_TAG_HEADERS] = gb_wire_span(w->headers);
     frame.field[GB_TAG_BODY] =
         (gb_span_text_t){w->body_bytes ? w->body : "", w->body_bytes};
     if (w->wish.wait_us >= 0) {
@@ -487,7 +481,7 @@ static int write_take(write_t *w)
                                   "The name of the user is too long, or has characters "
                                   "that names do not have. Nothing was stored.");
     }
-    if (!mgb_commit_is_visible(r->method, '!', METHOD_MOST)) {
+    if (!gb_wire_is_text(gb_wire_span(r->method), '!', GB_WIRE_METHOD_MOST)) {
         return HTTP_NOT_IMPLEMENTED;
     }
     if (!key_take(w)) {

@@ -83,11 +83,11 @@ static gb_record_request_t request_of(const mgb_entry_t *entry)
     memcpy(request.digest, entry->digest, sizeof(request.digest));
     request.at_us = entry->at;
     request.nonce = entry->nonce;
-    request.id = gb_record_text(entry->id);
-    request.principal = gb_record_text(entry->principal);
-    request.method = gb_record_text(entry->method);
-    request.target = gb_record_text(entry->target);
-    request.headers = gb_record_text(entry->headers);
+    request.id = gb_wire_span(entry->id);
+    request.principal = gb_wire_span(entry->principal);
+    request.method = gb_wire_span(entry->method);
+    request.target = gb_wire_span(entry->target);
+    request.headers = gb_wire_span(entry->headers);
     request.body.at = entry->body;
     request.body.bytes = entry->body_bytes;
     return request;
@@ -193,8 +193,8 @@ static apr_status_t put_verdict(mgb_journal_t *journal, int64_t key,
     answer.state = brief->state = entry->state;
     answer.status = brief->status = (uint32_t)entry->status;
     answer.digest = entry->answer_digest;
-    answer.by = gb_record_text(entry->answered_by);
-    answer.headers = gb_record_text(entry->answer_headers);
+    answer.by = gb_wire_span(entry->answered_by);
+    answer.headers = gb_wire_span(entry->answer_headers);
     answer.body.at = entry->answer_body;
     answer.body.bytes = entry->answer_bytes;
     brief->answer_digest = entry->answer_digest;
@@ -290,8 +290,8 @@ static apr_status_t put_replica(mgb_journal_t *journal, uint32_t log,
     record.sent = replica->sent;
     record.aside = replica->aside;
     record.forgotten = replica->forgotten;
-    record.name = gb_record_text(replica->name);
-    record.why = gb_record_text(replica->why);
+    record.name = gb_wire_span(replica->name);
+    record.why = gb_wire_span(replica->why);
     return put(journal, MGB_TABLE_STATE, gb_record_state_key(log, replica->number),
                mgb_rows_shut_replica(&journal->rows, log, replica->number, &record));
 }
@@ -511,7 +511,7 @@ static apr_status_t put_logs(mgb_journal_t *journal)
     for (int i = 0; i < journal->logs->nelts && rv == APR_SUCCESS; i++) {
         mgb_journal_log_t *log = &APR_ARRAY_IDX(journal->logs, i, mgb_journal_log_t);
         gb_record_log_t record = {head.serial, log->head, log->settled, log->trimmed,
-                                  gb_record_text(log->name)};
+                                  gb_wire_span(log->name)};
 
         if (log->changed) {
             log->changed = false;

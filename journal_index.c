@@ -5,7 +5,7 @@
  * It is not in the file, because names are random: each would dirty a page of its own
  * in every commit.  It is made when the journal is opened, from rows that were opened
  * and are therefore right; an index on the disk that lost an id would let a write be
- * made twice.  16 bytes for each entry at most half of the slots are used.
+ * made twice.  A slot has 16 bytes, and at most half of them are used.
  */
 #include "journal_private.h"
 

@@ -8,6 +8,7 @@
 #define GB_ASCII_H
 
 #include <stdbool.h>
+#include <string.h>
 
 static inline bool gb_ascii_is_digit(char c)
 {
@@ -17,6 +18,19 @@ static inline bool gb_ascii_is_digit(char c)
 static inline char gb_ascii_lower(char c)
 {
     return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
+static inline bool gb_ascii_is_letter(char c)
+{
+    c = gb_ascii_lower(c);
+    return c >= 'a' && c <= 'z';
+}
+
+/* May it stand in a token, such as the name of a field (RFC 9110, 5.6.2)? */
+static inline bool gb_ascii_is_token(char c)
+{
+    return gb_ascii_is_letter(c) || gb_ascii_is_digit(c) ||
+           (c && strchr("!#$%&'*+-.^_`|~", c));
 }
 
 /* The value of a hex digit in any case, or -1. */

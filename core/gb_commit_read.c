@@ -58,20 +58,15 @@ static bool is_lower(char c)
     return c >= 'a' && c <= 'z';
 }
 
-static bool is_letter(char c)
-{
-    return is_lower(gb_ascii_lower(c));
-}
-
 static bool is_one_of(char c, const char *set)
 {
     return c && strchr(set, c);
 }
 
-/* RFC 9110, 5.6.2, and ':' and '/'. */
+/* A token of RFC 9651 may have more in it than one of RFC 9110. */
 static bool is_token_char(char c)
 {
-    return is_letter(c) || gb_ascii_is_digit(c) || is_one_of(c, "!#$%&'*+-.^_`|~:/");
+    return gb_ascii_is_token(c) || c == ':' || c == '/';
 }
 
 /* ------------------------------------------------------------ bare items */
@@ -138,7 +133,7 @@ static bool take_token(text_t *text, item_t *item)
 static bool take_bytes(text_t *text)
 {
     text->at++;
-    while (is_letter(peek(text)) || gb_ascii_is_digit(peek(text)) ||
+    while (gb_ascii_is_letter(peek(text)) || gb_ascii_is_digit(peek(text)) ||
            is_one_of(peek(text), "+/=")) {
         text->at++;
     }
@@ -168,6 +163,15 @@ static bool take_display(text_t *text)
     return true;
 }
 
+/* Behind the "@": a whole number of seconds, which is no integer to us. */
+static bool take_date(text_t *text, item_t *item)
+{
+    bool good = take_number(text, item) && item->kind == KIND_INTEGER;
+
+    item->kind = KIND_OTHER;
+    return good;
+}
+
 static bool take_bare(text_t *text, item_t *item)
 {
     char c = peek(text);
@@ -186,12 +190,11 @@ static bool take_bare(text_t *text, item_t *item)
         return take(text, '0') || take(text, '1');
     case '@':
         text->at++;
-        return take_number(text, item) && item->kind == KIND_INTEGER &&
-               (item->kind = KIND_OTHER, true);
+        return take_date(text, item);
     case '%':
         return take_display(text);
     default:
-        return (is_letter(c) || c == '*') && take_token(text, item);
+        return (gb_ascii_is_letter(c) || c == '*') && take_token(text, item);
     }
 }
 
@@ -393,7 +396,7 @@ bool gb_commit_read_key(const char *text, size_t bytes, char *id)
 
 /* ------------------------------------------------------------ tokens */
 
-/* A number without needless zeros, that ends where `stop` is. */
+/* A number without needless zeros; goes on behind its last digit. */
 static bool take_uint64(text_t *text, uint64_t *value)
 {
     const char *start = text->at;

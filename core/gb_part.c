@@ -24,9 +24,7 @@ bool gb_part_is(const char *text, size_t bytes, const char *word)
 /* Over the characters of a token, and the slash of a media type. */
 static const char *over_word(const char *at, const char *end)
 {
-    while (at < end && (gb_ascii_is_digit(*at) ||
-                        (gb_ascii_lower(*at) >= 'a' && gb_ascii_lower(*at) <= 'z') ||
-                        (*at && strchr("!#$%&'*+-.^_`|~/", *at)))) {
+    while (at < end && (gb_ascii_is_token(*at) || *at == '/')) {
         at++;
     }
     return at;

@@ -79,13 +79,6 @@ static size_t text_bytes(gb_span_text_t text)
     return TEXT_EXTRA + text.bytes;
 }
 
-gb_span_text_t gb_record_text(const char *text)
-{
-    gb_span_text_t span = {text ? text : "", text ? strlen(text) : 0};
-
-    return span;
-}
-
 size_t gb_record_log_bytes(const gb_record_log_t *record)
 {
     return 1 + 4 * 8 + text_bytes(record->name);

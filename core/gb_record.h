@@ -15,10 +15,9 @@
 
 #define GB_RECORD_VERSION    1u
 #define GB_RECORD_NAME_BYTES 16 /* of what an entry's id is known by */
-#define GB_RECORD_LOG_BITS                                                             \
-    16                        /* a key is a log's number and, in the other 48, a seq   \
-                               */
-#define GB_RECORD_SEQ_BITS 47 /* so that a key is a positive 64-bit number */
+/* A key is a log's number and a seq; together a positive 64-bit number. */
+#define GB_RECORD_LOG_BITS 16
+#define GB_RECORD_SEQ_BITS 47
 #define GB_RECORD_SEQ_MOST ((UINT64_C(1) << GB_RECORD_SEQ_BITS) - 1)
 #define GB_RECORD_LOG_MOST ((UINT32_C(1) << GB_RECORD_LOG_BITS) - 1)
 
@@ -115,8 +114,5 @@ bool gb_record_read_brief(const uint8_t *at, size_t bytes, gb_record_brief_t *re
 bool gb_record_read_request(const uint8_t *at, size_t bytes,
                             gb_record_request_t *record);
 bool gb_record_read_answer(const uint8_t *at, size_t bytes, gb_record_answer_t *record);
-
-/* A text of C as a span; NULL as an empty one. */
-gb_span_text_t gb_record_text(const char *text);
 
 #endif /* GB_RECORD_H */

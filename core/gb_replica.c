@@ -192,8 +192,7 @@ static uint32_t answered_open(gb_replica_t *replica, gb_entry_t *entry, uint32_t
 
 /* Does the replica say of an accepted entry what the verdict says?  Second sendings at
  * L0 may say another 2xx (201 once, then 204), and a second DELETE that there is
- * nothing
- * - or nothing any more, where the verdict itself came from a second one. */
+ * nothing, or nothing any more where the verdict itself came from a second one. */
 static bool agrees(const gb_entry_t *entry, const gb_answer_t *answer)
 {
     bool fits = answer->status >= 200 && answer->status <= 299;
@@ -256,8 +255,7 @@ uint32_t gb_replica_answered(gb_replica_t *replica, gb_entry_t *entry, uint32_t 
     return answered_settled(replica, entry, answer, now_us);
 }
 
-/* ------------------------------------------------------------------ who, and how far
- */
+/* ------------------------------------------------------------------ who, how far */
 
 static bool can_answer(const gb_replica_t *replica, uint64_t log_settled,
                        int64_t now_us)

@@ -12,8 +12,7 @@
 
 #include "gb_commit.h"
 
-/* A replica; the journal thread's own.  What is marked durable stands in the journal.
- */
+/* A replica; the journal thread's own.  What is durable stands in the journal. */
 typedef struct gb_replica_t {
     uint64_t cursor;     /* durable, lags: all accepted entries up to it are applied */
     uint64_t sent;       /* durable, leads: the latest entry that was about to be sent
@@ -80,9 +79,7 @@ typedef struct gb_answer_t {
 #define GB_DO_CONFIRM (1u << 2) /* one more copy of an accepted entry */
 #define GB_DO_ASIDE   (1u << 3) /* set it aside */
 #define GB_DO_RETRY   (1u << 4) /* again, after retry_at_us */
-#define GB_DO_OTHER                                                                    \
-    (1u << 5) /* ask another replica for the verdict, if there is one                  \
-               */
+#define GB_DO_OTHER   (1u << 5) /* ask another one for the verdict, if there is one */
 
 /* Takes in the answer of a replica about an entry.  Changes the replica's tries, wrong,
  * retry_at_us, in_doubt and sent (0: the mark is not needed any more), ends in_flight,

@@ -60,6 +60,9 @@ typedef struct gb_span_text_t {
     size_t bytes;
 } gb_span_text_t;
 
+/* A text of C, which has to stay; NULL as an empty one. */
+gb_span_text_t gb_wire_span(const char *text);
+
 /* A frame's fields, as pointers into it. */
 typedef struct gb_wire_t {
     gb_wire_type_e type;
@@ -82,6 +85,14 @@ void gb_wire_set_number(gb_wire_t *wire, gb_wire_tag_e tag, char *room, size_t b
 size_t gb_wire_bytes(const gb_wire_t *wire);
 /* Writes it to `to`, which has that much room. */
 void gb_wire_write(const gb_wire_t *wire, char *to);
+
+/* Is it a text of at most so many bytes, all from `least` on and none of them a control
+ * character?  False for one that is absent.  A keeper takes no other method, target or
+ * principal, whatever httpd was told to take (HttpProtocolOptions Unsafe). */
+#define GB_WIRE_METHOD_MOST    32u
+#define GB_WIRE_TARGET_MOST    65536u
+#define GB_WIRE_PRINCIPAL_MOST 512u
+bool gb_wire_is_text(gb_span_text_t text, char least, size_t most);
 
 /* The next of "Name: value\r\n" lines; goes on behind it.  False: there is none, or it
  * is malformed (*bytes tells: 0 when all were read). */

@@ -1,20 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * gb_wire_text.c - texts that go with frames: lines of headers, the indicator as JSON,
- * ids as parts of a path.
+ * gb_wire_text.c - texts that go with frames: lines of headers, what may be in other
+ * fields, the indicator as JSON, ids as parts of a path.
  */
 #include "gb_ascii.h"
 #include "gb_wire.h"
 
 #include <string.h>
 
-/* ------------------------------------------------------------------ header lines */
-
-static bool is_name_char(unsigned char c)
+gb_span_text_t gb_wire_span(const char *text)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           (c != 0 && strchr("!#$%&'*+-.^_`|~", c));
+    return (gb_span_text_t){text ? text : "", text ? strlen(text) : 0};
 }
+
+/* ------------------------------------------------------------------ header lines */
 
 static bool is_value_char(unsigned char c)
 {
@@ -42,7 +41,7 @@ bool gb_wire_header(const char **at, size_t *bytes, gb_span_text_t *name,
         value->bytes--;
     }
     for (size_t i = 0; i < name->bytes; i++) {
-        if (!is_name_char((unsigned char)name->at[i])) {
+        if (!gb_ascii_is_token(name->at[i])) {
             return false;
         }
     }
@@ -53,6 +52,21 @@ bool gb_wire_header(const char **at, size_t *bytes, gb_span_text_t *name,
     }
     *at = end + 1;
     *bytes -= line + 2;
+    return true;
+}
+
+bool gb_wire_is_text(gb_span_text_t text, char least, size_t most)
+{
+    if (!text.at || text.bytes > most) {
+        return false;
+    }
+    for (size_t i = 0; i < text.bytes; i++) {
+        unsigned char c = (unsigned char)text.at[i];
+
+        if (c < (unsigned char)least || c == 0x7f) {
+            return false;
+        }
+    }
     return true;
 }
 

@@ -78,7 +78,7 @@ static bool forget_replicas(drop_t *drop)
         memset(&replica, 0, sizeof(replica));
         replica.serial = drop->head.serial + 1;
         replica.forgotten = true;
-        replica.name = replica.why = gb_record_text("");
+        replica.name = replica.why = gb_wire_span("");
         if (!put(drop, key,
                  mgb_rows_shut_replica(&drop->rows, drop->number, number, &replica))) {
             return false;
@@ -104,7 +104,7 @@ static bool delete_entries(drop_t *drop)
 static bool write_all(drop_t *drop)
 {
     gb_record_log_t log = {drop->head.serial + 1, drop->last, drop->last, drop->last,
-                           gb_record_text("")};
+                           gb_wire_span("")};
     gb_record_head_t head = {drop->head.epoch, drop->head.serial + 1};
 
     if (mgb_store_begin(&drop->store) != SQLITE_OK) {

@@ -32,18 +32,18 @@ static void judge(const mgb_salvage_t *work, const mgb_salvage_log_t *log,
         replica->cursor = log->decided;
         replica->sent = 0;
         replica->aside = false;
-        replica->why = gb_record_text("");
+        replica->why = gb_wire_span("");
         return;
     }
     if (!replica->aside && !work->tail_known) {
         replica->aside = true;
-        replica->why = gb_record_text(
+        replica->why = gb_wire_span(
             "the journal was repaired, and its latest commits are missing");
     }
     else if (!replica->aside && replica->cursor < log->last_lost) {
         replica->aside = true;
-        replica->why = gb_record_text("the journal was repaired, and has lost an entry "
-                                      "that it has not confirmed");
+        replica->why = gb_wire_span("the journal was repaired, and has lost an entry "
+                                    "that it has not confirmed");
     }
     if (replica->cursor > log->decided) {
         replica->cursor = log->decided;
@@ -83,7 +83,7 @@ static bool copy_logs(mgb_salvage_t *work)
     for (size_t i = 0; i < work->log_count; i++) {
         const mgb_salvage_log_t *log = &work->logs[i];
         gb_record_log_t record = {1, log->written, log->decided, log->trimmed,
-                                  gb_record_text(log->name)};
+                                  gb_wire_span(log->name)};
         uint32_t number = 0;
 
         if (!mgb_salvage_put(work, MGB_TABLE_STATE, gb_record_state_key(log->number, 0),

@@ -9,7 +9,7 @@ SANITIZE = ["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefi
 SOURCES = ["tests/commit/journal_harness.c", "journal.c", "journal_open.c",
            "journal_read.c", "journal_index.c", "journal_store.c", "journal_file.c",
            "journal_row.c", "libsqlite.c", "libcrypto.c", "library.c", "core/gb_record.c",
-           "core/gb_commit.c", "core/gb_part.c"]
+           "core/gb_commit.c", "core/gb_part.c", "core/gb_wire_text.c"]
 GREENCTL_CORE = ["command", "page", "types"]
 MB = 1024 * 1024
 # Few ids are remembered; pages are soon forgotten, so that the file is read and written.

@@ -25,11 +25,11 @@ static gb_record_request_t a_request(void)
     memset(request.digest, 7, sizeof(request.digest));
     request.at_us = INT64_C(1700000000000000);
     request.nonce = UINT64_MAX;
-    request.id = gb_record_text("5f0c");
-    request.principal = gb_record_text(NULL);
-    request.method = gb_record_text("POST");
-    request.target = gb_record_text("/app/orders?x=1");
-    request.headers = gb_record_text("Content-Type: text/plain\r\n");
+    request.id = gb_wire_span("5f0c");
+    request.principal = gb_wire_span(NULL);
+    request.method = gb_wire_span("POST");
+    request.target = gb_wire_span("/app/orders?x=1");
+    request.headers = gb_wire_span("Content-Type: text/plain\r\n");
     request.body.at = "a\0b";
     request.body.bytes = 3;
     return request;
@@ -114,14 +114,14 @@ END_TEST
 START_TEST(a_state_comes_back)
 {
     gb_record_head_t head = {1700000000, 9}, head_again;
-    gb_record_log_t log = {1, 30, 20, 10, gb_record_text("balancer://app")}, log_again;
+    gb_record_log_t log = {1, 30, 20, 10, gb_wire_span("balancer://app")}, log_again;
     gb_record_replica_t replica = {2,
                                    7,
                                    8,
                                    true,
                                    false,
-                                   gb_record_text("http://r1"),
-                                   gb_record_text("why")},
+                                   gb_wire_span("http://r1"),
+                                   gb_wire_span("why")},
                         replica_again;
     size_t size;
 
@@ -145,12 +145,12 @@ END_TEST
 
 START_TEST(what_cannot_be_is_refused)
 {
-    gb_record_log_t log = {1, 30, 31, 10, gb_record_text("app")};
+    gb_record_log_t log = {1, 30, 31, 10, gb_wire_span("app")};
     gb_record_brief_t brief = a_brief();
 
     gb_record_write_log(&log, bytes); /* more settled than there is */
     ck_assert(!gb_record_read_log(bytes, gb_record_log_bytes(&log), &log));
-    log = (gb_record_log_t){1, 30, 9, 10, gb_record_text("app")}; /* trimmed too much */
+    log = (gb_record_log_t){1, 30, 9, 10, gb_wire_span("app")}; /* trimmed too much */
     gb_record_write_log(&log, bytes);
     ck_assert(!gb_record_read_log(bytes, gb_record_log_bytes(&log), &log));
     gb_record_write_brief(&brief, bytes);

@@ -228,6 +228,23 @@ static const char *json_of(const char *field)
     return gb_wire_json(json, sizeof json, field, strlen(field)) ? json : NULL;
 }
 
+START_TEST(texts_of_requests_have_no_control_characters)
+{
+    ck_assert(gb_wire_is_text(text("/a?b"), '!', 4));
+    ck_assert(!gb_wire_is_text(text("/a?bc"), '!', 4));
+    ck_assert(gb_wire_is_text(text(""), '!', 4));
+    ck_assert(!gb_wire_is_text((gb_span_text_t){NULL, 0}, '!', 4));
+    ck_assert(!gb_wire_is_text(text("a b"), '!', 4));
+    ck_assert(gb_wire_is_text(text("a b"), ' ', 4));
+    ck_assert(gb_wire_is_text(text("\xc3\xa9"), '!', 4));
+    ck_assert(!gb_wire_is_text(text("a\x7f"), ' ', 4));
+    ck_assert(!gb_wire_is_text(text("a\n"), ' ', 4));
+    ck_assert(!gb_wire_is_text((gb_span_text_t){"a\0b", 3}, ' ', 4));
+    ck_assert_uint_eq(gb_wire_span("four").bytes, 4);
+    ck_assert_str_eq(gb_wire_span(NULL).at, "");
+}
+END_TEST
+
 START_TEST(the_indicator_becomes_json)
 {
     ck_assert_str_eq(json_of("id=\"5f0c\", epoch=3, seq=1042, state=met, need=2, "
@@ -325,6 +342,7 @@ Suite *gb_wire_suite(void)
     tcase_add_test(frames, any_change_of_a_frame_is_read_within_its_bounds);
     tcase_add_test(texts, header_lines_come_one_after_the_other);
     tcase_add_test(texts, lines_that_could_split_a_response_are_refused);
+    tcase_add_test(texts, texts_of_requests_have_no_control_characters);
     tcase_add_test(texts, the_indicator_becomes_json);
     tcase_add_test(texts, what_is_no_indicator_becomes_nothing);
     tcase_add_test(texts, ids_go_into_paths_and_come_back);
