@@ -124,13 +124,13 @@ int journal_main(int argc, char **argv)
     if (!mgb_libsqlite_load(&why) || !mgb_libcrypto_load(&why)) {
         return refused(&options, why);
     }
-    if (!mgb_store_read_key(options.key_file, key, repair.error,
-                            sizeof(repair.error))) {
-        return refused(&options, repair.error);
-    }
     /* Nothing is made where there is nothing. */
     if (access(options.file, F_OK)) {
         return refused(&options, strerror(errno));
+    }
+    if (!mgb_store_read_key(options.key_file, key, repair.error,
+                            sizeof(repair.error))) {
+        return refused(&options, repair.error);
     }
     repair.path = options.file;
     repair.key = key;

@@ -15,8 +15,8 @@ typedef struct look_t {
     mgb_store_t store;
     mgb_rows_t rows;
     gb_record_head_t head;
-    gb_record_log_t log; /* the one that is looked at; its name is not used */
-    uint32_t number;
+    gb_record_log_t log;       /* the one that is looked at; its name is not used */
+    uint32_t number, replicas; /* of it, so far */
     uint64_t wrong, entries, lost;
 } look_t;
 
@@ -94,6 +94,20 @@ static void check_entry(look_t *look, uint64_t seq)
     }
 }
 
+/* Are there rows of entries that the log does not have?  The keeper takes none. */
+static void check_strays(look_t *look, uint64_t from, uint64_t upto)
+{
+    mgb_row_t row;
+
+    if (mgb_store_from(&look->store, MGB_TABLE_BRIEF, gb_record_key(look->number, from),
+                       gb_record_key(look->number, upto)) == SQLITE_OK &&
+        mgb_store_next(&look->store, MGB_TABLE_BRIEF, &row) == SQLITE_ROW) {
+        wrong(look, "entry %" PRIu64 " is there, and log %u does not have it",
+              gb_record_key_seq(row.key), look->number);
+    }
+    mgb_store_done(&look->store, MGB_TABLE_BRIEF);
+}
+
 static void check_log(look_t *look)
 {
     look->entries = look->lost = 0;
@@ -106,52 +120,86 @@ static void check_log(look_t *look)
             look->log.trimmed + 1, look->log.head, look->log.settled, look->lost);
 }
 
-/* Is a row of the state one?  A log's name is told. */
-static void check_state(look_t *look, const mgb_row_t *row)
+static void check_replica(look_t *look, const mgb_row_t *row)
 {
-    uint32_t replica = gb_record_state_replica(row->key);
-    gb_record_kind_e kind = row->key == 0 ? GB_RECORD_HEAD
-                            : replica     ? GB_RECORD_REPLICA
-                                          : GB_RECORD_LOG;
     gb_record_replica_t record;
 
-    if (!mgb_rows_open(&look->rows, kind, row->key, row->at, row->bytes)) {
-        wrong(look, "the state of log %u, row %u, does not open",
-              gb_record_state_log(row->key), replica);
+    look->replicas++;
+    if (!mgb_rows_open(&look->rows, GB_RECORD_REPLICA, row->key, row->at, row->bytes) ||
+        !gb_record_read_replica(look->rows.plain.at, look->rows.plain.bytes, &record) ||
+        record.serial > look->head.serial ||
+        gb_record_state_log(row->key) != look->number ||
+        gb_record_state_replica(row->key) != look->replicas) {
+        wrong(look, "replica %u of log %u is not what was written",
+              gb_record_state_replica(row->key), gb_record_state_log(row->key));
     }
-    else if (kind == GB_RECORD_REPLICA &&
-             gb_record_read_replica(look->rows.plain.at, look->rows.plain.bytes,
-                                    &record) &&
-             !record.forgotten) {
+    else if (!record.forgotten) {
         fprintf(look->repair->out, "replica: %s has %" PRIu64 "%s%s\n", record.name.at,
                 record.cursor, record.aside ? "; set aside: " : "",
                 record.aside ? record.why.at : "");
     }
-    else if (kind == GB_RECORD_LOG &&
-             gb_record_read_log(look->rows.plain.at, look->rows.plain.bytes,
-                                &look->log)) {
-        look->number = gb_record_state_log(row->key);
-        if (look->log.name.bytes) { /* else it was dropped */
-            fprintf(look->repair->out, "log: %s", look->log.name.at);
-            check_log(look);
-        }
+}
+
+/* Its name is told; without one it was dropped. */
+static void check_log_row(look_t *look, const mgb_row_t *row)
+{
+    look->number = gb_record_state_log(row->key);
+    look->replicas = 0;
+    if (!mgb_rows_open(&look->rows, GB_RECORD_LOG, row->key, row->at, row->bytes) ||
+        !gb_record_read_log(look->rows.plain.at, look->rows.plain.bytes, &look->log) ||
+        look->log.serial > look->head.serial) {
+        wrong(look, "the row of log %u is not what was written", look->number);
+        return;
+    }
+    if (look->log.name.bytes) {
+        fprintf(look->repair->out, "log: %s", look->log.name.at);
+        check_log(look);
+    }
+    check_strays(look, 0, look->log.trimmed);
+    check_strays(look, look->log.head + 1, GB_RECORD_SEQ_MOST);
+}
+
+static void check_state(look_t *look, const mgb_row_t *row)
+{
+    if (row->key == 0) {
+        return; /* the head, which has been opened */
+    }
+    if (gb_record_state_replica(row->key)) {
+        check_replica(look, row);
+    }
+    else {
+        check_log_row(look, row);
     }
 }
 
-static void check_states(look_t *look)
+/* Calls `check`, which looks into other tables, for every row of a table. */
+static void check_rows(look_t *look, mgb_table_e table,
+                       void (*check)(look_t *look, const mgb_row_t *row))
 {
     mgb_row_t row;
-    int64_t from = 0;
+    int rc = mgb_store_from(&look->store, table, 0, INT64_MAX);
 
-    /* One by one: what is looked at for a log uses the same table's statement. */
-    while (mgb_store_from(&look->store, MGB_TABLE_STATE, from, INT64_MAX) ==
-               SQLITE_OK &&
-           mgb_store_next(&look->store, MGB_TABLE_STATE, &row) == SQLITE_ROW) {
-        from = row.key + 1;
-        check_state(look, &row);
-        mgb_store_done(&look->store, MGB_TABLE_STATE);
+    if (rc == SQLITE_OK) {
+        while ((rc = mgb_store_next(&look->store, table, &row)) == SQLITE_ROW) {
+            check(look, &row);
+        }
     }
-    mgb_store_done(&look->store, MGB_TABLE_STATE);
+    mgb_store_done(&look->store, table);
+    if (rc != SQLITE_DONE) {
+        wrong(look, "table %s cannot be read: %s", mgb_table_names[table],
+              sqlite3_errstr(rc));
+    }
+}
+
+static void check_gone(look_t *look, const mgb_row_t *row)
+{
+    if (!mgb_rows_open(&look->rows, GB_RECORD_GONE, row->key, row->at, row->bytes) ||
+        look->rows.plain.bytes != GB_RECORD_NAME_BYTES) {
+        wrong(look,
+              "the id of deleted entry %" PRIu64 " in log %u is not what was "
+              "written",
+              gb_record_key_seq(row->key), gb_record_key_log(row->key));
+    }
 }
 
 static int on_line(void *baton, int count, char **values, char **names)
@@ -209,7 +257,8 @@ static bool look_at(look_t *look)
     }
     fprintf(repair->out, "epoch: %" PRIu64 ", commit %" PRIu64 "\n", look->head.epoch,
             look->head.serial);
-    check_states(look);
+    check_rows(look, MGB_TABLE_STATE, check_state);
+    check_rows(look, MGB_TABLE_GONE, check_gone);
     if (sqlite3_exec(look->store.db, "PRAGMA integrity_check(20)", on_line, look,
                      NULL) != SQLITE_OK) {
         wrong(look, "SQLite: %s", sqlite3_errmsg(look->store.db));
@@ -235,7 +284,7 @@ bool mgb_journal_check(mgb_repair_t *repair)
         snprintf(repair->error, sizeof(repair->error), "%s", look.store.error);
         return false;
     }
-    good = mgb_rows_begin(&look.rows, repair->key) && look_at(&look);
+    good = mgb_repair_seals(repair, &look.rows) && look_at(&look);
     mgb_store_close(&look.store);
     mgb_store_unlock(&look.store);
     mgb_rows_end(&look.rows);

@@ -117,21 +117,23 @@ static bool write_all(drop_t *drop)
         mgb_store_rollback(&drop->store);
         return false;
     }
-    if (mgb_store_commit(&drop->store) != SQLITE_OK ||
-        mgb_store_checkpoint(&drop->store) != SQLITE_OK) {
+    if (mgb_store_commit(&drop->store) != SQLITE_OK) {
         return fail(drop, "it cannot be written");
     }
     if (mgb_rows_shut_head(&drop->rows, GB_RECORD_WITNESS, &head)) {
         mgb_store_set_witness(&drop->store, drop->rows.sealed.at,
                               drop->rows.sealed.bytes);
     }
+    (void)mgb_store_checkpoint(&drop->store); /* else the keeper does it */
     return true;
 }
 
 static bool drop_log(drop_t *drop, const char *name)
 {
-    if (mgb_store_exists(&drop->store) <= 0 || !mgb_store_open(&drop->store)) {
-        return fail(drop, drop->store.error);
+    int there = mgb_store_exists(&drop->store);
+
+    if (there <= 0 || !mgb_store_open(&drop->store)) {
+        return fail(drop, there ? drop->store.error : "there is no such file");
     }
     if (!mgb_repair_head(drop->repair, &drop->store, &drop->rows, &drop->head) ||
         !find_log(drop, name) || !write_all(drop)) {
@@ -155,7 +157,7 @@ bool mgb_journal_drop(mgb_repair_t *repair, const char *name)
     if (!mgb_store_lock(&drop.store, repair->path, mgb_repair_owner(repair->path), 0)) {
         return fail(&drop, drop.store.error);
     }
-    done = mgb_rows_begin(&drop.rows, repair->key) && drop_log(&drop, name);
+    done = mgb_repair_seals(repair, &drop.rows) && drop_log(&drop, name);
     mgb_store_close(&drop.store);
     mgb_store_unlock(&drop.store);
     mgb_rows_end(&drop.rows);

@@ -60,8 +60,7 @@ static bool copy_replica(mgb_salvage_t *work, const mgb_find_t *find, uint32_t n
     if (!mgb_scrape_open(&work->scrape, &work->from, find) ||
         !gb_record_read_replica(work->from.plain.at, work->from.plain.bytes,
                                 &replica)) {
-        return mgb_salvage_fail(work,
-                                "a row opened once and not again: does the disk fail?");
+        return mgb_salvage_unread(work);
     }
     before = replica.cursor;
     replica.serial = 1;
@@ -192,18 +191,40 @@ static bool end_made(mgb_salvage_t *work)
            mgb_salvage_flush(work);
 }
 
-static bool move(mgb_salvage_t *work, const char *from, const char *to,
-                 const char *stamp)
-{
-    char old[PATH_MAX], new[PATH_MAX], suffix[64];
+/* A step of putting the new file in its place, and back again. */
+typedef struct step_t {
+    char from[64], to[64]; /* suffixes */
+    bool may_lack;         /* there need not be such a file */
+} step_t;
 
-    snprintf(suffix, sizeof(suffix), "%s%s", to, stamp);
+static bool move(mgb_salvage_t *work, const char *from, const char *to, bool may_lack)
+{
+    char old[PATH_MAX], new[PATH_MAX];
+
     if (!mgb_store_name(&work->old, from, old) ||
-        !mgb_store_name(&work->old, suffix, new) ||
-        (rename(old, new) && errno != ENOENT)) {
+        !mgb_store_name(&work->old, to, new) ||
+        (rename(old, new) && !(may_lack && errno == ENOENT))) {
         snprintf(work->repair->error, sizeof(work->repair->error),
                  "%s%s cannot be renamed: %s", work->old.path, from, strerror(errno));
         return false;
+    }
+    return true;
+}
+
+/* All of them or none, unless the disk wants neither. */
+static bool move_all(mgb_salvage_t *work, const step_t *steps, size_t count)
+{
+    char why[MGB_STORE_ERROR_BYTES];
+
+    for (size_t i = 0; i < count; i++) {
+        if (move(work, steps[i].from, steps[i].to, steps[i].may_lack)) {
+            continue;
+        }
+        memcpy(why, work->repair->error, sizeof(why));
+        while (i-- > 0) {
+            (void)move(work, steps[i].to, steps[i].from, steps[i].may_lack);
+        }
+        return mgb_salvage_fail(work, why);
     }
     return true;
 }
@@ -213,15 +234,25 @@ static bool move(mgb_salvage_t *work, const char *from, const char *to,
 static bool put_in_place(mgb_salvage_t *work)
 {
     gb_record_head_t head = {work->to.epoch, 1};
+    step_t steps[] = {{"", ".damaged-", false},
+                      {"-wal", "-wal.damaged-", true},
+                      {".repair-wal", "-wal", false},
+                      {".repair", "", false}};
     char stamp[32];
     time_t now = time(NULL);
     struct tm local;
 
     if (!localtime_r(&now, &local) ||
-        !strftime(stamp, sizeof(stamp), "%Y%m%d-%H%M%S", &local) ||
-        !move(work, "", ".damaged-", stamp) ||
-        !move(work, "-wal", "-wal.damaged-", stamp) ||
-        !move(work, ".repair-wal", "-wal", "") || !move(work, ".repair", "", "")) {
+        !strftime(stamp, sizeof(stamp), "%Y%m%d-%H%M%S", &local)) {
+        return mgb_salvage_fail(work, "the time of day cannot be told");
+    }
+    for (int i = 0; i < 2; i++) {
+        size_t used = strlen(steps[i].to);
+
+        snprintf(steps[i].to + used, sizeof(steps[i].to) - used, "%s", stamp);
+    }
+    if (!move_all(work, steps, sizeof(steps) / sizeof(steps[0]))) {
+        remove_made(work);
         return false;
     }
     if (mgb_rows_shut_head(&work->to, GB_RECORD_WITNESS, &head)) {
@@ -231,7 +262,9 @@ static bool put_in_place(mgb_salvage_t *work)
     fprintf(work->repair->out,
             "made: %s, of epoch %" PRIu64 "; the old one is %s.damaged-%s\n",
             work->old.path, head.epoch, work->old.path, stamp);
-    return mgb_store_sync_dir(&work->old) || mgb_salvage_fail(work, work->old.error);
+    return mgb_store_sync_dir(&work->old) ||
+           mgb_salvage_fail(work, "the new file is in its place, but its directory "
+                                  "cannot be synced: a power cut may undo that");
 }
 
 static bool is_all_trusted_known(mgb_salvage_t *work)
@@ -280,6 +313,15 @@ static void end_work(mgb_salvage_t *work)
     mgb_rows_end(&work->to);
 }
 
+bool mgb_repair_seals(mgb_repair_t *repair, mgb_rows_t *rows)
+{
+    if (!mgb_rows_begin(rows, repair->key)) {
+        snprintf(repair->error, sizeof(repair->error), "OpenSSL does not seal");
+        return false;
+    }
+    return true;
+}
+
 uid_t mgb_repair_owner(const char *path)
 {
     struct stat info;
@@ -298,8 +340,8 @@ bool mgb_journal_repair(mgb_repair_t *repair)
     if (!mgb_store_lock(&work.old, repair->path, mgb_repair_owner(repair->path), 0)) {
         return mgb_salvage_fail(&work, work.old.error);
     }
-    done = mgb_rows_begin(&work.from, repair->key) &&
-           mgb_rows_begin(&work.to, repair->key) && repair_all(&work);
+    done = mgb_repair_seals(repair, &work.from) && mgb_repair_seals(repair, &work.to) &&
+           repair_all(&work);
     if (work.made.lock_fd >= 0) {
         mgb_store_close(&work.made);
         mgb_store_unlock(&work.made);

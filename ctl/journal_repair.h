@@ -28,7 +28,8 @@ bool mgb_journal_check(mgb_repair_t *repair);
 /* Takes the journal's lock, and makes a new file of every row that opens, under a new
  * epoch; the old files are kept beside it as FILE.damaged-TIME.  Entries keep their
  * numbers; those that are lost are marked so, and replicas that may miss one are set
- * aside, but for those that are trusted.  False: nothing was changed. */
+ * aside, but for those that are trusted.  False: `error` says why; nothing was changed,
+ * unless it says that the new file is in its place. */
 bool mgb_journal_repair(mgb_repair_t *repair);
 
 /* Takes the journal's lock, and deletes the log `name`, of a balancer that is not
@@ -41,7 +42,10 @@ bool mgb_journal_drop(mgb_repair_t *repair, const char *name);
 bool mgb_repair_head(mgb_repair_t *repair, mgb_store_t *store, mgb_rows_t *rows,
                      gb_record_head_t *head);
 
-/* Who owns the files of the journal: as root, whoever owns FILE or its directory. */
+/* What opens and seals rows.  False: `error` says why. */
+bool mgb_repair_seals(mgb_repair_t *repair, mgb_rows_t *rows);
+
+/* Who owns the files of the journal: as root whoever owns FILE, else the caller. */
 uid_t mgb_repair_owner(const char *path);
 
 #endif /* MGB_JOURNAL_REPAIR_H */

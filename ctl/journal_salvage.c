@@ -23,6 +23,12 @@ bool mgb_salvage_fail(mgb_salvage_t *work, const char *text)
     return false;
 }
 
+bool mgb_salvage_unread(mgb_salvage_t *work)
+{
+    return mgb_salvage_fail(work,
+                            "a row opened once and not again: does the disk fail?");
+}
+
 /* ---------------------------------------------------------------- writing */
 
 bool mgb_salvage_flush(mgb_salvage_t *work)
@@ -110,8 +116,7 @@ static bool copy_request(mgb_salvage_t *work, const mgb_find_t *find,
     if (!mgb_scrape_open(&work->scrape, &work->from, find) ||
         !gb_record_read_request(work->from.plain.at, work->from.plain.bytes,
                                 &request)) {
-        return mgb_salvage_fail(work,
-                                "a row opened once and not again: does the disk fail?");
+        return mgb_salvage_unread(work);
     }
     if (made) { /* the brief is lost: the request says it all again */
         memcpy(brief->digest, request.digest, sizeof(brief->digest));
@@ -136,8 +141,7 @@ static bool copy_answer(mgb_salvage_t *work, const mgb_find_t *find,
 
     if (!mgb_scrape_open(&work->scrape, &work->from, find) ||
         !gb_record_read_answer(work->from.plain.at, work->from.plain.bytes, &answer)) {
-        return mgb_salvage_fail(work,
-                                "a row opened once and not again: does the disk fail?");
+        return mgb_salvage_unread(work);
     }
     if (brief->state == GB_ENTRY_OPEN) {
         brief->state = answer.state;
@@ -160,8 +164,7 @@ static bool copy_entry(mgb_salvage_t *work, mgb_salvage_log_t *log, uint64_t seq
     if (group->brief &&
         (!mgb_scrape_open(&work->scrape, &work->from, group->brief) ||
          !gb_record_read_brief(work->from.plain.at, work->from.plain.bytes, &brief))) {
-        return mgb_salvage_fail(work,
-                                "a row opened once and not again: does the disk fail?");
+        return mgb_salvage_unread(work);
     }
     if (group->request && !copy_request(work, group->request, &brief, !group->brief)) {
         return false;
@@ -187,9 +190,9 @@ static bool copy_gone(mgb_salvage_t *work, const mgb_find_t *find)
 {
     uint8_t name[GB_RECORD_NAME_BYTES];
 
-    if (!mgb_scrape_open(&work->scrape, &work->from, find)) {
-        return mgb_salvage_fail(work,
-                                "a row opened once and not again: does the disk fail?");
+    if (!mgb_scrape_open(&work->scrape, &work->from, find) ||
+        work->from.plain.bytes != sizeof(name)) {
+        return mgb_salvage_unread(work);
     }
     memcpy(name, work->from.plain.at, sizeof(name));
     return mgb_salvage_put(work, MGB_TABLE_GONE, find->key,
@@ -241,8 +244,7 @@ bool mgb_salvage_logs(mgb_salvage_t *work)
         }
         if (!mgb_scrape_open(&work->scrape, &work->from, find) ||
             !gb_record_read_log(work->from.plain.at, work->from.plain.bytes, &record)) {
-            return mgb_salvage_fail(
-                work, "a row opened once and not again: does the disk fail?");
+            return mgb_salvage_unread(work);
         }
         log = log_add(work, gb_record_state_log(find->key), record.name.at);
         if (!log) {

@@ -34,6 +34,8 @@ typedef struct mgb_salvage_t {
 
 /* Says why it cannot go on; false. */
 bool mgb_salvage_fail(mgb_salvage_t *work, const char *text);
+/* Likewise: a row that was found does not open any more. */
+bool mgb_salvage_unread(mgb_salvage_t *work);
 /* Puts what was sealed by work->to; commits now and then.  flush commits what waits. */
 bool mgb_salvage_put(mgb_salvage_t *work, mgb_table_e table, int64_t key, bool sealed);
 bool mgb_salvage_flush(mgb_salvage_t *work);

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from journalkit import MB, SANITIZE, build_greenctl
+from journalkit import MB, ROOT, SANITIZE, build_greenctl
 from test_journal import (SEED, chance, numbers, opened, program,  # noqa: F401
                           refused, written)
 
@@ -28,12 +28,13 @@ def path(tmp_path):
     return str(tmp_path / "journal")
 
 
-def run(greenctl, verb, path, *more, key="key", ok=True):
+def run(greenctl, verb, path, *more, key="key", ok=True, **environment):
     done = subprocess.run(
         [greenctl, "journal", verb, path, "--key",
          os.path.join(os.path.dirname(path), key), *more],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False,
-        env=dict(os.environ, ASAN_OPTIONS="detect_leaks=0"))
+        env=dict(os.environ, ASAN_OPTIONS="detect_leaks=0:verify_asan_link_order=0",
+                 **environment))
     assert done.returncode == (0 if ok else 1), (done.stdout, done.stderr)
     return done.stdout + done.stderr
 
@@ -384,6 +385,47 @@ def test_a_journal_in_use_is_refused(program, greenctl, path):
     for verb in ("check", "repair"):
         assert "in use by another process" in run(greenctl, verb, path, ok=False)
     journal.end()
+    run(greenctl, "check", path)
+
+
+def contents_of(folder):
+    found = {}
+    for name in os.listdir(folder):
+        with open(os.path.join(folder, name), "rb") as f:
+            found[name] = f.read()
+    return found
+
+
+def test_a_new_file_that_cannot_be_put_in_place_changes_nothing(program, greenctl, path,
+                                                                tmp_path_factory):
+    """One rename fails, each in its turn: those before it are taken back."""
+    layer = str(tmp_path_factory.mktemp("layer") / "failing_rename.so")
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", layer,
+                    os.path.join(ROOT, "tests/commit/failing_rename.c")], check=True)
+    fill(program, path).end()
+    before = contents_of(os.path.dirname(path))
+    for number in range(1, 6):
+        told = run(greenctl, "repair", path, ok=False, LD_PRELOAD=layer,
+                   GREEN_FAILING_RENAME=str(number))
+        assert "cannot be renamed: Input/output error" in told, number
+        assert contents_of(os.path.dirname(path)) == before, number
+    run(greenctl, "repair", path, LD_PRELOAD=layer, GREEN_FAILING_RENAME="6")
+
+
+def test_check_finds_what_the_keeper_would_refuse(program, greenctl, path):
+    """Rows that are of another place, beside what the logs know of."""
+    fill(program, path).end()
+    for table, change in (("gone", "INSERT INTO gone SELECT key, row FROM brief LIMIT 1"),
+                          ("brief", "INSERT INTO brief SELECT key + 99999, row FROM brief"
+                           " LIMIT 1"),
+                          ("state", "INSERT INTO state SELECT key + 1, row FROM state ORDER BY"
+                           " key DESC LIMIT 1")):
+        shutil.copy(path, path + ".whole")
+        subprocess.run(["sqlite3", path, change], check=True, stdout=subprocess.DEVNULL)
+        told = run(greenctl, "check", path, ok=False)
+        assert "1 findings" in told, (table, told)
+        shutil.copy(path + ".whole", path)
+    os.unlink(path + ".whole")
     run(greenctl, "check", path)
 
 
