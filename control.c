@@ -27,6 +27,8 @@
 #define BACKLOG            16
 #define REQUEST_TIMEOUT_US (2 * GB_US_PER_S)
 #define REPLY_TIMEOUT_US   (10 * GB_US_PER_S)
+#define ACCEPT_MOST_US     (5 * GB_US_PER_S)   /* the journal's thread has so long, */
+#define ACCEPT_LOOK_US     (50 * GB_US_PER_MS) /* and is looked at so often */
 #define ACCEPT_PAUSE_US    (1 * GB_US_PER_S) /* out of descriptors: not again at once */
 #define REFUSED_LOG_US     (60 * GB_US_PER_S)  /* refused peers are logged so often */
 #define ACCEPT_LOG_US      (600 * GB_US_PER_S) /* and that none can be taken */
@@ -40,7 +42,10 @@ typedef struct mgb_peer_t {
     uint64_t timer;
     char request[GB_COMMAND_BYTES];
     size_t request_bytes;
-    const char *reply; /* NULL: the request is not complete yet */
+    const char *reply; /* NULL: the request is not complete yet, or: */
+    uint32_t accepts;  /* member that is being accepted; GB_NO_INDEX: none */
+    int64_t accepts_until_us;
+    const char *member_url; /* its */
     size_t reply_bytes, sent_bytes;
 } mgb_peer_t;
 
@@ -209,10 +214,6 @@ static const char *find_member(apr_pool_t *p, const mgb_report_t *report,
                                 command->member, found->member->url, found->other->url);
         }
     }
-    if (found->member->machine_slot == GB_NO_INDEX) {
-        return apr_psprintf(p, "%s has no machine: it is never powered on or off",
-                            found->member->url);
-    }
     return NULL;
 }
 
@@ -233,6 +234,11 @@ static const char *switch_member(const mgb_peer_t *peer, const mgb_report_t *rep
     if (error) {
         return error;
     }
+    if (found.member->machine_slot == GB_NO_INDEX) {
+        return apr_psprintf(peer->pool,
+                            "%s has no machine: it is never powered on or off",
+                            found.member->url);
+    }
     machine = &keeper->shared->machines[found.member->machine_slot];
     error = mgb_watchdog_command(keeper, found.member->slot, events[command->verb]);
     ap_log_error(APLOG_MARK, APLOG_INFO, 0, keeper->server,
@@ -244,6 +250,35 @@ static const char *switch_member(const mgb_peer_t *peer, const mgb_report_t *rep
                        verb, gb_wish_name(machine->m.wish),
                        gb_state_name(found.member->state),
                        gb_state_name(machine->m.state));
+    }
+    return error;
+}
+
+/* The journal thread is asked; its answer is waited for (on_accepted). */
+static const char *accept_member(mgb_peer_t *peer, const mgb_report_t *report,
+                                 const gb_command_t *command)
+{
+    mgb_keeper_t *keeper = peer->control->keeper;
+    const char *error;
+    found_t found;
+
+    error = find_member(peer->pool, report, command, &found);
+    if (!error && found.other) {
+        error = apr_psprintf(peer->pool,
+                             "%s is more than one member: give the whole URL, and "
+                             "--balancer NAME",
+                             command->member);
+    }
+    if (!error) {
+        error = mgb_accept_ask(keeper, found.member->slot, command);
+    }
+    if (!error) {
+        peer->accepts = found.member->slot;
+        peer->accepts_until_us = mgb_now_us() + ACCEPT_MOST_US;
+        peer->member_url = found.member->url;
+        ap_log_error(APLOG_MARK, APLOG_INFO, 0, keeper->server,
+                     GBLOGNO(0355) "%s: operator (uid %d, pid %d) asks accept",
+                     found.member->url, (int)peer->uid, (int)peer->pid);
     }
     return error;
 }
@@ -268,7 +303,7 @@ static void set_paused(const mgb_peer_t *peer, bool paused, apr_array_header_t *
 }
 
 /* Carries out a command: NULL, or why it was refused. */
-static const char *carry_out(const mgb_peer_t *peer, const gb_command_t *command,
+static const char *carry_out(mgb_peer_t *peer, const gb_command_t *command,
                              apr_array_header_t *text)
 {
     mgb_shared_t *sh = peer->control->keeper->shared;
@@ -298,6 +333,8 @@ static const char *carry_out(const mgb_peer_t *peer, const gb_command_t *command
     case GB_VERB_EVENTS:
         add_events_table(text, report);
         return NULL;
+    case GB_VERB_ACCEPT:
+        return accept_member(peer, report, command);
     default:
         return switch_member(peer, report, command, text);
     }
@@ -371,6 +408,24 @@ static void reply_with(mgb_peer_t *peer, const char *error, apr_array_header_t *
     send_reply(peer);
 }
 
+/* The journal thread has answered, or is waited for on. */
+static void on_accepted(void *baton, int64_t now_us)
+{
+    mgb_peer_t *peer = baton;
+    apr_array_header_t *text = apr_array_make(peer->pool, 1, sizeof(const char *));
+    const char *error = "the journal does not answer: see the error log";
+
+    mgb_loop_cancel(peer->control->keeper->loop, peer->timer);
+    if (!mgb_accept_is_done(peer->control->keeper, peer->accepts, &error) &&
+        now_us < peer->accepts_until_us) {
+        peer->timer = mgb_loop_timer(peer->control->keeper->loop,
+                                     now_us + ACCEPT_LOOK_US, on_accepted, peer);
+        return;
+    }
+    mgb_report_add(text, "%s is taken back as it is\n", peer->member_url);
+    reply_with(peer, error, text);
+}
+
 static void handle_request(mgb_peer_t *peer, const char *line_end)
 {
     apr_array_header_t *text = apr_array_make(peer->pool, 64, sizeof(const char *));
@@ -383,6 +438,10 @@ static void handle_request(mgb_peer_t *peer, const char *line_end)
     }
     if (!error) {
         error = carry_out(peer, &command, text);
+    }
+    if (!error && peer->accepts != GB_NO_INDEX) {
+        on_accepted(peer, mgb_now_us());
+        return;
     }
     reply_with(peer, error, text);
 }
@@ -403,6 +462,10 @@ static void read_request(mgb_peer_t *peer)
         }
         if (n <= 0) {
             peer_end(peer); /* it hung up before its line was whole */
+            return;
+        }
+        if (peer->accepts != GB_NO_INDEX) {
+            peer_end(peer); /* one request a connection */
             return;
         }
         peer->request_bytes += (size_t)n;
@@ -481,6 +544,7 @@ static void peer_begin(struct mgb_control_t *control, int fd, const struct ucred
     peer->fd = fd;
     peer->uid = who->uid;
     peer->pid = who->pid;
+    peer->accepts = GB_NO_INDEX;
     peer->timer =
         mgb_loop_timer(loop, mgb_now_us() + REQUEST_TIMEOUT_US, on_timeout, peer);
     if (!peer->timer) {

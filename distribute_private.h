@@ -48,6 +48,7 @@ typedef struct mgb_replica_t {
     bool reads;
     bool differed;    /* set aside since it disagreed about entry cursor + 1 */
     bool behind_told; /* that it takes no reads */
+    bool accepting;   /* taken back by the operator, which is not durable yet */
     gb_entry_t next;  /* the entry after the cursor, where it is an old one */
     uint64_t mark;    /* queued in this turn; 0: none */
     bool written;     /* its row, in this turn, as: */
@@ -143,6 +144,11 @@ void mgb_waiters_load(mgb_log_t *log);
 const char *mgb_waiters_policy(mgb_log_t *log, uint64_t seq, const char *policy,
                                apr_pool_t *p);
 void mgb_waiters_ask(mgb_log_t *log, int64_t now_us);
+
+/* distribute_accept.c: does what the operator has said of a replica, at each tick.
+ * forget: of what was said to an earlier keeper nothing is done. */
+void mgb_accept_step(mgb_log_t *log, uint32_t index);
+void mgb_accept_forget(mgb_replica_shared_t *to);
 
 /* distribute_tick.c: GreenResync's command, before its log is closed. */
 void mgb_upkeep_end(mgb_log_t *log);

@@ -98,7 +98,8 @@ static void member_join(mgb_log_t *log, mgb_replica_t *replica, uint32_t slot)
     gb_replica_t *order = &log->order[replica->index];
 
     replica->slot = slot;
-    replica->gone = false;
+    replica->gone = replica->accepting = false;
+    mgb_accept_forget(&log->commit->shared->members[slot].replica);
     replica->reads = false;
     if (replica->is_saved || order->aside) {
         return;

@@ -316,6 +316,9 @@ void mgb_log_tick(mgb_log_t *log, int64_t now_us)
         mgb_replica_t *r = &log->replicas[i];
 
         r->awake = !r->gone && is_awake(log, r->slot);
+        if (!r->gone) {
+            mgb_accept_step(log, i);
+        }
     }
     mgb_upkeep_park(log);
     resync(log, now_us);

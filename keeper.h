@@ -129,6 +129,14 @@ int mgb_listen(const char *path, int backlog, const mgb_owner_t *owner, apr_pool
 int mgb_control_listen(const char *path, apr_pool_t *p);
 apr_status_t mgb_control_create(mgb_keeper_t *keeper, int listen_fd);
 
+/* control_accept.c: greenctl accept.  ask: why it is refused at once, a literal, or
+ * NULL; then is_done says false until the journal thread has answered, and then sets
+ * `error` to why it was refused, a literal, or NULL.  Main thread. */
+struct gb_command_t;
+const char *mgb_accept_ask(const mgb_keeper_t *keeper, uint32_t slot,
+                           const struct gb_command_t *command);
+bool mgb_accept_is_done(const mgb_keeper_t *keeper, uint32_t slot, const char **error);
+
 /* watchdog.c: the keeper's tick. */
 apr_status_t mgb_watchdog_create(mgb_keeper_t *keeper);
 /* Once, when all parts stand: goes on with what a predecessor left under way. */

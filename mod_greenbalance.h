@@ -242,7 +242,7 @@ apr_time_t mgb_wall_us(void);
 /* ---------------------------------------------------------------- shared segment */
 
 #define MGB_MAGIC     0x47424c31u /* "GBL1" */
-#define MGB_LAYOUT    13u         /* change it with every change of the layout */
+#define MGB_LAYOUT    14u         /* change it with every change of the layout */
 #define MGB_EVENTS    512
 #define MGB_KEY_BYTES 512
 
@@ -259,22 +259,39 @@ typedef struct mgb_seen_t {
     uint64_t follow_us;
 } mgb_seen_t;
 
+/* What became of greenctl accept. */
+typedef enum mgb_accept_e {
+    MGB_ACCEPT_TAKEN = 0,
+    MGB_ACCEPT_NOT_ASIDE,
+    MGB_ACCEPT_IN_FLIGHT,
+    MGB_ACCEPT_RESYNCING,
+    MGB_ACCEPT_TOO_FAR,
+    MGB_ACCEPT_TRIMMED,
+    MGB_ACCEPT_AGAIN /* set aside, or the journal opened, before it was durable */
+} mgb_accept_e;
+
+#define MGB_ACCEPT_SETTLED UINT64_MAX /* all that has a verdict */
+
 /* A replica of a balancer's log.  Atomic fields; each has one writer: J the journal
  * thread, W the watchdog.  All 0 where GreenCommit is off. */
 typedef struct mgb_replica_shared_t {
-    uint32_t is_replica;  /* J */
-    uint32_t reads;       /* J: 1: it may take reads */
-    uint32_t aside;       /* J: 1: set aside */
-    uint32_t resyncing;   /* J: 1: GreenResync runs for it */
-    uint32_t wants_awake; /* J: 1: what waits for it is old, or fills the journal */
-    uint32_t park;        /* W: 1: it drains, and is to sleep */
-    uint32_t parked;      /* J: 1: at the head, and it gets nothing more */
-    uint32_t in_flight;   /* J: 1: a write is under way there */
-    uint64_t cursor;      /* J: it has everything up to here */
-    uint64_t lag_entries; /* J: accepted or open, behind the head */
-    int64_t lag_since_us; /* J: when the oldest of them came; 0: none */
-    int64_t catch_up_us;  /* J: as long as it would take to catch up; 0: none */
-    uint64_t writes;      /* J: confirmed by it */
+    uint32_t is_replica;   /* J */
+    uint32_t reads;        /* J: 1: it may take reads */
+    uint32_t aside;        /* J: 1: set aside */
+    uint32_t resyncing;    /* J: 1: GreenResync runs for it */
+    uint32_t wants_awake;  /* J: 1: what waits for it is old, or fills the journal */
+    uint32_t park;         /* W: 1: it drains, and is to sleep */
+    uint32_t parked;       /* J: 1: at the head, and it gets nothing more */
+    uint32_t in_flight;    /* J: 1: a write is under way there */
+    uint32_t accept_asked; /* W: serial of the operator's word, greenctl accept; */
+    uint32_t accept_done;  /* J: of the one that was answered by */
+    uint32_t accept_said;  /* J: mgb_accept_e */
+    uint64_t accept_upto;  /* W: what it has; MGB_ACCEPT_SETTLED */
+    uint64_t cursor;       /* J: it has everything up to here */
+    uint64_t lag_entries;  /* J: accepted or open, behind the head */
+    int64_t lag_since_us;  /* J: when the oldest of them came; 0: none */
+    int64_t catch_up_us;   /* J: as long as it would take to catch up; 0: none */
+    uint64_t writes;       /* J: confirmed by it */
     char why[GB_REASON_BYTES]; /* J: of aside */
 } mgb_replica_shared_t;
 

@@ -6,15 +6,18 @@
 
 #include "gb_ascii.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #define SCHEME "balancer://"
 
 static const char *const verb_names[GB_VERB_COUNT] = {
-    [GB_VERB_STATUS] = "status", [GB_VERB_EVENTS] = "events", [GB_VERB_MODEL] = "model",
-    [GB_VERB_WAKE] = "wake",     [GB_VERB_SLEEP] = "sleep",   [GB_VERB_AUTO] = "auto",
-    [GB_VERB_PAUSE] = "pause",   [GB_VERB_RESUME] = "resume",
+    [GB_VERB_STATUS] = "status", [GB_VERB_EVENTS] = "events",
+    [GB_VERB_MODEL] = "model",   [GB_VERB_WAKE] = "wake",
+    [GB_VERB_SLEEP] = "sleep",   [GB_VERB_AUTO] = "auto",
+    [GB_VERB_ACCEPT] = "accept", [GB_VERB_PAUSE] = "pause",
+    [GB_VERB_RESUME] = "resume",
 };
 
 const char *gb_command_name(gb_verb_e verb)
@@ -34,7 +37,8 @@ gb_verb_e gb_command_verb(const char *word)
 
 bool gb_command_needs_member(gb_verb_e verb)
 {
-    return verb == GB_VERB_WAKE || verb == GB_VERB_SLEEP || verb == GB_VERB_AUTO;
+    return verb == GB_VERB_WAKE || verb == GB_VERB_SLEEP || verb == GB_VERB_AUTO ||
+           verb == GB_VERB_ACCEPT;
 }
 
 /* A part of the line between TABs. */
@@ -88,8 +92,28 @@ static const char *set_name(char out[GB_NAME_BYTES], const field_t *field)
     return NULL;
 }
 
+bool gb_command_number(const char *text, size_t bytes, uint64_t *number)
+{
+    *number = 0;
+    for (size_t i = 0; i < bytes; i++) {
+        if (text[i] < '0' || text[i] > '9') {
+            return false;
+        }
+        *number = *number * 10 + (uint64_t)(text[i] - '0');
+    }
+    return bytes > 0 && bytes <= GB_COMMAND_DIGITS && (bytes == 1 || text[0] != '0');
+}
+
 static const char *set_option(gb_command_t *command, field_t *field)
 {
+    if (take_name(field, "seq")) {
+        if (command->verb != GB_VERB_ACCEPT || command->has_seq ||
+            !gb_command_number(field->text, field->bytes, &command->seq)) {
+            return "seq=N, the number of an entry, is for accept, once";
+        }
+        command->has_seq = true;
+        return NULL;
+    }
     if (take_name(field, "member")) {
         return gb_command_needs_member(command->verb) ? set_name(command->member, field)
                                                       : "this command takes no member";
@@ -148,10 +172,16 @@ const char *gb_command_parse(gb_command_t *command, const char *line, size_t byt
 size_t gb_command_write(const gb_command_t *command, char *out, size_t room)
 {
     gb_command_t read_back;
-    int bytes = snprintf(out, room, "%s%s%s%s%s%s\n", gb_command_name(command->verb),
-                         command->as_json ? "\tas=json" : "",
-                         command->member[0] ? "\tmember=" : "", command->member,
-                         command->balancer[0] ? "\tbalancer=" : "", command->balancer);
+    char seq[32] = "";
+    int bytes;
+
+    if (command->has_seq) {
+        snprintf(seq, sizeof(seq), "\tseq=%" PRIu64, command->seq);
+    }
+    bytes = snprintf(out, room, "%s%s%s%s%s%s%s\n", gb_command_name(command->verb),
+                     command->as_json ? "\tas=json" : "",
+                     command->member[0] ? "\tmember=" : "", command->member,
+                     command->balancer[0] ? "\tbalancer=" : "", command->balancer, seq);
 
     /* A TAB in a name would be read as another option: what is read back tells. */
     if (bytes <= 0 || (size_t)bytes >= room || bytes > GB_COMMAND_BYTES ||

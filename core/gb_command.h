@@ -7,6 +7,7 @@
  *
  *   status [as=json]                events                 model
  *   wake member=M [balancer=B]      sleep ...              auto ...
+ *   accept member=M [balancer=B] [seq=N]
  *   pause                           resume
  *
  * The reply is "OK N" LF and N bytes, or "NO reason" LF; then the keeper hangs up.
@@ -17,7 +18,8 @@
 
 #include "gb_types.h"
 
-#define GB_COMMAND_BYTES 1024 /* the longest request, with its LF */
+#define GB_COMMAND_BYTES  1024 /* the longest request, with its LF */
+#define GB_COMMAND_DIGITS 18   /* of an entry's number */
 
 typedef enum gb_verb_e {
     GB_VERB_STATUS = 0,
@@ -26,6 +28,7 @@ typedef enum gb_verb_e {
     GB_VERB_WAKE,
     GB_VERB_SLEEP,
     GB_VERB_AUTO,
+    GB_VERB_ACCEPT,
     GB_VERB_PAUSE,
     GB_VERB_RESUME,
     GB_VERB_COUNT
@@ -36,6 +39,8 @@ typedef struct gb_command_t {
     bool as_json;                 /* status only: JSON instead of a table */
     char member[GB_NAME_BYTES];   /* "": none */
     char balancer[GB_NAME_BYTES]; /* "": none */
+    bool has_seq;                 /* accept only */
+    uint64_t seq;
 } gb_command_t;
 
 /* The word for a verb; a literal. */
@@ -46,6 +51,9 @@ gb_verb_e gb_command_verb(const char *word);
 
 /* Does the verb name a member? */
 bool gb_command_needs_member(gb_verb_e verb);
+
+/* Reads an entry's number: 1 to GB_COMMAND_DIGITS digits, no needless zeros. */
+bool gb_command_number(const char *text, size_t bytes, uint64_t *number);
 
 /* Reads a request of `bytes` bytes without its LF.  NULL, or why it is none, a literal;
  * then *command is undefined. */

@@ -50,6 +50,7 @@ static const char usage_text[] =
     "  wake MEMBER       switch a server on and keep it on\n"
     "  sleep MEMBER      let a server finish its work, switch it off, keep it off\n"
     "  auto MEMBER       leave it to the policy again\n"
+    "  accept MEMBER     take back a replica that is set aside, as it is\n"
     "  pause             give no power order until resume; requests go on\n"
     "  resume            give power orders again\n"
     "  events            what happened lately, newest last\n"
@@ -57,6 +58,7 @@ static const char usage_text[] =
     "  journal ...       check or repair the file of GreenJournal; see journal --help\n"
     "MEMBER is a URL, a host or host:port, or a machine's name.\n"
     "  --balancer NAME   which one, where a member is in several\n"
+    "  --seq N           accept: it has the entries up to this one, not all\n"
     "  --socket PATH     the keeper's socket; also GREENCTL_SOCKET in the "
     "environment;\n"
     "                    default " GREENCTL_SOCKET "\n"
@@ -120,7 +122,10 @@ static int check_options(const options_t *options)
         return wrong("--json is for status", "");
     }
     if (options->command.balancer[0] && !options->command.member[0]) {
-        return wrong("--balancer is for wake, sleep and auto", "");
+        return wrong("--balancer is for wake, sleep, auto and accept", "");
+    }
+    if (options->command.has_seq && options->command.verb != GB_VERB_ACCEPT) {
+        return wrong("--seq is for accept", "");
     }
     if (!gb_command_write(&options->command, line, sizeof(line))) {
         return wrong("a name has a control character in it, or is too long", "");
@@ -134,6 +139,7 @@ static int read_options(options_t *options, int argc, char **argv)
     static const struct option known[] = {
         {"socket", required_argument, NULL, 's'},
         {"balancer", required_argument, NULL, 'b'},
+        {"seq", required_argument, NULL, 'n'},
         {"json", no_argument, NULL, 'j'},
         {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, 'v'},
@@ -149,6 +155,13 @@ static int read_options(options_t *options, int argc, char **argv)
         case 'b':
             if (!copy_name(options->command.balancer, optarg)) {
                 return wrong("--balancer: the name is empty or too long", "");
+            }
+            break;
+        case 'n':
+            options->command.has_seq =
+                gb_command_number(optarg, strlen(optarg), &options->command.seq);
+            if (!options->command.has_seq) {
+                return wrong("--seq takes the number of an entry", optarg);
             }
             break;
         case 'j':

@@ -249,6 +249,36 @@ def test_the_application_decides(base):
         assert answer.status == 201 and answer.field["state"] in ("met", "everywhere")
 
 
+def accept(site, replica, *more):
+    done = site.proxy.ctl("accept", replica.url, *more)
+    return done.returncode, done.stdout
+
+
+def test_an_operator_takes_back_what_is_set_aside(base):
+    """All are: nobody knows who has b. One has it, the other has not; both are whole."""
+    with Site(base / "site", replicas=2, level="l0", commit="quorum=1 wait=300ms") as site:
+        first, second = site.replicas
+        assert accept(site, first) == (1, "greenctl: refused: it is not set aside\n")
+        assert site.write(key="a").status == 201
+        site.settle()
+        first.mode(reset="after", times=1)
+        second.mode(reset="before", times=1)
+        assert site.write(key="b").status == 202
+        wait(lambda: all(lag["aside"] for lag in site.lags().values()), 10, site.lags)
+        assert "no verdict yet" in accept(site, first, "--seq", "2")[1]
+        code, said = accept(site, second)
+        assert code == 0 and "taken back" in said, said
+        assert site.state("b", wait_s=10)["state"] == "met"
+        os.kill(site.proxy.keeper_pid(), signal.SIGKILL)  # it is durable
+        site.proxy.allow(r"GB0308")
+        wait(lambda: accept(site, first, "--seq", "2")[0] == 0, 20, site.proxy.log)
+        assert not lag(site, second)["aside"]
+        assert site.write(key="c").status == 201
+        site.settle()
+        assert site.same() and len(first.keys()) == 3
+        assert site.proxy.log().count("GB1559") == 2
+
+
 def test_the_keeper_is_killed_under_load(base):
     with Site(base / "site") as site:
         site.proxy.allow(r"GB0308", r"keeper")

@@ -40,6 +40,11 @@ START_TEST(options_come_in_any_order)
     ck_assert_ptr_null(parse("status"));
     ck_assert(!command.as_json);
     ck_assert_str_eq(command.member, "");
+    ck_assert(!command.has_seq);
+    ck_assert_ptr_null(parse("accept\tseq=100000000000000000\tmember=w"));
+    ck_assert(command.has_seq && command.seq == UINT64_C(100000000000000000));
+    ck_assert_ptr_null(parse("accept\tmember=w\tseq=0"));
+    ck_assert(command.has_seq && command.seq == 0);
 }
 END_TEST
 
@@ -60,6 +65,15 @@ static const char *const bad_lines[] = {
     "pause\tmember=w",
     "resume\tx",
     "wake",
+    "wake\tmember=w\tseq=1",
+    "accept",
+    "accept\tseq=1",
+    "accept\tmember=w\tseq=",
+    "accept\tmember=w\tseq=01",
+    "accept\tmember=w\tseq=-1",
+    "accept\tmember=w\tseq=1x",
+    "accept\tmember=w\tseq=1\tseq=1",
+    "accept\tmember=w\tseq=1000000000000000000",
     "wake\tmember=",
     "wake\tmember",
     "wake\tmember=a\tmember=b",
@@ -123,6 +137,13 @@ START_TEST(what_is_written_is_read_back)
     ck_assert_mem_eq(&command, &wanted, sizeof(wanted));
     ck_assert_uint_eq(gb_command_write(&wanted, line, bytes), 0);
     ck_assert_uint_eq(gb_command_write(&wanted, line, bytes + 1), bytes);
+    wanted.verb = GB_VERB_ACCEPT;
+    wanted.has_seq = true;
+    wanted.seq = UINT64_C(999999999999999999);
+    bytes = gb_command_write(&wanted, line, sizeof(line));
+    ck_assert_uint_gt(bytes, 0);
+    ck_assert_ptr_null(gb_command_parse(&command, line, bytes - 1));
+    ck_assert_mem_eq(&command, &wanted, sizeof(wanted));
 }
 END_TEST
 
