@@ -141,6 +141,9 @@ apr_status_t mgb_journal_find(mgb_journal_t *journal, uint32_t log, const char *
                               const char *principal, uint64_t *seq);
 /* Bytes in use, and of 1000 parts how many are full. */
 void mgb_journal_space(mgb_journal_t *journal, apr_off_t *bytes, uint32_t *permille);
+/* Are its files still where they were?  If not, appends say APR_ENOSPC until they are.
+ * Two calls of the system: now and then. */
+void mgb_journal_look(mgb_journal_t *journal);
 
 /* ------------------------------------------------------- distribute.c */
 

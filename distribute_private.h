@@ -78,7 +78,10 @@ struct mgb_log_t {
     uint64_t settled;     /* the latest with a verdict that is durable */
     uint64_t repeat_upto; /* an earlier keeper may have sent these already */
     gb_entry_t open;      /* settled + 1; seq 0: not looked at yet */
-    bool decided;         /* `open` has a verdict, which is not durable: */
+    uint64_t stuck_seq;   /* `open`, when it was first seen at a tick, */
+    int64_t stuck_at_us;  /* then, or when it was last told that all wait for it */
+    int64_t stuck_since_us;
+    bool decided; /* `open` has a verdict, which is not durable: */
     mgb_entry_t verdict;
     uint32_t answerer; /* index; GB_NO_INDEX: none */
     bool answering;    /* `open` is under way at a replica */

@@ -7,6 +7,7 @@
 
 #define OLD_US          (3600 * GB_US_PER_S) /* what waits for a sleeper so long wakes it */
 #define FULL_PERMILLE   700
+#define STUCK_US        (60 * GB_US_PER_S) /* an open entry is told of, and told of again */
 #define RATE_US         GB_US_PER_S
 #define RATE_WEIGHT     0.2
 #define RESYNC_FIRST_US (10 * GB_US_PER_S)
@@ -179,6 +180,7 @@ static void rate(mgb_log_t *log, int64_t now_us)
     log->accepted_seen = accepted;
     log->rate_at_us = now_us;
     log->trim_due = true; /* once a second is often enough for that, too */
+    mgb_journal_look(log->commit->journal);
 }
 
 /* ------------------------------------------------------------------ GreenResync */
@@ -306,6 +308,34 @@ void mgb_upkeep_end(mgb_log_t *log)
 
 /* ------------------------------------------------------------------ the tick */
 
+/* One write that no server answers keeps all others waiting, for as long as it takes:
+ * whoever runs the site has to know which one it is. */
+static void tell_stuck(mgb_log_t *log, int64_t now_us)
+{
+    mgb_entry_t entry;
+
+    if (log->open.seq != log->stuck_seq) {
+        log->stuck_seq = log->open.seq;
+        log->stuck_at_us = log->stuck_since_us = now_us;
+    }
+    if (!log->stuck_seq || now_us - log->stuck_at_us < STUCK_US ||
+        mgb_journal_get(log->commit->journal, log->number, log->stuck_seq, false,
+                        log->pturn, &entry) != APR_SUCCESS) {
+        return;
+    }
+    log->stuck_at_us = now_us;
+    ap_log_error(APLOG_MARK, APLOG_ERR, 0, log->commit->server,
+                 GBLOGNO(1559) "%s: no server has answered entry %" APR_UINT64_T_FMT
+                               " (%s %s) for %d s, and all later writes wait for it: "
+                               "see what the servers say of Green-Commit-Seq: "
+                               "%" APR_UINT64_T_FMT ".%" APR_UINT64_T_FMT
+                               "; a 4xx answer to that ends it",
+                 log->b->conf->name, entry.seq, entry.method,
+                 ap_escape_logitem(log->pturn, entry.target),
+                 (int)((now_us - log->stuck_since_us) / GB_US_PER_S),
+                 mgb_journal_epoch(log->commit->journal), entry.seq);
+}
+
 void mgb_log_tick(mgb_log_t *log, int64_t now_us)
 {
     uint32_t permille = 0;
@@ -323,6 +353,7 @@ void mgb_log_tick(mgb_log_t *log, int64_t now_us)
     mgb_upkeep_park(log);
     resync(log, now_us);
     rate(log, now_us);
+    tell_stuck(log, now_us);
     mgb_journal_space(log->commit->journal, &bytes, &permille);
     for (uint32_t i = 0; i < log->count; i++) {
         if (!log->replicas[i].gone) {

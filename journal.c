@@ -148,6 +148,9 @@ apr_status_t mgb_journal_append(mgb_journal_t *journal, uint32_t log,
         request.body.bytes > GB_WIRE_MOST_BYTES || to->head >= GB_RECORD_SEQ_MOST) {
         return APR_EINVAL;
     }
+    if (journal->away) {
+        return APR_ENOSPC;
+    }
     if (!has_room(journal, gb_record_request_bytes(&request) + GB_RECORD_BRIEF_BYTES +
                                ROW_EXTRA)) {
         return APR_ENOSPC;

@@ -305,6 +305,44 @@ bool mgb_store_sync_dir(mgb_store_t *store)
     return done;
 }
 
+static const char *const file_suffixes[] = {"", "-wal"};
+
+void mgb_store_note(mgb_store_t *store)
+{
+    for (int i = 0; i < 2; i++) {
+        char name[PATH_MAX];
+        struct stat info;
+
+        store->inodes[i] = 0;
+        if (mgb_store_name(store, file_suffixes[i], name) && !lstat(name, &info)) {
+            store->device = info.st_dev;
+            store->inodes[i] = info.st_ino;
+        }
+    }
+}
+
+bool mgb_store_is_there(const mgb_store_t *store)
+{
+    for (int i = 0; i < 2; i++) {
+        char name[PATH_MAX];
+        struct stat info;
+
+        if (!store->inodes[i] || !mgb_store_name(store, file_suffixes[i], name)) {
+            continue;
+        }
+        if (lstat(name, &info)) {
+            if (errno == ENOENT || errno == ENOTDIR) {
+                return false;
+            }
+            continue; /* a directory that nobody may look into says nothing of it */
+        }
+        if (info.st_ino != store->inodes[i] || info.st_dev != store->device) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool read_key(int fd, uint8_t *key)
 {
     uint8_t more;

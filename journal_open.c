@@ -341,7 +341,11 @@ static bool open_file(mgb_journal_t *journal)
         return false;
     }
     take_room(journal);
-    return settle_wal(journal);
+    if (!settle_wal(journal)) {
+        return false;
+    }
+    mgb_store_note(&journal->store);
+    return true;
 }
 
 static apr_status_t journal_cleanup(void *data)

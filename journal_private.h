@@ -77,6 +77,7 @@ struct mgb_journal_t {
     bool writing;          /* a transaction is open */
     bool whole;            /* it was looked at, and can be used */
     bool broken;           /* an fsync failed: nobody knows what is on the disk */
+    bool away;             /* its files were removed or replaced: nothing is appended */
     uint32_t damage_told, checkpoint_failures;
 };
 

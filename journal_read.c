@@ -258,6 +258,28 @@ void mgb_journal_space(mgb_journal_t *journal, apr_off_t *bytes, uint32_t *permi
     *permille = parts > 1000 ? 1000 : (uint32_t)parts;
 }
 
+void mgb_journal_look(mgb_journal_t *journal)
+{
+    bool away = !mgb_store_is_there(&journal->store);
+
+    if (away == journal->away) {
+        return;
+    }
+    journal->away = away;
+    if (away) {
+        ap_log_perror(APLOG_MARK, APLOG_ERR, 0, journal->pool,
+                      GBLOGNO(1507) "%s: it or its -wal was removed or replaced: new "
+                                    "writes get 503, what it has goes on to the "
+                                    "servers; bring the file back, or restart httpd "
+                                    "when no server lags any more",
+                      journal->store.path);
+    }
+    else {
+        ap_log_perror(APLOG_MARK, APLOG_NOTICE, 0, journal->pool,
+                      GBLOGNO(1508) "%s: it is there again", journal->store.path);
+    }
+}
+
 uint64_t mgb_journal_epoch(const mgb_journal_t *journal)
 {
     return journal->epoch;

@@ -54,6 +54,8 @@ typedef struct mgb_store_t {
     uid_t owner;      /* of its files */
     int wal_frames;   /* in the WAL after the latest commit */
     bool wal_missing; /* or shorter than any; when it was opened */
+    dev_t device;     /* of FILE and its WAL, as they were opened */
+    ino_t inodes[2];  /* 0: not known */
     char error[MGB_STORE_ERROR_BYTES];
 } mgb_store_t;
 
@@ -86,6 +88,10 @@ off_t mgb_store_wal_bytes(off_t size);
 /* The name of one of its files: suffix "", "-wal", "-lock", ".new". */
 bool mgb_store_name(const mgb_store_t *store, const char *suffix, char name[PATH_MAX]);
 bool mgb_store_sync_dir(mgb_store_t *store);
+/* Notes which files FILE and its WAL are; and later: are they still the same?  What is
+ * written to a file that was removed or replaced is gone with the process. */
+void mgb_store_note(mgb_store_t *store);
+bool mgb_store_is_there(const mgb_store_t *store);
 /* Reads a key file: exactly MGB_SEAL_KEY_BYTES, of whoever asks, with mode 0600. False:
  * `error` says why. */
 bool mgb_store_read_key(const char *path, uint8_t *key, char *error, size_t room);

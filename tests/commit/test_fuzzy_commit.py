@@ -13,8 +13,9 @@ import time
 import pytest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path[:0] = [HERE]
+sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "integration")]
 
+from proxy import has_test_clock  # noqa: E402
 from replicas import Site, wait  # noqa: E402
 
 # What is told of a keeper that a test ends.
@@ -249,3 +250,36 @@ def test_full_journal_takes_no_more_and_loses_nothing():
             assert site.state(key, wait_s=60)["state"] in ("met", "everywhere")
         site.settle()
         assert site.same() and site.replicas[0].keys() == told
+
+
+def test_a_journal_that_is_moved_away_takes_no_more():
+    with running(commit="quorum=2 wait=1s") as site:
+        site.proxy.allow(r"GB1507")
+        path = site.proxy.path("state", "journal.db")
+        site.replicas[2].mode(delay_ms=300)
+        os.rename(path, path + ".away")
+        wait(lambda: site.write(key="k-%d" % time.monotonic_ns()).status == 503, 15, "refused")
+        site.replicas[2].mode()
+        site.settle()  # what was taken before is not lost by it
+        assert site.same() and "GB1507" in site.proxy.log()
+        os.rename(path + ".away", path)
+        wait(lambda: site.write(key="k-%d" % time.monotonic_ns()).status == 201, 15, "taken again")
+
+
+@pytest.mark.skipif(not has_test_clock(), reason="a build without TEST_CLOCK")
+def test_a_write_that_nobody_answers_is_named():
+    with running(commit="quorum=2 wait=100ms") as site:
+        site.proxy.allow(r"GB1559", *KILLED)
+        for replica in site.replicas:
+            replica.mode(status=503, paths=["/stuck"])
+        assert site.write("POST", "/stuck", key="s").status == 202
+        assert site.write(key="behind").field["state"] == "open"
+        time.sleep(0.5)
+        site.proxy.advance(61)
+        wait(lambda: "GB1559" in site.proxy.log(), 10, "it is named")
+        line = next(x for x in site.proxy.log().splitlines() if "GB1559" in x)
+        assert "POST /stuck" in line and ".1;" in line
+        for replica in site.replicas:
+            replica.mode(status=410, paths=["/stuck"])
+        assert site.state("s", wait_s=30)["state"] == "rejected"
+        assert site.state("behind", wait_s=30)["state"] in ("met", "everywhere")
