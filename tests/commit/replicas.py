@@ -28,7 +28,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path[:0] = [os.path.join(ROOT, "tests", "integration")]
 
-from proxy import QUICK, Proxy, free_port, wait  # noqa: E402
+from proxy import QUICK, Proxy, free_port, has_test_clock, wait  # noqa: E402,F401
 
 DRIVER = """#!/usr/bin/python3 -B
 import socket, sys
