@@ -60,19 +60,23 @@ static void park(mgb_log_t *log, uint32_t i)
 {
     mgb_replica_t *r = &log->replicas[i];
     gb_replica_t *order = &log->order[i];
-    bool wanted = __atomic_load_n(&shared_of(log, i)->park, __ATOMIC_ACQUIRE) != 0;
-    bool parked = __atomic_load_n(&shared_of(log, i)->parked, __ATOMIC_RELAXED) != 0;
+    mgb_replica_shared_t *to = shared_of(log, i);
+    bool wanted = __atomic_load_n(&to->park, __ATOMIC_SEQ_CST) != 0;
+    bool parked = __atomic_load_n(&to->parked, __ATOMIC_RELAXED) != 0;
 
-    if (!wanted) {
-        parked = false;
+    if (parked && !wanted) {
+        /* Said first, and then looked at again: a park that is set meanwhile finds that
+         * it is not parked, or is seen here before anything is sent. */
+        __atomic_store_n(&to->parked, 0, __ATOMIC_SEQ_CST);
+        parked = wanted = __atomic_load_n(&to->park, __ATOMIC_SEQ_CST) != 0;
     }
-    else if (!parked) {
+    else if (wanted && !parked) {
         parked = order->aside ? log->resync_target != i && !r->frozen && is_idle(log, i)
                               : order->cursor >= log->settled + log->decided &&
                                     is_idle(log, i) && !r->frozen;
     }
     order->can_take = r->awake && !parked && !r->frozen;
-    __atomic_store_n(&shared_of(log, i)->parked, parked, __ATOMIC_RELEASE);
+    __atomic_store_n(&to->parked, parked, __ATOMIC_SEQ_CST);
 }
 
 void mgb_upkeep_park(mgb_log_t *log)

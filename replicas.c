@@ -168,7 +168,7 @@ static void drain_sense(const mgb_keeper_t *keeper, uint32_t door)
     /* One that is set aside gets no writes; only its way back is waited for. */
     if (is_aside ? !__atomic_load_n(&replica->in_flight, __ATOMIC_ACQUIRE) &&
                        !__atomic_load_n(&replica->resyncing, __ATOMIC_ACQUIRE)
-                 : __atomic_load_n(&replica->parked, __ATOMIC_ACQUIRE) &&
+                 : __atomic_load_n(&replica->parked, __ATOMIC_SEQ_CST) &&
                        __atomic_load_n(&replica->park, __ATOMIC_RELAXED)) {
         return;
     }
@@ -221,7 +221,7 @@ void mgb_replicas_publish(mgb_keeper_t *keeper)
             state == GB_ST_DRAINING || state == GB_ST_STOPPING || state == GB_ST_ASLEEP;
 
         if (is_replicated(keeper, i)) {
-            __atomic_store_n(&replica_of(keeper, i)->park, park, __ATOMIC_RELEASE);
+            __atomic_store_n(&replica_of(keeper, i)->park, park, __ATOMIC_SEQ_CST);
         }
     }
 }

@@ -8,6 +8,7 @@ import time
 
 import pytest
 from replicas import Site, wait
+from segmentkit import Segment
 
 
 def states(site):
@@ -103,6 +104,37 @@ def test_one_that_wakes_for_the_load_catches_up_first(site):
          lambda: site.lags())
     for answer in answers:
         assert answer.status == 200 and b'"n": 300' in answer.body, answer
+
+
+def test_nothing_is_sent_to_one_that_is_parked(base):
+    """The test sets park at any instant; the watchdog takes it back at its next tick."""
+    with Site(base, replicas=3, commit="quorum=1 wait=5s", policy_on="observe") as site:
+        writers = [Writer(site, "a", 0), Writer(site, "b", 0)]
+        for writer in writers:
+            writer.start()
+        wait(lambda: writers[0].done > 5, 20, "they write")
+        segment, url = Segment(site.proxy.pid(), site.dir), site.replicas[2].url
+        member, rounds = segment.member(url), 0
+
+        def look(name):
+            return segment.get(member, "member.replica." + name)
+
+        until = time.monotonic() + 3
+        while time.monotonic() < until:
+            segment.set(member, "member.replica.", {"park": 1})
+            if not look("parked"):
+                continue
+            held = len(site.replicas[2].keys_now())
+            time.sleep(0.02)
+            after = len(site.replicas[2].keys_now())
+            if look("parked") and look("park"):  # nobody else sets it
+                assert after == held
+                rounds += 1
+        assert rounds > 5
+        written = sum(writer.end() for writer in writers)
+        assert [w.wrong for w in writers] == [[], []]
+        site.settle()
+        assert site.same() and len(site.replicas[2].keys()) == written
 
 
 @pytest.mark.parametrize("mode", ["on", "observe"])
