@@ -329,7 +329,7 @@ static void tell_stuck(mgb_log_t *log, int64_t now_us)
     }
     log->stuck_at_us = now_us;
     ap_log_error(APLOG_MARK, APLOG_ERR, 0, log->commit->server,
-                 GBLOGNO(1559) "%s: no server has answered entry %" APR_UINT64_T_FMT
+                 GBLOGNO(1569) "%s: no server has answered entry %" APR_UINT64_T_FMT
                                " (%s %s) for %d s, and all later writes wait for it: "
                                "see what the servers say of Green-Commit-Seq: "
                                "%" APR_UINT64_T_FMT ".%" APR_UINT64_T_FMT

@@ -269,15 +269,15 @@ def test_a_journal_that_is_moved_away_takes_no_more():
 @pytest.mark.skipif(not has_test_clock(), reason="a build without TEST_CLOCK")
 def test_a_write_that_nobody_answers_is_named():
     with running(commit="quorum=2 wait=100ms") as site:
-        site.proxy.allow(r"GB1559", *KILLED)
+        site.proxy.allow(r"GB1569", *KILLED)
         for replica in site.replicas:
             replica.mode(status=503, paths=["/stuck"])
         assert site.write("POST", "/stuck", key="s").status == 202
         assert site.write(key="behind").field["state"] == "open"
         time.sleep(0.5)
         site.proxy.advance(61)
-        wait(lambda: "GB1559" in site.proxy.log(), 10, "it is named")
-        line = next(x for x in site.proxy.log().splitlines() if "GB1559" in x)
+        wait(lambda: "GB1569" in site.proxy.log(), 10, "it is named")
+        line = next(x for x in site.proxy.log().splitlines() if "GB1569" in x)
         assert "POST /stuck" in line and ".1;" in line
         for replica in site.replicas:
             replica.mode(status=410, paths=["/stuck"])
