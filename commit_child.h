@@ -84,4 +84,8 @@ bool mgb_commit_is_question(const request_rec *r);
 int mgb_commit_answer_question(request_rec *r);
 void mgb_questions_register_hooks(apr_pool_t *p);
 
+/* ------------------------------------------------------- commit_past.c */
+
+void mgb_past_register_hooks(apr_pool_t *p);
+
 #endif /* MGB_COMMIT_CHILD_H */

@@ -544,4 +544,5 @@ void mgb_commit_register_hooks(apr_pool_t *p)
     ap_hook_handler(commit_handler, NULL, before, APR_HOOK_REALLY_FIRST);
     mgb_talk_register_hooks(p);
     mgb_questions_register_hooks(p);
+    mgb_past_register_hooks(p);
 }

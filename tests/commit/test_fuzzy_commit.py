@@ -3,6 +3,7 @@
 import collections
 import concurrent.futures
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -283,3 +284,28 @@ def test_a_write_that_nobody_answers_is_named():
             replica.mode(status=410, paths=["/stuck"])
         assert site.state("s", wait_s=30)["state"] == "rejected"
         assert site.state("behind", wait_s=30)["state"] in ("met", "everywhere")
+
+
+def test_no_write_goes_past_the_log():
+    """By another ProxyPass, another balancer, a rule; reads may, and who is elsewhere."""
+    with running(commit="quorum=2 wait=1s", modules=["rewrite"]) as site:
+        site.proxy.allow(r"GB1653")
+        member = site.replicas[0].url
+        site.proxy.main += """
+ProxyPass "/plain/" "%(member)s/"
+<Proxy "balancer://other">
+    BalancerMember "%(member)s"
+</Proxy>
+ProxyPass "/other/" "balancer://other/"
+RewriteEngine on
+RewriteRule "^/rule/(.*)" "%(upper)s/$1" [P]
+""" % {"member": member, "upper": member.replace("http:", "HTTP:")}
+        site.proxy.graceful()
+        wait(lambda: site.read("/plain/count").status == 200, 10, "it serves again")
+        for way in ("/plain", "/other", "/rule"):
+            wait(lambda: json.loads(site.read(way + "/count").body)["replica"] == "r1", 10,
+                 way + " leads to the replica")
+            assert site.write("POST", way + "/append", key="past").status == 403
+        assert site.write("POST", "/append", key="good").status == 201
+        site.settle()
+        assert site.same() and site.replicas[0].keys() == ["good"]
