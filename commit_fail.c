@@ -18,7 +18,7 @@ typedef struct fail_t {
 
 /* A line of GREEN_FAIL's file: NAME:kill|stop[:COUNT] or NAME:delay=MS[:COUNT];
  * bug:NAME plants one of the bugs that tests/crash has to find. */
-static const fail_t *fails_of(size_t *count)
+static fail_t *fails_of(size_t *count)
 {
     static fail_t fails[16];
     static size_t found;
@@ -63,7 +63,7 @@ bool mgb_fail_bug(const char *name)
 void mgb_fail_point(const char *name)
 {
     size_t count;
-    fail_t *fails = (fail_t *)fails_of(&count);
+    fail_t *fails = fails_of(&count);
 
     for (size_t i = 0; i < count; i++) {
         if (strcmp(fails[i].name, name) != 0 || fails[i].left <= 0 ||

@@ -350,9 +350,11 @@ static void read_some(mgb_peer_t *peer)
     size_t got = 0;
 
     if (!peer->frame) {
+        if (!some_receive(peer, peers->first, sizeof(peers->first), &got)) {
+            return;
+        }
         peer->state = MGB_PEER_READS;
-        if (!some_receive(peer, peers->first, sizeof(peers->first), &got) ||
-            !first_take(peer, peers->first, got)) {
+        if (!first_take(peer, peers->first, got)) {
             return;
         }
     }

@@ -262,6 +262,7 @@ apr_status_t mgb_commit_prepare(mgb_keeper_t *keeper)
                      GBLOGNO(1643) "GreenJournal: %s; writes to balancers with "
                                    "GreenCommit get 503",
                      why);
+        explicit_bzero(commit->key, sizeof commit->key);
         return APR_EGENERAL;
     }
     path = apr_pstrcat(keeper->pool, conf->runtime_dir, "/" SOCKET_NAME, NULL);
@@ -271,6 +272,7 @@ apr_status_t mgb_commit_prepare(mgb_keeper_t *keeper)
         ap_log_error(APLOG_MARK, APLOG_ERR, errno, keeper->server,
                      GBLOGNO(1644) "%s: writes do not reach the keeper, and get 503",
                      path);
+        explicit_bzero(commit->key, sizeof commit->key);
         return APR_EGENERAL;
     }
     here.commit = commit;
@@ -310,23 +312,40 @@ static bool thread_start(mgb_commit_t *commit)
     return rc == 0;
 }
 
+/* What the thread works with. */
+static bool parts_make(mgb_commit_t *commit, const mgb_keeper_t *keeper)
+{
+    if (mgb_loop_create(&commit->loop, commit->pool) == APR_SUCCESS &&
+        mgb_sender_open(commit) == APR_SUCCESS) {
+        commit->own = *keeper;
+        commit->own.pool = commit->pool;
+        commit->own.loop = commit->loop;
+        commit->row = mgb_meter_row(commit->ctx);
+        commit->peers = mgb_peers_create(commit, here.listen_fd);
+    }
+    if (!commit->peers) {
+        ap_log_error(APLOG_MARK, APLOG_ERR, 0, commit->server,
+                     GBLOGNO(1647) "GreenCommit: memory or descriptors are missing: "
+                                   "writes get 503");
+    }
+    return commit->peers != NULL;
+}
+
 void mgb_commit_start(mgb_keeper_t *keeper)
 {
     mgb_commit_t *commit = here.commit;
 
-    if (!commit || !libraries_load(commit)) {
+    if (!commit) {
         return;
     }
-    if (mgb_loop_create(&commit->loop, commit->pool) != APR_SUCCESS ||
-        mgb_sender_open(commit) != APR_SUCCESS) {
-        return;
+    here.runs =
+        libraries_load(commit) && parts_make(commit, keeper) && thread_start(commit);
+    if (!here.runs) {
+        /* Nobody will ever answer there: children must not wait for it, and say then
+         * that a write may have been stored. */
+        close(here.listen_fd);
+        here.listen_fd = -1;
     }
-    commit->own = *keeper;
-    commit->own.pool = commit->pool;
-    commit->own.loop = commit->loop;
-    commit->row = mgb_meter_row(commit->ctx);
-    commit->peers = mgb_peers_create(commit, here.listen_fd);
-    here.runs = commit->peers && thread_start(commit);
 }
 
 void mgb_commit_stop(mgb_keeper_t *keeper)

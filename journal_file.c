@@ -250,9 +250,11 @@ static int take(const mgb_store_t *store, const char *name, off_t bytes, int *ke
     if (fd < 0) {
         return errno;
     }
-    error = store->owner != geteuid() && fchown(fd, store->owner, (gid_t)-1)
-                ? errno
-                : posix_fallocate(fd, 0, bytes);
+    do {
+        error = store->owner != geteuid() && fchown(fd, store->owner, (gid_t)-1)
+                    ? errno
+                    : posix_fallocate(fd, 0, bytes);
+    } while (error == EINTR);
     if (!error && fsync(fd)) {
         error = errno;
     }
@@ -291,9 +293,13 @@ bool mgb_store_take_room(mgb_store_t *store, const char *suffix, off_t size)
 bool mgb_store_sync_dir(mgb_store_t *store)
 {
     char folder[PATH_MAX];
-    int fd = folder_of(store, folder) ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-                                      : -1;
-    bool done = fd >= 0 && fsync(fd) == 0;
+    int fd;
+    bool done;
+
+    errno = ENAMETOOLONG;
+    fd = folder_of(store, folder) ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+                                  : -1;
+    done = fd >= 0 && fsync(fd) == 0;
 
     if (!done) {
         mgb_store_fail(store, "the directory of %s cannot be synced: %s", store->path,

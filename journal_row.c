@@ -128,7 +128,9 @@ bool mgb_rows_name(mgb_rows_t *rows, uint32_t log, const char *principal,
     memcpy(rows->plain.at + 4 + whose, id, which);
     done = mgb_libcrypto_hmac((const char *)rows->name_key, sizeof(rows->name_key),
                               (const char *)rows->plain.at, rows->plain.bytes, mac);
-    memcpy(name, mac, GB_RECORD_NAME_BYTES);
+    if (done) {
+        memcpy(name, mac, GB_RECORD_NAME_BYTES);
+    }
     return done;
 }
 

@@ -412,10 +412,8 @@ void mgb_store_rollback(mgb_store_t *store)
 
 int mgb_store_checkpoint(mgb_store_t *store)
 {
-    int left = 0, done = 0;
-
-    return sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_FULL, &left,
-                                     &done);
+    return sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_FULL, NULL,
+                                     NULL);
 }
 
 static int64_t number_of(sqlite3_stmt *statement)

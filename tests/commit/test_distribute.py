@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import threading
 import time
 
@@ -43,6 +44,39 @@ def write_many(site, count, clients=4, prefix="m", path="/append", accept=(201,)
     assert {a.status for a in answers.values()} <= set(accept), \
         [a for a in answers.values() if a.status not in accept][:3]
     return answers
+
+
+NO_SQLITE = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <string.h>
+void *dlopen(const char *name, int flags)
+{
+    void *(*real)(const char *, int) = dlsym(RTLD_NEXT, "dlopen");
+    return name && strstr(name, "libsqlite3") ? NULL : real(name, flags);
+}
+"""
+
+
+@pytest.mark.skipif("san" in os.environ.get("GREENBALANCE_BUILD", ""),
+                    reason="a sanitizer has dlopen() itself")
+def test_without_the_journals_thread_a_write_is_refused_not_unknown(base, monkeypatch):
+    layer = str(base / "no_sqlite.so")
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", layer, "-xc", "-"], check=True,
+                   input=NO_SQLITE, text=True)
+    os.chmod(base, 0o755)
+    site = Site(base / "site", replicas=1, commit="quorum=1 wait=2s")
+    site.proxy.allow(r"GB1645.*writes get 503")
+    site.proxy.allow(r"GB1651.*the keeper takes no write")
+    monkeypatch.setenv("LD_PRELOAD", layer)
+    try:
+        site.replicas[0].start()
+        site.proxy.start()
+        answer = site.write(key="a", timeout=60)
+        assert (answer.status, answer.field.get("state")) == (503, None)
+        assert "was not" in answer.body.decode()
+    finally:
+        site.__exit__(None, None, None)
 
 
 def test_nines_count_failure_domains_not_copies(base):
