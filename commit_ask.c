@@ -62,7 +62,7 @@ bool mgb_commit_is_question(const request_rec *r)
 
 static int question_translate(request_rec *r)
 {
-    if (!mgb_context || !mgb_commit_is_question(r)) {
+    if (!mgb_commit_is_question(r)) {
         return DECLINED;
     }
     r->filename = apr_pstrdup(r->pool, r->uri); /* no file: see question_map */
@@ -72,12 +72,12 @@ static int question_translate(request_rec *r)
 /* Before the path is unescaped mod_proxy could take it, too (mapping=encoded). */
 static int question_pre_translate(request_rec *r)
 {
-    return mgb_context && mgb_commit_is_question(r) ? OK : DECLINED;
+    return mgb_commit_is_question(r) ? OK : DECLINED;
 }
 
 static int question_map(request_rec *r)
 {
-    return mgb_context && mgb_commit_is_question(r) ? OK : DECLINED;
+    return mgb_commit_is_question(r) ? OK : DECLINED;
 }
 
 /* ------------------------------------------------------------------ reading it */

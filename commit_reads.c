@@ -281,16 +281,13 @@ void mgb_reads_found(request_rec *r, const mgb_balancer_t *b)
     }
 }
 
-static bool
-    any_commits; /* a balancer of this process's configuration has GreenCommit */
-
 static const mgb_balancer_t *balancer_of(request_rec *r, mgb_context_t *ctx,
                                          proxy_balancer **balancer,
                                          proxy_server_conf *conf, const char *url)
 {
     const mgb_balancer_t *b;
 
-    if (!ctx || !any_commits) {
+    if (!ctx) {
         return NULL;
     }
     if (!*balancer &&
@@ -310,7 +307,7 @@ static int reads_begin(proxy_worker **worker, proxy_balancer **balancer, request
 {
     mgb_context_t *ctx = mgb_context;
     proxy_balancer *pb = *balancer;
-    const mgb_balancer_t *b = any_commits ? balancer_of(r, ctx, &pb, conf, *url) : NULL;
+    const mgb_balancer_t *b = balancer_of(r, ctx, &pb, conf, *url);
     mgb_read_t *read = b ? mgb_reads_of(r, b) : NULL;
     uint64_t epoch, seq;
     int status;
@@ -403,7 +400,7 @@ static int reads_decide(proxy_worker **worker, proxy_balancer **balancer,
 {
     mgb_context_t *ctx = mgb_context;
     proxy_balancer *pb = *balancer;
-    const mgb_balancer_t *b = any_commits ? balancer_of(r, ctx, &pb, conf, *url) : NULL;
+    const mgb_balancer_t *b = balancer_of(r, ctx, &pb, conf, *url);
     mgb_read_t *read = b ? mgb_reads_of(r, b) : NULL;
 
     if (!read || read->wants == WANTS_NEWEST || wait_for_it(r, ctx, read)) {
@@ -435,8 +432,7 @@ static int reads_scheme_handler(request_rec *r, proxy_worker *worker,
 {
     void *read = NULL;
 
-    if (mgb_context &&
-        apr_pool_userdata_get(&read, RECORD_KEY, r->pool) == APR_SUCCESS && read) {
+    if (apr_pool_userdata_get(&read, RECORD_KEY, r->pool) == APR_SUCCESS && read) {
         show_route(r, read);
         show_url(r, url);
     }
@@ -465,7 +461,7 @@ static int reads_post_read_request(request_rec *r)
 {
     const apr_array_header_t *fields = apr_table_elts(r->headers_in);
 
-    for (int i = 0; any_commits && i < fields->nelts; i++) {
+    for (int i = 0; i < fields->nelts; i++) {
         const char *name = APR_ARRAY_IDX(fields, i, apr_table_entry_t).key;
 
         if (name && is_ours(name) && strcasecmp(name, TOKEN_FIELD) != 0) {
@@ -478,14 +474,7 @@ static int reads_post_read_request(request_rec *r)
 
 static void reads_child_init(apr_pool_t *pchild, server_rec *s)
 {
-    const apr_array_header_t *all = mgb_context ? mgb_context->balancers : NULL;
-
     mgb_session_prepare();
-    any_commits = false;
-    for (int i = 0; all && i < all->nelts; i++) {
-        any_commits =
-            any_commits || APR_ARRAY_IDX(all, i, mgb_balancer_t).conf->commit.terms.on;
-    }
 }
 
 void mgb_reads_register_hooks(apr_pool_t *p)

@@ -102,6 +102,7 @@ const char *mgb_config_set_commit(cmd_parms *cmd, void *dummy, int argc,
                                    argv[i])
                     : mgb_config_set_key(cmd, pool, argv[i], &seen);
     }
+    mgb_commit_need_hooks(cmd->pool);
     return error;
 }
 

@@ -27,6 +27,7 @@
 #define FULL_PAUSE_US      (200 * GB_US_PER_MS)
 #define RANDOM_BYTES       24 /* 128 bits of an id, 64 of the nonce */
 #define RANDOM_BYTES_OF_ID 16
+#define HOOKS_KEY          "greenbalance-commit-hooks"
 
 /* A write on its way. */
 typedef struct write_t {
@@ -537,12 +538,23 @@ static int commit_handler(request_rec *r)
     return write_take(&w);
 }
 
-void mgb_commit_register_hooks(apr_pool_t *p)
+void mgb_commit_need_hooks(apr_pool_t *pconf)
 {
     static const char *const before[] = {"mod_proxy.c", NULL};
+    const char *const registering = apr_hook_debug_current;
+    void *done = NULL;
 
+    if (apr_pool_userdata_get(&done, HOOKS_KEY, pconf) == APR_SUCCESS && done) {
+        return;
+    }
+    apr_pool_userdata_setn(HOOKS_KEY, HOOKS_KEY, NULL, pconf);
+    /* By this name others are put before and after; it is that of the last module now.
+     */
+    apr_hook_debug_current = greenbalance_module.name;
     ap_hook_handler(commit_handler, NULL, before, APR_HOOK_REALLY_FIRST);
-    mgb_talk_register_hooks(p);
-    mgb_questions_register_hooks(p);
-    mgb_past_register_hooks(p);
+    mgb_reads_register_hooks(pconf);
+    mgb_talk_register_hooks(pconf);
+    mgb_questions_register_hooks(pconf);
+    mgb_past_register_hooks(pconf);
+    apr_hook_debug_current = registering;
 }

@@ -43,6 +43,7 @@
 #define RETRY_UNKNOWN_US   (60 * GB_US_PER_S)
 #define TIMEOUT_UNKNOWN_US (60 * GB_US_PER_S)
 #define PLACES_MOST        65536u
+#define BALANCERS_FEW      8
 
 /* How many threads of this process may wait, and how many do. */
 static struct {
@@ -568,11 +569,35 @@ static int hold_again(wait_t *w, proxy_worker **worker, proxy_balancer **balance
     return status;
 }
 
-static int hold_pre_request(proxy_worker **worker, proxy_balancer **balancer,
-                            request_rec *r, proxy_server_conf *conf, char **url)
+/* Does any balancer let requests wait?  Where there are few, this is sooner known than
+ * which one a request goes to. */
+static bool anybody_waits(const mgb_context_t *ctx)
 {
-    mgb_context_t *ctx = mgb_context;
-    proxy_balancer *pb = !ctx ? NULL : *balancer ? *balancer : balancer_of(conf, *url);
+    if (ctx->balancers->nelts > BALANCERS_FEW) {
+        return true;
+    }
+    for (int i = 0; i < ctx->balancers->nelts; i++) {
+        const mgb_balancer_t *b = &APR_ARRAY_IDX(ctx->balancers, i, mgb_balancer_t);
+        const gb_room_t *room;
+
+        if (b->index == GB_NO_INDEX) {
+            continue;
+        }
+        room = &ctx->shared->balancers[b->index].room;
+        if (__atomic_load_n(&room->shut, __ATOMIC_SEQ_CST) ||
+            __atomic_load_n(&room->waiting, __ATOMIC_SEQ_CST) ||
+            b->conf->hold.queue != MGB_QUEUE_OFF) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int hold_or_go(mgb_context_t *ctx, proxy_worker **worker,
+                      proxy_balancer **balancer, request_rec *r,
+                      proxy_server_conf *conf, const char *url)
+{
+    proxy_balancer *pb = *balancer ? *balancer : balancer_of(conf, url);
     wait_t w = {.r = r, .ctx = ctx, .pb = pb, .conf = conf};
     bool shut, waiting, queues;
 
@@ -596,13 +621,22 @@ static int hold_pre_request(proxy_worker **worker, proxy_balancer **balancer,
     if (w.b->conf->mode != GB_MODE_ON && !w.shared->pool.tally.coming) {
         return DECLINED;
     }
-    if (mgb_session_is_served(r, ctx, pb, *url)) {
+    if (mgb_session_is_served(r, ctx, pb, url)) {
         return DECLINED; /* its session's server takes it, full or draining */
     }
     if (!shut && !waiting && takes_room(&w)) {
         return DECLINED;
     }
     return wait_or_go(&w, shut);
+}
+
+/* Apart, so that a request costs one look where nothing of ours is used. */
+static int hold_pre_request(proxy_worker **worker, proxy_balancer **balancer,
+                            request_rec *r, proxy_server_conf *conf, char **url)
+{
+    return mgb_context && (*balancer || anybody_waits(mgb_context))
+               ? hold_or_go(mgb_context, worker, balancer, r, conf, *url)
+               : DECLINED;
 }
 
 void mgb_hold_register_hooks(apr_pool_t *p)

@@ -205,7 +205,10 @@ static proxy_worker *elect(mgb_context_t *ctx, const mgb_balancer_t *b,
 {
     gb_pick_table_t *table = MGB_TABLE(ctx->shared, b->index);
     uint32_t tried[TRIES_MAX + GB_COMMIT_REPLICAS];
-    uint32_t from = mgb_reads_avoid(ctx, mgb_reads_of(r, b), tried, GB_COMMIT_REPLICAS);
+    uint32_t from =
+        b->conf->commit.terms.on
+            ? mgb_reads_avoid(ctx, mgb_reads_of(r, b), tried, GB_COMMIT_REPLICAS)
+            : 0;
 
     for (uint32_t i = from; from != UINT32_MAX && i < from + TRIES_MAX; i++) {
         uint32_t position = gb_pick_find(table, tried, i);
@@ -348,7 +351,9 @@ static proxy_worker *find_power(proxy_balancer *balancer, request_rec *r)
     if (!b || b->index == GB_NO_INDEX || !seen) {
         return find_stock(NULL, balancer, r, false);
     }
-    mgb_reads_found(r, b);
+    if (b->conf->commit.terms.on) {
+        mgb_reads_found(r, b);
+    }
     table = MGB_TABLE(ctx->shared, b->index);
     known = &seen[b - (mgb_balancer_t *)ctx->balancers->elts];
     refresh(ctx, b, balancer, known, r->server);

@@ -217,11 +217,9 @@ static void register_hooks(apr_pool_t *p)
     mgb_meter_register_hooks(p);
     mgb_backends_register_hooks(p);
     mgb_hold_register_hooks(p);
-    mgb_reads_register_hooks(p);
     mgb_status_register_hooks(p);
     mgb_page_register_hooks(p);
     mgb_beat_register_hooks(p);
-    mgb_commit_register_hooks(p);
     ap_hook_post_config(post_config, after, NULL, APR_HOOK_LAST);
 }
 

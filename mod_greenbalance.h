@@ -707,11 +707,16 @@ void mgb_backends_tell(mgb_shared_t *sh);
 
 /* fuzzy_commit.c: writes to balancers with GreenCommit, before mod_proxy sees them; the
  * answers below /.well-known/green-commit/.  commit_reads.c: reads that need what was
- * written before. */
-void mgb_commit_register_hooks(apr_pool_t *p);
+ * written before.
+ *
+ * Hooks are sorted after the configuration was read, so a directive may add some: no
+ * request pays for these where no balancer has GreenCommit.  The parent, for each
+ * GreenCommit; pconf is the pool of this configuration, in which it is done once. */
+void mgb_commit_need_hooks(apr_pool_t *pconf);
 /* commit_page.c: the cookie with the commit token of a balancer's log (its key), by
  * whether the client came by TLS.  In `p`; any process. */
 const char *mgb_commit_cookie_name(apr_pool_t *p, const char *key, bool tls);
+/* commit_reads.c, for mgb_commit_need_hooks(). */
 void mgb_reads_register_hooks(apr_pool_t *p);
 /* A read that comes with a commit token; NULL: it has none, or GreenCommit is off.  The
  * functions below: children, any thread; `read` may be NULL, any server will do then.

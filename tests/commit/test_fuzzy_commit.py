@@ -3,6 +3,7 @@
 import collections
 import concurrent.futures
 import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -17,7 +18,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "integration")]
 
 from proxy import has_test_clock  # noqa: E402
-from replicas import Site, wait  # noqa: E402
+from replicas import QUICK, Site, wait  # noqa: E402
 
 # What is told of a keeper that a test ends.
 KILLED = [r"GB0308: ", r"AH00957", r"AH00959", r"AH01114"]
@@ -195,6 +196,30 @@ def test_graceful_under_load_loses_nothing():
                 time.sleep(2)
 
         check_nothing_lost(site, under_load(site, disturb))
+
+
+def test_it_comes_and_goes_with_the_configuration():
+    """Its hooks are made by the directive, for one configuration."""
+    def is_there(key):
+        write = site.write(body=key, key=key)
+        state, read = site.state(key), site.read("/count", token="no token")
+        return (write.field.get("state") in ("met", "everywhere") and
+                state.get("seq") == int(write.field["seq"]) and read.status == 400)
+
+    def is_gone(key):
+        write = site.write(body=key, key=key)
+        state, read = site.state(key), site.read("/count", token="no token")
+        return (write.status == 201 and "Green-Commit" not in write.headers and
+                state == {"status": 404} and read.status == 200)
+
+    with running(commit="quorum=1 wait=3s") as site:
+        site.proxy.allow("GB1680")
+        commits, numbers = site.proxy.balancer, itertools.count()
+        assert is_there("here")
+        for balancer, is_so in ((QUICK, is_gone), (commits, is_there), (QUICK, is_gone)):
+            site.proxy.balancer = balancer
+            site.proxy.graceful()
+            wait(lambda: is_so("go-%d" % next(numbers)), 20, is_so.__name__)
 
 
 def test_keeper_that_is_killed_under_load_loses_nothing():
