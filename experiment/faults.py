@@ -29,7 +29,7 @@ KINDS = {
     "power_loss": Kind("any", 10, kills=True, vm=True),
     "press_button": Kind("any", 10, kills=True, vm=True),
     "boot_fails": Kind("any", 15),
-    "boot_slow": Kind("any", 20, value=5),
+    "boot_slow": Kind("any", 20, value=5, vm=True),
     "boot_no_service": Kind("any", 15),
     "hangs_in_shutdown": Kind("any", 15),
     "ignores_order": Kind("any", 15, vm=True),

@@ -20,28 +20,31 @@ def write_log(path, counts):
             file.write('127.0.0.1 - - [%s] "GET / HTTP/1.1" 200 10\n' % at * count)
 
 
-def simulate(log, model, words, seed, mode="discrete"):
-    done = subprocess.run([GREENSIM, "--access-log", log, "--model", model, "--mode", mode,
+def simulate(log, model, words, seed):
+    """What greensim's discrete mode prints as JSON."""
+    done = subprocess.run([GREENSIM, "--access-log", log, "--model", model, "--mode", "discrete",
                            "--seed", str(seed), "--json", "--quiet", *words],
                           stdout=subprocess.PIPE, text=True, check=True)
-    told = json.loads(done.stdout)
+    return json.loads(done.stdout)
+
+
+def by_policy(told):
     return {p["policy"]: p for p in told["policies"]}
 
 
 def forecast(plan, policy, counts, model, simulations=SIMULATIONS):
     """greensim's runs of a policy on these arrivals, with a model as `greenctl model` prints
-    it: {joules: [...], mean_on: [...], optimum, bound, always_on}, in joules."""
+    it: {joules: [...], mean_on: [...], p99_ms: [...], late_percent: [...], optimum, bound}."""
     with tempfile.TemporaryDirectory(prefix="gb-experiment-") as folder:
         log, model_file = os.path.join(folder, "log"), os.path.join(folder, "model")
         write_log(log, counts)
         with open(model_file, "w", encoding="ascii") as file:
             json.dump(model, file)
-        runs = [simulate(log, model_file, plan.simulation(policy), seed + 1)
+        runs = [by_policy(simulate(log, model_file, plan.simulation(policy), seed + 1))
                 for seed in range(simulations)]
     own = [run[policy] for run in runs]
     first = runs[0]
     return {"joules": [p["joules"] for p in own], "mean_on": [p["mean_on"] for p in own],
             "p99_ms": [p["p99_ms"] for p in own],
             "late_percent": [p["late_response_percent"] for p in own],
-            "optimum": first["optimum"]["joules"], "bound": first["bound"]["joules"],
-            "always_on": first["always-on"]["joules"] if "always-on" in first else None}
+            "optimum": first["optimum"]["joules"], "bound": first["bound"]["joules"]}

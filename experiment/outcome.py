@@ -42,6 +42,15 @@ def states_told(lines):
         yield at, match[2], match[3]
 
 
+_MOVED = re.compile(r"(\d+\.\d+) \[([\w-]+)\] --> \[([\w-]+)\]")
+
+
+def phases_told(text):
+    """[when, from, to] of a machine's log. A virtual machine's has its console in it, which may
+    stand before them on a line."""
+    return [[float(at), old, new] for at, old, new in _MOVED.findall(text)]
+
+
 class Piece:
     """Of one piece, as it lies on disk."""
 

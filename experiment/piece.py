@@ -23,6 +23,7 @@ sys.path[:0] = [os.path.join(ROOT, name)
 
 import faults  # noqa: E402
 import meter  # noqa: E402
+import outcome  # noqa: E402
 import soakkit  # noqa: E402
 from disk import SmallDisk  # noqa: E402
 from plan import ALWAYS_ON, KINDS, LATE_MS, OFF_WATTS, Plan  # noqa: E402
@@ -164,15 +165,13 @@ class Piece:
 
     def machines(self):
         """What the machines went through, by themselves: phases and orders."""
-        moved = re.compile(r"^([\d.]+) \[(\S+)\] --> \[(\S+)\]")
         told = {}
         for host in self.room:
             with open(os.path.join(host.folder, "machine.log"), errors="replace",
                       encoding="utf-8") as file:
-                steps = [m.groups() for m in map(moved.match, file) if m]
+                phases = outcome.phases_told(file.read())
             told[host.name] = {
-                "phases": [[float(at), old, new] for at, old, new in steps],
-                "orders": host.orders(), "watts_by": self.meters.meters[host.name].way,
+                "phases": phases, "orders": host.orders(), "watts_by": self.meters.meters[host.name].way,
                 "url": host.url}
         return told
 

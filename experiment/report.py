@@ -55,10 +55,11 @@ def headline(results):
     runs = results.of(best)
     requests = sum(run["count"]["requests"] for run in runs)
     lost = sum(run["count"]["lost"] + run["count"]["wrong"] for run in runs)
-    return "With %s the servers drew %s less than with all of them on, over %s requests and %s " \
-        "faults; %s of them %s lost or answered wrongly." % (
+    faults_done = sum(len(run["faults"]) for run in runs)
+    return "With %s the servers drew %s less than with all of them on. Of %s requests, beside %s " \
+        "%s, %s %s lost or answered wrongly." % (
             best, plus([100 * s for s in results.saved(best)], 1, " %"), number(requests, 0),
-            number(sum(len(run["faults"]) for run in runs), 0), number(lost, 0),
+            number(faults_done, 0), "fault" if faults_done == 1 else "faults", number(lost, 0),
             "was" if lost == 1 else "were")
 
 

@@ -65,30 +65,6 @@ def sample(proxy):
             "processes": len(proxy.processes())}
 
 
-def median(values):
-    ordered = sorted(values)
-    return ordered[len(ordered) // 2] if ordered else 0
-
-
-def growth(samples, name):
-    """From the second fifth of a run, when all is warm, to the last."""
-    fifth = max(1, len(samples) // 5)
-    early = [s[name] for s in samples[fifth:2 * fifth] or samples[:1]]
-    return median(s[name] for s in samples[-fifth:]) - median(early)
-
-
-def slope_per_hour(samples, name):
-    """Least squares over the run without its first fifth; samples carry "t" in s."""
-    rest = samples[len(samples) // 5:]
-    if len(rest) < 2:
-        return 0.0
-    mean_t = sum(s["t"] for s in rest) / len(rest)
-    mean_v = sum(s[name] for s in rest) / len(rest)
-    below = sum((s["t"] - mean_t) ** 2 for s in rest)
-    above = sum((s["t"] - mean_t) * (s[name] - mean_v) for s in rest)
-    return above / below * 3600 if below else 0.0
-
-
 class Verdict:
     """Lines "soak NAME value=V goal=G ok|short"; `good` is the exit status's."""
 

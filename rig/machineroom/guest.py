@@ -126,7 +126,8 @@ def _fill(root, kernel, programs, files):
 def make(image, programs=None, files=None):
     """Writes the guest's first file system to `image`; returns the kernel's path.
     programs: {path here: path there}, copied with their libraries; files: {path there:
-    (content, mode)}. An executable /agent/run is started when the guest is up."""
+    (content, mode)}. An executable /agent/run is started when the guest is up, and an
+    executable /agent/serve in the place of its web server."""
     kernel = _kernel_folder()
     with tempfile.TemporaryDirectory(prefix="gb-guest-") as root:
         _fill(root, kernel, programs or {}, files or {})

@@ -22,7 +22,8 @@ _NEEDS_VALUE = ({"boot_slow", "lost_packets", "unhealthy_slow", "order_hangs"}
 _EVENT_FAULTS = {"dies": "crash", "power_loss": "mains", "press_button": "button"}
 _BMC_FAULTS = {"bmc_busy", "bmc_hangs", "bmc_wrong_password"}
 # Those that a virtual machine can have: what is in its own hands is real there.
-_VM_FAULTS = _BMC_FAULTS | {"ignores_order", "lost_packets", "power_loss", "press_button"}
+_VM_FAULTS = _BMC_FAULTS | {"boot_slow", "ignores_order", "lost_packets", "power_loss",
+                            "press_button"}
 FAULT_KINDS = sorted(_FILE_FAULTS | set(_EVENT_FAULTS) | _BMC_FAULTS
                      | redfish_module.FAULTS)
 

@@ -239,7 +239,8 @@ class Room:
                 "--off-watts", str(spec.off_watts),
                 "--netns", self._switch.netns(spec.name), "--interface", "eth0",
                 "--address", f"{self._switch.address(host.index)}/24",
-                "--mac", host.mac, "--kernel", kernel, "--image", image]
+                "--mac", host.mac, "--kernel", kernel, "--image", image,
+                "--capacity", str(spec.capacity)]
         return argv + (["--on"] if spec.powered else [])
 
     def _machine_argv(self, host):

@@ -10,7 +10,8 @@ the network card, the power driver and the tests see no difference:
     soft     the guest's power button is pressed: it shuts down by ACPI
     off      QEMU is killed: the power is gone
 
-Suspended to RAM counts as off, as a server's main supply does then.
+Suspended to RAM counts as off, as a server's main supply does then. Up it draws by its busy
+places, which its server is asked for once a second; those of busybox are never busy.
 """
 
 import argparse
@@ -22,9 +23,11 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 
 _READY = b"vm: ready"
 _TICK_S = 0.5
+_LOAD_EVERY_S, _LOAD_S = 1.0, 0.3
 
 
 class Qmp:
@@ -60,6 +63,8 @@ class Machine:
         self.qemu = None
         self.qmp = None
         self.console = b""
+        self.goes_on_at = None  # a boot that is slow: QEMU stands still until then
+        self.busy, self.asked_at = 0.0, 0.0
         self.selector = selectors.DefaultSelector()
         self.joules = 0.0
         self.drawn_at_us = time.monotonic_ns() // 1000
@@ -70,8 +75,22 @@ class Machine:
 
     def watts(self):
         idle, peak = self.options.watts
+        up = idle + (peak - idle) * (self.busy if self.phase == "up" else 0.0)
         return {"off": self.options.off_watts, "suspended": self.options.off_watts,
-                "booting": peak}.get(self.phase, idle)
+                "booting": peak}.get(self.phase, up)
+
+    def ask_load(self):
+        """How busy its server is; one that does not answer is as busy as before."""
+        if self.phase != "up" or time.monotonic() - self.asked_at < _LOAD_EVERY_S:
+            return
+        self.asked_at = time.monotonic()
+        try:
+            address = self.options.address.split("/")[0]
+            with urllib.request.urlopen(f"http://{address}/_stats", timeout=_LOAD_S) as told:
+                self.busy = min(1.0, json.load(told)["in_flight"] / self.options.capacity)
+        except (OSError, ValueError, KeyError):
+            return
+        self.draw()
 
     def draw(self):
         now_us = time.monotonic_ns() // 1000
@@ -95,6 +114,7 @@ class Machine:
     def command(self):
         """QEMU's, in the machine's network; it ends with this process."""
         o = self.options
+        still = ["-S"] if self.goes_on_at else []
         return ["nsenter", f"--net=/run/netns/{o.netns}",
                 "setpriv", "--pdeathsig", "KILL",
                 "qemu-system-x86_64", "-accel", "tcg,tb-size=32", "-machine", "pc",
@@ -107,11 +127,14 @@ class Machine:
                 "-netdev", "tap,id=n0,ifname=tap0,script=no,downscript=no",
                 "-device", f"virtio-net-pci,netdev=n0,mac={o.mac},romfile=",
                 "-chardev", f"socket,id=monitor,fd={self.qmp.theirs.fileno()}",
-                "-mon", "chardev=monitor,mode=control"]
+                "-mon", "chardev=monitor,mode=control"] + still
 
     def boot(self):
         self.qmp = Qmp()
         self.console = b""
+        self.busy = 0.0
+        slow_s = self.fault_value("boot_slow")
+        self.goes_on_at = time.monotonic() + slow_s if slow_s else None
         self.qemu = subprocess.Popen(
             self.command(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=sys.stderr, pass_fds=[self.qmp.theirs.fileno()])
@@ -121,6 +144,18 @@ class Machine:
         self.selector.register(self.qemu.stdout, selectors.EVENT_READ, self.hear_console)
         self.selector.register(self.qmp.ours, selectors.EVENT_READ, self.hear_monitor)
         self.enter("booting")
+
+    def fault_value(self, kind):
+        try:
+            with open(os.path.join(self.options.faults, kind), encoding="ascii") as file:
+                return float(file.read())
+        except (OSError, ValueError):
+            return 0.0
+
+    def go_on(self):
+        if self.qemu and self.goes_on_at and time.monotonic() >= self.goes_on_at:
+            self.goes_on_at = None
+            self.qmp.order("cont")
 
     def ended(self):
         """QEMU is gone, whoever ended it."""
@@ -250,6 +285,8 @@ class Machine:
                 # One callback may have unregistered the next one's file.
                 if key.fd in self.selector.get_map():
                     key.data()
+            self.go_on()
+            self.ask_load()
 
     def end(self):
         self.cut()
@@ -282,6 +319,7 @@ def _options():
     parser.add_argument("--watts", default="100:200",
                         type=lambda text: tuple(map(float, text.split(":"))))
     parser.add_argument("--off-watts", type=float, default=5)
+    parser.add_argument("--capacity", type=int, default=16)
     parser.add_argument("--memory-mb", type=int, default=160)
     parser.add_argument("--on", action="store_true")
     return parser.parse_args()

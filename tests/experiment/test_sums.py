@@ -1,6 +1,5 @@
 """The sums under the experiment's report: energy with gaps, slopes, what became of a request."""
 
-import json
 import os
 import random
 import re
@@ -10,13 +9,14 @@ import sys
 import pytest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-sys.path[:0] = [os.path.join(ROOT, name)
-                for name in ("experiment", "rig", "tests/integration", "tests")]
+sys.path[:0] = [os.path.join(ROOT, name) for name in (
+    "experiment", "rig", "tests/integration", "tests", "tests/experiment")]
 
 import faults  # noqa: E402
 import outcome  # noqa: E402
 import plan  # noqa: E402
 import stats  # noqa: E402
+from pieces import made_piece  # noqa: E402
 from room import HostSpec  # noqa: E402
 
 
@@ -68,25 +68,6 @@ def test_why_a_request_failed(start, end, kind):
     assert outcome.why_failed(start, end, windows) == kind
 
 
-def made_piece(folder, rows, events=(), watts=()):
-    """A piece on disk, as experiment/piece.py leaves one."""
-    os.makedirs(folder)
-    files = {"requests.csv": "start_s,latency_us,status,served_by,error,later\n" + "".join(
-        "%.6f,%d,%d,web1,%s,%d\n" % row for row in rows),
-        "events.jsonl": "".join(json.dumps(e) + "\n" for e in events), "samples.jsonl": "",
-        "watts.csv": "t,machine,watts\n" + "".join("%.3f,web1,%s\n" % row for row in watts),
-        "sessions.csv": "t,machine,sessions\n",
-        "machines.json": json.dumps({"web1": {"phases": [
-            [90, "off", "up"], [104, "up", "stopping"], [105, "stopping", "off"],
-            [107, "off", "booting"], [109, "booting", "up"]], "watts_by": "Redfish"}}),
-        "done.json": json.dumps({"began": 100.0, "seconds": 10.0, "crashes": [], "processes": 4,
-                                 "own_joules": {"web1": 900}, "energy": {"joules": 900}})}
-    for name, text in files.items():
-        with open(os.path.join(folder, name), "w", encoding="ascii") as file:
-            file.write(text)
-    return str(folder)
-
-
 def test_lost_is_what_stock_httpd_answers(tmp_path):
     """Four requests fail: one in both, one in flight at a kill, one announced, one is lost."""
     fine = [(t / 10, 100000, 200, "none", 0) for t in range(90)]
@@ -121,8 +102,16 @@ def test_energy_servers_and_cycles_of_a_piece(tmp_path):
     power = run.power()
     assert power["mean_on"] == pytest.approx(0.5) and power["cycles"] == {"web1": 1}
     assert power["boots"] == 1 and power["boot_p50"] == pytest.approx(2)
+    assert run.wakes() == {"count": 1, "p50": 2.5, "p95": 2.5}
     over = run.over_time()
     assert sum(over["on"]) * over["step_s"] == pytest.approx(5) and over["watts"][5] is None
+
+
+def test_phases_in_a_console():
+    text = "1.500 [off] --> [booting]\nLoading... 4.25 [booting] --> [up]\nvm: ready\n" \
+        "9.000 [up] --> [no-service]\n"
+    assert outcome.phases_told(text) == [[1.5, "off", "booting"], [4.25, "booting", "up"],
+                                         [9.0, "up", "no-service"]]
 
 
 # --- faults -----------------------------------------------------------------------

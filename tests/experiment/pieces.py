@@ -1,0 +1,46 @@
+"""Pieces of a run on disk, as experiment/piece.py leaves them, for tests that run nothing."""
+
+import json
+import os
+
+BEGAN, SECONDS = 100.0, 10.0
+SERVER = {"name": "http://127.0.0.1:1", "machine": "web1", "capacity": 4, "off_watts": 5,
+          "watts": list(range(100, 201, 10)), "boot_s": {"p50": 2, "p95": 2, "count": 9},
+          "watts_source": "curve"}
+# Off from 105 to 107, up again at 109.
+PHASES = [[90, "off", "up"], [104, "up", "stopping"], [105, "stopping", "off"],
+          [107, "off", "booting"], [109, "booting", "up"]]
+LOG = """\
+[Sun Nov 22 10:00:00.000000 2026] [greenbalance:notice] GB0401: 127.0.0.1:1 (web1): -> waking: x
+[Sun Nov 22 10:00:02.500000 2026] [greenbalance:notice] GB0401: 127.0.0.1:1 (web1): -> on: x
+"""
+
+
+def sample(t, **more):
+    return dict({"t": t, "keeper_kb": 5000, "keeper_fds": 9, "parent_kb": 9000, "parent_fds": 8,
+                 "children": 2, "children_pss_kb": 20000, "children_fds": 40, "processes": 4,
+                 "cpu": {"1": t / 100}, "joules": 100 * (t - BEGAN), "waits": {
+                     "served": 0, "refused": 0, "timed_out": 0, "aborted": 0, "turned_away": 0,
+                     "p99_s": None}}, **more)
+
+
+def made_piece(folder, rows, events=(), watts=()):
+    """rows: start, latency in us, status, error, later; watts: t, text."""
+    os.makedirs(folder)
+    done = {"began": BEGAN, "seconds": SECONDS, "crashes": [], "processes": 4, "keepers": 1,
+            "untrue": [], "unexpected": 0, "own_joules": {"web1": 900}, "energy": {"joules": 1000},
+            "load_average": [1.0, 1.0, 1.0], "network": "loopback", "disk": True,
+            "module": "build/mod_greenbalance.so", "model": {"servers": [SERVER] * 2},
+            "versions": {"commit": "0", "httpd": "httpd", "kernel": "6", "processors": 2}}
+    files = {"requests.csv": "start_s,latency_us,status,served_by,error,later\n" + "".join(
+        "%.6f,%d,%d,web1,%s,%d\n" % row for row in rows),
+        "events.jsonl": "".join(json.dumps(e) + "\n" for e in events),
+        "samples.jsonl": "".join(json.dumps(sample(BEGAN + t)) + "\n" for t in range(10)),
+        "watts.csv": "t,machine,watts\n" + "".join("%.3f,web1,%s\n" % row for row in watts),
+        "sessions.csv": "t,machine,sessions\n101.0,web1,1\n", "error.log": LOG,
+        "machines.json": json.dumps({"web1": {"phases": PHASES, "watts_by": "Redfish"}}),
+        "done.json": json.dumps(done)}
+    for name, text in files.items():
+        with open(os.path.join(folder, name), "w", encoding="ascii") as file:
+            file.write(text)
+    return str(folder)
