@@ -283,6 +283,7 @@ class Piece:
             self.meters.start()
             time.sleep(1.5)  # first readings
             self.run()
+            time.sleep(1.5)  # the last seconds have a reading behind them
             self.meters.stop()
             self.settle()
             self.keep()

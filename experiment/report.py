@@ -8,7 +8,7 @@ import faults
 import outcome
 import stats
 from plan import ALWAYS_ON, OFF_WATTS
-from results import LEAKS
+from results import LEAKS, forecast_off, mean_watts
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 LIBRARY = "/usr/share/javascript/dygraphs/dygraph.min.js"
@@ -115,8 +115,8 @@ def energy_table(results):
         if runs:
             rows.append([policy] + energy_cells(results, policy, runs))
     notes = ["Means over seeds, with their 95 %% interval. Readings more than %g s apart have a gap "
-             "between them, which counts for nothing; what is saved compares the mean watts of the "
-             "time covered." % stats.GAP_S]
+             "between them, which counts for nothing; what is saved, the ratio to the optimum and "
+             "what greensim is off by go by the mean watts of the time covered." % stats.GAP_S]
     return Table("Energy", [
         "", "Wh measured", "time covered", "less than always on", "÷ optimum", "optimum Wh",
         "bound Wh", "greensim says Wh", "off by", "the module's own account Wh", "servers on",
@@ -132,12 +132,12 @@ def energy_cells(results, policy, runs):
         return [wh, covered] + ["–"] * 7 + power
     says = [stats.mean_interval(run["forecast"]["joules"])[0] for run in runs]
     return [wh, covered, plus([100 * s for s in results.saved(policy)], 1, " %"),
-            plus([run["energy"]["joules"] / run["forecast"]["optimum"] for run in runs], 3),
+            plus([mean_watts(run) * run["seconds"] / run["forecast"]["optimum"]
+                  for run in runs], 3),
             plus([run["forecast"]["optimum"] / 3600 for run in runs], 2),
             plus([run["forecast"]["bound"] / 3600 for run in runs], 2),
             plus([f / 3600 for f in says], 2),
-            plus([100 * (f / run["energy"]["joules"] - 1) for f, run in zip(says, runs)], 1,
-                 " %"),
+            plus([100 * forecast_off(run) for run in runs], 1, " %"),
             plus([run["energy"]["module_joules"] / 3600 for run in runs], 2)] + power
 
 
@@ -229,6 +229,13 @@ def kind_table(results):
         "failed", "lost", "wrong", "proxy down s, longest", "longest answer ms"], rows)
 
 
+def trouble_table(results):
+    """What the experiment itself stumbled over; nothing of it is left out of the figures."""
+    rows = [[policy, seed, "%.0f" % (trouble["at"] - run["began"]), trouble["trouble"]]
+            for (policy, seed), run in results.runs.items() for trouble in run["troubles"]]
+    return Table("Troubles of the experiment itself", ["", "seed", "at s", ""], rows)
+
+
 def fault_table(run):
     rows = []
     for f in run["faults"]:
@@ -244,11 +251,13 @@ def fault_table(run):
 
 
 def tables(results, verdict):
-    made = [promised(verdict), energy_table(results), request_table(results),
-            latency_table(results), machine_table(results), own_table(results)]
+    made = [energy_table(results), request_table(results), latency_table(results),
+            machine_table(results), own_table(results)]
     if results.plan.faults:
         made.append(kind_table(results))
-    return made
+    made.append(promised(verdict))
+    troubles = trouble_table(results)
+    return made + ([troubles] if troubles.rows else [])
 
 
 # --- files -------------------------------------------------------------------------------

@@ -75,8 +75,13 @@ class Results:
 def mean_watts(run):
     """Of all machines together, over the time that readings cover."""
     energy = run["energy"]
-    machines = len(run["watts_by"])
-    return energy["joules"] / (energy["covered"] * run["seconds"] * machines) * machines
+    return energy["joules"] / energy["covered"] / run["seconds"]
+
+
+def forecast_off(run):
+    """greensim's mean watts over those measured, less 1."""
+    return stats.mean_interval(run["forecast"]["joules"])[0] / run["seconds"] / \
+        mean_watts(run) - 1
 
 
 # --- what was promised ------------------------------------------------------------
@@ -98,8 +103,7 @@ def judge(results, word="experiment"):
             if half is not None:
                 print("%s %s_saved_interval value=+-%.2f" % (word, policy, 100 * half))
         if not plan.faults:
-            off = [stats.mean_interval(run["forecast"]["joules"])[0] /
-                   run["energy"]["joules"] - 1 for run in runs]
+            off = [forecast_off(run) for run in runs]
             verdict.most("%s_forecast_off" % policy, round(abs(sum(off)) / len(off), 4),
                          FORECAST_GOAL)
     return verdict

@@ -1,9 +1,10 @@
 """The sums under the experiment's report: energy with gaps, slopes, what became of a request."""
 
+import importlib.machinery
+import importlib.util
 import os
 import random
 import re
-import subprocess
 import sys
 
 import pytest
@@ -218,9 +219,76 @@ def test_bad_traces(tmp_path, text):
     (["--trace", "/dev/null"], "seconds,requests_per_second"), (["--speedup", "0"], "1 to 1000"),
     (["--machines", "real"], "invalid choice"), (["--resume"], "no .* to go on with"),
     (["--at-once", "0"], "1 to 16"), (["--rate", "-1"], "--rate")])
-def test_wrong_options_are_told_before_anything_is_done(tmp_path, words, told):
+def test_wrong_options_are_told_before_anything_is_done(runner, tmp_path, capsys, words, told):
     out = str(tmp_path / "out")
-    done = subprocess.run(["/usr/bin/python3", "-B", os.path.join(ROOT, "experiment", "run"),
-                           "--out", out, *words], stderr=subprocess.PIPE, text=True, timeout=60)
-    assert done.returncode == 2 and re.search(told, done.stderr), done.stderr
+    with pytest.raises(SystemExit) as ended:
+        runner.parse(["--out", out] + words)
+    assert ended.value.code == 2 and re.search(told, capsys.readouterr().err)
     assert not os.path.exists(out)
+
+
+# --- pieces that are done are not done again ---------------------------------------------
+
+FAKE_PIECE = """
+import json, os, sys
+plan, policy, seed, number, folder, *before = sys.argv[1:]
+with open(os.environ["CALLS"], "a") as file:
+    file.write(" ".join([policy, seed, number] + before) + "\\n")
+if number == "1" and not os.path.exists(os.environ["CALLS"] + ".fine"):
+    sys.exit(3)
+os.makedirs(os.path.join(folder, "state"))
+with open(os.path.join(folder, "done.json"), "w") as file:
+    file.write("{}")
+"""
+
+
+@pytest.fixture(scope="module")
+def runner():
+    """experiment/run, as a module."""
+    path = os.path.join(ROOT, "experiment", "run")
+    loader = importlib.machinery.SourceFileLoader("experiment_run", path)
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(
+        "experiment_run", loader))
+    loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def fake_pieces(runner, tmp_path, monkeypatch):
+    """They only write down that they were run."""
+    (tmp_path / "piece.py").write_text(FAKE_PIECE, encoding="ascii")
+    monkeypatch.setattr(runner, "HERE", str(tmp_path))
+    monkeypatch.setenv("CALLS", str(tmp_path / "calls"))
+
+
+@pytest.mark.usefixtures("fake_pieces")
+def test_a_piece_that_failed_is_run_again_and_no_other(runner, tmp_path):
+    made = plan.Plan(hours=4, piece_minutes=1)
+    out = str(tmp_path / "out")
+
+    def calls():
+        runner.run_pieces(made, out, "news", 5)
+        with open(tmp_path / "calls", encoding="ascii") as file:
+            told = file.read().splitlines()
+        os.unlink(tmp_path / "calls")
+        return told
+
+    folder = os.path.join(out, "runs", "news-5")
+    assert calls() == ["news 5 0", "news 5 1 %s/0/state" % folder]
+    (tmp_path / "calls.fine").write_text("", encoding="ascii")
+    assert calls() == ["news 5 %d %s/%d/state" % (n, folder, n - 1) for n in (1, 2, 3)]
+    with pytest.raises(FileNotFoundError):
+        calls()
+
+
+def test_an_experiment_is_never_overwritten_and_goes_on_as_it_was(runner, tmp_path):
+    out = str(tmp_path / "out")
+    words = ["--out", out, "--hours", "7", "--seeds", "3,4", "--faults", "default"]
+    _, made = runner.parse(words)
+    os.makedirs(out)
+    made.save(os.path.join(out, "plan.json"))
+    with pytest.raises(SystemExit):
+        runner.parse(words)
+    assert runner.parse(["--resume", "--out", out])[1] == made
+    assert made.runs() == [(policy, seed) for seed in (3, 4)
+                           for policy in (plan.ALWAYS_ON, "threshold")]
