@@ -61,6 +61,13 @@ static bool is_of_this_log(const mgb_context_t *ctx, const mgb_read_t *read)
            read->epoch;
 }
 
+/* A token of what nobody has written yet: it would hold a thread for as long as a read
+ * may wait. */
+static bool is_forged(const mgb_context_t *ctx, const mgb_read_t *read)
+{
+    return read->seq > __atomic_load_n(&log_of(ctx, read->b)->head, __ATOMIC_ACQUIRE);
+}
+
 /* The replica at a position; false: what stands there is none, or takes no reads. */
 static bool replica_at(const mgb_context_t *ctx, const mgb_balancer_t *b,
                        uint32_t position, uint64_t *cursor)
@@ -350,7 +357,7 @@ static bool wait_for_it(request_rec *r, const mgb_context_t *ctx,
     if (any_has_it(ctx, read)) {
         return true;
     }
-    if (!is_of_this_log(ctx, read) || !mgb_hold_enter(r)) {
+    if (!is_of_this_log(ctx, read) || is_forged(ctx, read) || !mgb_hold_enter(r)) {
         return false;
     }
     __atomic_fetch_add(&log_of(ctx, read->b)->reads_waited, 1, __ATOMIC_RELAXED);

@@ -298,11 +298,12 @@ void mgb_log_after_commit(mgb_log_t *log, apr_status_t committed, int64_t now_us
     mgb_replicas_written(log, true);
     verdict_done(log, now_us);
     mgb_replicas_send(log, now_us);
+    /* Before anybody has a token: reads take none that is beyond it. */
+    __atomic_store_n(&log->shared->head, log->durable_head, __ATOMIC_RELEASE);
     mgb_waiters_tell(log, now_us);
     mgb_waiters_load(log);
     mgb_waiters_ask(log, now_us);
     mgb_log_wake(log, mgb_waiters_due_us(log));
-    __atomic_store_n(&log->shared->head, log->durable_head, __ATOMIC_RELAXED);
     __atomic_store_n(&log->shared->settled, log->settled, __ATOMIC_RELEASE);
     apr_pool_clear(log->pturn);
 }

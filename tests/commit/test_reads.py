@@ -88,6 +88,7 @@ def test_a_malformed_field_is_told(site):
 
 
 def test_nobody_has_it_and_nobody_gets_it(site):
+    site.log_is(head=21, settled=20)
     began = time.monotonic()
     answer = site.read("/echo", token="1.21")
     assert answer.status == 503
@@ -98,12 +99,18 @@ def test_nobody_has_it_and_nobody_gets_it(site):
 
 
 def test_it_waits_for_one_that_gets_it_in_a_moment(site):
+    site.log_is(head=21, settled=20)
     timer = threading.Timer(0.5, lambda: site.replica(2, cursor=21))
     timer.start()
     answer, seen = echo(site, "1.21")
     timer.join()
     assert answer.status == 200 and seen["replica"] == "r3"
     assert site.log()["reads_waited"] == 1 and site.log()["reads_refused"] == 0
+
+
+def test_a_token_of_what_nobody_has_written_holds_no_thread(site):
+    assert site.read("/echo", token="1.21").status == 503
+    assert site.log()["reads_waited"] == 0 and site.log()["reads_refused"] == 1
 
 
 def test_another_epoch_is_nobodys(site):
