@@ -293,8 +293,11 @@ const char *mgb_config_set_journal(cmd_parms *cmd, void *dummy, int argc,
 
 static const apr_array_header_t *default_headers(apr_pool_t *p)
 {
-    static const char *const names[] = {"content-type", "content-encoding", "accept"};
-    apr_array_header_t *headers = apr_array_make(p, 3, sizeof(const char *));
+    /* A write without its condition, or its part of a range, would be another one. */
+    static const char *const names[] = {
+        "content-type", "content-encoding", "content-range",      "accept",
+        "if-match",     "if-none-match",    "if-unmodified-since"};
+    apr_array_header_t *headers = apr_array_make(p, 8, sizeof(const char *));
 
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         APR_ARRAY_PUSH(headers, const char *) = names[i];

@@ -5,7 +5,7 @@
 
     POST /append        appends the body; 201 {"n": length, "hash": of all before and it}
     POST /even, /odd    the same, and 409 when the length is not even (odd)
-    PUT /item/NAME      sets it: 201 when new, else 200;  DELETE: 204, or 404
+    PUT /item/NAME      sets it: 201 when new, else 200, or with If-None-Match: * 412;  DELETE: 204, or 404
     GET /item/NAME, /list (every write that was applied, in order), /keys (theirs), /count,
         /health
     GET /echo           what came: {"replica", "target", "headers"}
@@ -74,7 +74,7 @@ class Store:
             else:
                 self.items[record["target"]] = record["body"]
 
-    def decide(self, method, target):
+    def decide(self, method, target, only_new=False):
         """(status, is it applied)"""
         length = len([w for w in self.writes if w["method"] == "POST"]) \
             if target in ("/even", "/odd") else 0
@@ -84,16 +84,18 @@ class Store:
             fits = length % 2 == (0 if target == "/even" else 1)
             return (201, True) if fits else (409, False)
         if target.startswith("/item/") and method == "PUT":
+            if only_new and target in self.items:
+                return 412, False
             return (200 if target in self.items else 201), True
         if target.startswith("/item/") and method == "DELETE":
             return (204, True) if target in self.items else (404, False)
         return 405, False
 
-    def write(self, method, target, body, key, role, seq):
+    def write(self, method, target, body, key, role, seq, only_new=False):
         with self.lock:
             if self.level == "l1" and key in self.known:
                 return self.known[key]
-            status, applied = self.decide(method, target)
+            status, applied = self.decide(method, target, only_new)
             digest = hashlib.sha256((self.hash + method + target + body).encode()).hexdigest()
             answer = "" if status == 204 else json.dumps(
                 {"n": len(self.writes) + applied, "hash": digest})
@@ -201,7 +203,7 @@ class Served(threading.Thread):
         key = headers.get("idempotency-key", "").strip('"')
         status, text = self.server.store.write(
             method, target, body, key, headers.get("green-commit-role"),
-            headers.get("green-commit-seq"))
+            headers.get("green-commit-seq"), headers.get("if-none-match") == "*")
         time.sleep(mode.get("after_ms", 0) / 1000)
         if mode.get("reset") == "after":
             return self.reset()

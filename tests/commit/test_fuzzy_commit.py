@@ -120,6 +120,13 @@ def test_rejected_writes_are_answered_and_go_nowhere(site):
     assert site.state("rejected-1")["state"] == "rejected"
 
 
+def test_conditions_go_with_their_writes(site):
+    only_new = {"If-None-Match": "*"}
+    assert site.write("PUT", "/item/once", "a", headers=only_new).status == 201
+    second = site.write("PUT", "/item/once", "b", headers=only_new)
+    assert (second.status, second.field["state"]) == (412, "rejected")
+
+
 def test_writes_of_many_clients_stand_in_one_order(site):
     def client(number):
         return [site.write(body="%d/%d" % (number, i), key="many-%d-%d" % (number, i)).status
