@@ -132,7 +132,7 @@ static void check_quorum(mgb_findings_t *found, const mgb_raw_pool_t *pool,
         mgb_config_warn(found, where,
                         GBLOGNO(0142) "%s: GreenCommit quorum=%s asks for every "
                                       "server, so that none of them will ever sleep: "
-                                      "choose a smaller one",
+                                      "choose a smaller one, or add servers",
                         pool->name, pool->text[MGB_SET_COMMIT]);
     }
 }
@@ -152,7 +152,7 @@ static void check_limits(mgb_findings_t *found, const mgb_raw_pool_t *pool,
         mgb_config_report(
             found, pool->set_at[MGB_SET_LIMIT_QUORUM],
             GBLOGNO(0143) "%s: GreenCommitLimits quorum=%s leaves out GreenCommit's "
-                          "own quorum=%s",
+                          "own quorum=%s: change one of them",
             pool->name, pool->text[MGB_SET_LIMIT_QUORUM], pool->text[MGB_SET_COMMIT]);
     }
     if (quorums != MGB_UNSET && MGB_TO(quorums) != GB_COMMIT_ALL &&
@@ -214,9 +214,17 @@ static void check_balancer(mgb_findings_t *found, const mgb_raw_pool_t *pool,
 
 /* --------------------------------------------------------------------- the journal */
 
+static const char *directory_of(apr_pool_t *p, const char *file)
+{
+    const char *slash = strrchr(file, '/');
+
+    return slash && slash > file ? apr_pstrmemdup(p, file, (apr_size_t)(slash - file))
+                                 : "/";
+}
+
 static void check_key(mgb_findings_t *found, const ap_directive_t *where)
 {
-    const char *file = found->conf->journal_key, *dir, *slash;
+    const char *file = found->conf->journal_key, *dir;
     struct stat st, journal;
 
     if (stat(file, &st) != 0) {
@@ -245,10 +253,7 @@ static void check_key(mgb_findings_t *found, const ap_directive_t *where)
             file, (unsigned)st.st_uid, (unsigned)(st.st_mode & 07777),
             (unsigned)geteuid());
     }
-    slash = strrchr(found->conf->journal_file, '/');
-    dir = slash ? apr_pstrmemdup(found->p, found->conf->journal_file,
-                                 (apr_size_t)(slash - found->conf->journal_file) + 1)
-                : "/";
+    dir = directory_of(found->p, found->conf->journal_file);
     if (stat(dir, &journal) == 0 && journal.st_dev == st.st_dev) {
         mgb_config_warn(
             found, where,
@@ -256,6 +261,41 @@ static void check_key(mgb_findings_t *found, const ap_directive_t *where)
                           "journal, %s: whoever gets that disk can read what was "
                           "written; keep the key on another one",
             file, found->conf->journal_file);
+    }
+}
+
+/* GreenStateDir is made where it is missing; nothing else is. */
+static void check_directory(mgb_findings_t *found, const ap_directive_t *where)
+{
+    const char *dir = directory_of(found->p, found->conf->journal_file);
+    struct stat st;
+
+    if (strcmp(dir, found->conf->state_dir) != 0 &&
+        (stat(dir, &st) != 0 || !S_ISDIR(st.st_mode))) {
+        mgb_config_report(
+            found, where,
+            GBLOGNO(0158) "GreenJournal %s: there is no directory %s: make it, by "
+                          "install -d -m 700 -o USER, with the keeper's user "
+                          "(GreenKeeperUser)",
+            found->conf->journal_file, dir);
+    }
+}
+
+/* What it holds and some server lacks reaches nobody now. */
+static void check_unused(mgb_findings_t *found)
+{
+    const char *file = found->conf->journal_file;
+    struct stat st;
+
+    if (file && stat(file, &st) == 0 && S_ISREG(st.st_mode)) {
+        mgb_config_warn(
+            found, found->raw->where[MGB_MAIN_JOURNAL],
+            GBLOGNO(0160) "GreenJournal %s: it is there, and no balancer has "
+                          "GreenCommit any more: servers that lack writes do not get "
+                          "them. greenctl journal check says what each has; to "
+                          "deliver the rest, put GreenCommit back; else move the file "
+                          "away",
+            file);
     }
 }
 
@@ -278,6 +318,9 @@ static void check_journal(mgb_findings_t *found)
                           GBLOGNO(0153) "GreenJournal %s: must be a regular file",
                           file);
     }
+    else {
+        check_directory(found, where);
+    }
     if (!found->conf->journal_key) {
         mgb_config_report(
             found, where ? where : found->commits->set_at[MGB_SET_COMMIT],
@@ -297,5 +340,8 @@ void mgb_config_check_commit(mgb_findings_t *found)
     mgb_config_each(found, check_balancer);
     if (found->commits) {
         check_journal(found);
+    }
+    else {
+        check_unused(found);
     }
 }

@@ -81,6 +81,23 @@ static const char *remark(apr_pool_t *p, const mgb_member_report_t *m)
                            : error;
 }
 
+/* How replicated writes go; empty without them. */
+static const char *writes_of(apr_pool_t *p, const mgb_commit_report_t *commit)
+{
+    if (!commit->on) {
+        return "";
+    }
+    if (!commit->live) {
+        return "replicated writes: NOBODY SERVES THE JOURNAL, writes get 503; httpd's "
+               "error log says why";
+    }
+    return apr_psprintf(p,
+                        "replicated writes: %" PRIu64 " in the log, %u servers have to "
+                        "have each; journal %.1f %% full%s",
+                        commit->head, commit->need, commit->permille_full / 10.0,
+                        commit->permille_full >= 900 ? ", new writes get 503" : "");
+}
+
 static void add_status_table(apr_array_header_t *text, const mgb_report_t *report)
 {
     mgb_report_add(text, "keeper\t%u\t%.0f\t%s\n", report->keeper_pid,
@@ -89,11 +106,12 @@ static void add_status_table(apr_array_header_t *text, const mgb_report_t *repor
         const mgb_balancer_report_t *b = &report->balancers[i];
 
         mgb_report_add(
-            text, "balancer\t%s\t%s\t%s\t%s\t%u\t%u\t%u\t%u\t%u\t%u\t%.1f\t%s\t%s\n",
+            text,
+            "balancer\t%s\t%s\t%s\t%s\t%u\t%u\t%u\t%u\t%u\t%u\t%.1f\t%s\t%s\t%s\n",
             b->label, b->mode, b->policy, b->panic ? "panic" : "calm", b->in_flight,
             b->arrivals_per_s, b->capacity_awake, b->servers_on, b->servers,
             b->wanted_awake, b->power.watts, mgb_report_source(b->power.source),
-            b->reason);
+            b->reason, writes_of(text->pool, &b->commit));
         for (uint32_t j = 0; j < b->member_count; j++) {
             const mgb_member_report_t *m = &b->members[j];
 

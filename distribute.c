@@ -11,6 +11,7 @@
 #define FAILED_AGAIN_US (100 * GB_US_PER_MS)
 #define TRIM_MOST       200 /* entries a turn */
 #define FULL_PERMILLE   700
+#define TELL_FULL_US    (60 * GB_US_PER_S)
 
 void mgb_log_count(uint64_t *counter)
 {
@@ -138,6 +139,29 @@ static void open_look(mgb_log_t *log, uint64_t settled)
 
 /* ------------------------------------------------------------------ new writes */
 
+/* Whom the journal waits for. */
+static void tell_full(mgb_log_t *log, int64_t now_us)
+{
+    uint32_t last = 0;
+
+    if (log->full_told_at_us && now_us - log->full_told_at_us < TELL_FULL_US) {
+        return;
+    }
+    log->full_told_at_us = now_us;
+    for (uint32_t i = 1; i < log->count; i++) {
+        if (log->order[i].cursor < log->order[last].cursor) {
+            last = i;
+        }
+    }
+    ap_log_error(APLOG_MARK, APLOG_WARNING, 0, log->commit->server,
+                 GBLOGNO(1578) "%s: the journal is full, and new writes get 503 until "
+                               "there is room: %s lacks most, %" APR_UINT64_T_FMT
+                               " writes%s; wake it, or make GreenJournal size= larger",
+                 log->b->conf->name, log->count ? log->replicas[last].name : "nobody",
+                 log->count ? log->durable_head - log->order[last].cursor : 0,
+                 log->count && log->order[last].aside ? " (it is set aside)" : "");
+}
+
 apr_status_t mgb_log_submit(mgb_log_t *log, mgb_entry_t *entry,
                             const gb_commit_wish_t *wish, mgb_waiter_t *waiter)
 {
@@ -153,6 +177,9 @@ apr_status_t mgb_log_submit(mgb_log_t *log, mgb_entry_t *entry,
         rv = mgb_journal_append(log->commit->journal, log->number, entry);
     }
     if (!mgb_log_wrote(log, rv)) {
+        if (rv == APR_ENOSPC) {
+            tell_full(log, mgb_now_us());
+        }
         mgb_log_count(&log->shared->full);
         mgb_log_wake(log, mgb_now_us());
         return rv;

@@ -89,8 +89,9 @@ struct mgb_log_t {
     mgb_replica_t replicas[GB_COMMIT_REPLICAS];
     uint32_t count;
     bool too_many_told;
-    mgb_item_t *items; /* [MGB_ITEMS], by seq */
-    mgb_policy_t old;  /* of an entry before these */
+    int64_t full_told_at_us; /* 0: never */
+    mgb_item_t *items;       /* [MGB_ITEMS], by seq */
+    mgb_policy_t old;        /* of an entry before these */
     mgb_waiter_t *waiters, *told_done, *told_late, *told_full;
     uint64_t asked;        /* GreenCommitDecide is being asked about it; 0: nothing */
     uint32_t asked_copies; /* at so many copies */

@@ -131,9 +131,11 @@ static void wanted_sense(const mgb_keeper_t *keeper, uint32_t door)
         return;
     }
     sense->wanted = true;
-    sense->wanted_why = apr_psprintf(
-        keeper->ptick, "%" APR_UINT64_T_FMT " writes have waited for it for too long",
-        lag);
+    sense->wanted_why =
+        apr_psprintf(keeper->ptick,
+                     "%" APR_UINT64_T_FMT
+                     " writes have waited for it for too long, or fill the journal",
+                     lag);
     if (machine->wish != GB_WISH_KEEP_OFF) {
         *was_told = false;
     }

@@ -427,8 +427,10 @@ static void page_warn(apr_array_header_t *text, const mgb_balancer_report_t *bal
     }
 }
 
-static const char *state_of(const mgb_replica_report_t *replica)
+static const char *state_of(const mgb_member_report_t *member)
 {
+    const mgb_replica_report_t *replica = &member->replica;
+
     if (!replica->known) {
         return "not known yet";
     }
@@ -436,7 +438,7 @@ static const char *state_of(const mgb_replica_report_t *replica)
         return replica->resyncing ? "being brought back" : "set aside";
     }
     if (replica->parked) {
-        return "parked";
+        return member->state == GB_ST_ASLEEP ? "asleep" : "about to sleep";
     }
     return replica->reads ? "takes reads" : "catches up";
 }
@@ -454,11 +456,14 @@ static void page_replica(apr_array_header_t *text, const mgb_member_report_t *me
         "<td class=\"n\" data-label=\"Has up to\">%" PRIu64 "</td>"
         "<td class=\"n\" data-label=\"Confirmed\">%" PRIu64 "</td></tr>\n",
         ap_escape_html(p, member->url),
-        replica->aside   ? "bad"
-        : replica->reads ? "on"
-                         : "waking",
-        state_of(replica), ap_escape_html(p, replica->why), replica->lag_entries,
-        replica->lag_entries ? apr_psprintf(p, "%.1f s", replica->lag_s) : "",
+        replica->aside    ? "bad"
+        : replica->parked ? "asleep"
+        : replica->reads  ? "on"
+                          : "waking",
+        state_of(member), ap_escape_html(p, replica->why), replica->lag_entries,
+        replica->lag_entries && !replica->aside
+            ? apr_psprintf(p, "%.1f s", replica->lag_s)
+            : "",
         replica->cursor, replica->writes);
 }
 

@@ -434,7 +434,8 @@ static void print_rows(const row_t *rows, size_t count)
 }
 
 /* Fields: 1 label, 2 mode, 3 policy, 4 panic, 5 in flight, 6 arrivals, 7 capacity
- * awake, 8 servers on, 9 servers, 10 wanted, 11 watts, 12 source, 13 reason. */
+ * awake, 8 servers on, 9 servers, 10 wanted, 11 watts, 12 source, 13 reason, 14
+ * replicated writes. */
 static void print_balancer(char *fields[FIELDS_MOST])
 {
     printf("\n%s: GreenBalance %s, policy %s%s\n", fields[1], fields[2], fields[3],
@@ -445,8 +446,10 @@ static void print_balancer(char *fields[FIELDS_MOST])
            fields[8], fields[9], fields[10],
            strcmp(fields[2], "observe") == 0 ? "would do" : "wanted", fields[5],
            fields[7], fields[6], fields[11], fields[12]);
-    if (*fields[13]) {
-        printf("  %s\n", fields[13]);
+    for (int i = 13; i <= 14; i++) {
+        if (*fields[i]) {
+            printf("  %s\n", fields[i]);
+        }
     }
 }
 

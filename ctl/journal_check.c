@@ -5,6 +5,7 @@
 #include "journal_repair.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -15,7 +16,8 @@ typedef struct look_t {
     mgb_store_t store;
     mgb_rows_t rows;
     gb_record_head_t head;
-    gb_record_log_t log;       /* the one that is looked at; its name is not used */
+    gb_record_log_t log; /* the one that is looked at; its name is `name` */
+    char *name;
     uint32_t number, replicas; /* of it, so far */
     uint64_t wrong, entries, lost;
 } look_t;
@@ -115,9 +117,10 @@ static void check_log(look_t *look)
         check_entry(look, seq);
     }
     fprintf(look->repair->out,
-            ": entries %" PRIu64 " to %" PRIu64 ", the first %" PRIu64
+            "log: %s: entries %" PRIu64 " to %" PRIu64 ", the first %" PRIu64
             " with their verdicts, %" PRIu64 " that a repair has lost\n",
-            look->log.trimmed + 1, look->log.head, look->log.settled, look->lost);
+            look->name ? look->name : "?", look->log.trimmed + 1, look->log.head,
+            look->log.settled, look->lost);
 }
 
 static void check_replica(look_t *look, const mgb_row_t *row)
@@ -152,8 +155,9 @@ static void check_log_row(look_t *look, const mgb_row_t *row)
         return;
     }
     if (look->log.name.bytes) {
-        fprintf(look->repair->out, "log: %s", look->log.name.at);
+        look->name = strdup(look->log.name.at); /* the next row takes its place */
         check_log(look);
+        free(look->name);
     }
     check_strays(look, 0, look->log.trimmed);
     check_strays(look, look->log.head + 1, GB_RECORD_SEQ_MOST);

@@ -26,27 +26,42 @@ static bool fail(drop_t *drop, const char *why)
     return false;
 }
 
+/* A log is called "ID BALANCER"; the balancer alone will do, where it is the only one.
+ */
+static bool is_called(const char *log, const char *name)
+{
+    const char *balancer = strchr(log, ' ');
+
+    return strcmp(log, name) == 0 || (balancer && strcmp(balancer + 1, name) == 0);
+}
+
 /* The log of that name. */
 static bool find_log(drop_t *drop, const char *name)
 {
     mgb_row_t row;
+    uint32_t found = 0;
     int rc = mgb_store_from(&drop->store, MGB_TABLE_STATE, 1, INT64_MAX);
 
-    while (rc == SQLITE_OK && !drop->number &&
+    while (rc == SQLITE_OK &&
            mgb_store_next(&drop->store, MGB_TABLE_STATE, &row) == SQLITE_ROW) {
         gb_record_log_t log;
 
         if (gb_record_state_replica(row.key) == 0 &&
             mgb_rows_open(&drop->rows, GB_RECORD_LOG, row.key, row.at, row.bytes) &&
             gb_record_read_log(drop->rows.plain.at, drop->rows.plain.bytes, &log) &&
-            strcmp(log.name.at, name) == 0) {
+            is_called(log.name.at, name)) {
+            found++;
             drop->number = gb_record_state_log(row.key);
             drop->first = log.trimmed + 1;
             drop->last = log.head;
         }
     }
     mgb_store_done(&drop->store, MGB_TABLE_STATE);
-    return drop->number || fail(drop, "there is no such log in it; check names them");
+    if (found > 1) {
+        return fail(drop, "several logs are of that balancer: name one as check does, "
+                          "in quotes");
+    }
+    return found || fail(drop, "there is no such log in it; check names them");
 }
 
 /* Puts what was sealed in the place of a row of the state. */

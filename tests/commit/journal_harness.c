@@ -182,8 +182,10 @@ static void do_log(const words_t *words)
 {
     uint64_t head, settled;
     uint32_t log;
-    apr_status_t rv =
-        mgb_journal_log(harness.journal, word(words, 1), &log, &head, &settled);
+    const char *name = *word(words, 2) ? apr_pstrcat(harness.pool, word(words, 1), " ",
+                                                     word(words, 2), NULL)
+                                       : word(words, 1);
+    apr_status_t rv = mgb_journal_log(harness.journal, name, &log, &head, &settled);
 
     if (rv != APR_SUCCESS) {
         said(rv);

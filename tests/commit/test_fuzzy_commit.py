@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -277,6 +278,8 @@ def test_full_journal_takes_no_more_and_loses_nothing():
         assert refused and int(refused.headers["Retry-After"]) >= 1 and len(told) > 10
         assert b"was not" in refused.body
         assert site.state("full-%d" % len(told)) == {"status": 404}
+        assert len(re.findall(r"GB1578: .*the journal is full.* lacks most, %d writes; wake it"
+                              % len(told), site.proxy.log())) == 1
         for replica in site.replicas:
             replica.start()
         for key in told:

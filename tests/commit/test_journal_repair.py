@@ -353,6 +353,21 @@ def drop(greenctl, path, log, ok=True):
     return done.stdout + done.stderr
 
 
+def test_a_log_is_dropped_by_the_name_of_its_balancer(program, greenctl, path):
+    """The keeper calls a log "ID BALANCER"."""
+    journal = opened(program, path, size=4 * MB)
+    for i, name in enumerate(("p1 balancer://a", "p2 balancer://b", "p3 balancer://b"), 1):
+        assert journal.say("log", *name.split()) == "log %d 0 0" % i
+    journal.end()
+    assert "no such log" in drop(greenctl, path, "p1", ok=False)
+    assert "several logs" in drop(greenctl, path, "balancer://b", ok=False)
+    assert "dropped: balancer://a" in drop(greenctl, path, "balancer://a")
+    assert "dropped: p2 balancer://b" in drop(greenctl, path, "p2 balancer://b")
+    said = run(greenctl, "check", path)
+    assert "log: p3 balancer://b: entries 1 to 0" in said
+    assert "balancer://a" not in said and "p2" not in said
+
+
 # ------------------------------------------------------------------ what is refused
 
 

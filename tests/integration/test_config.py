@@ -459,6 +459,9 @@ CHECKS = [
     ("journal-a-directory",
      replicas("GreenCommit quorum=1", journal="@GreenJournal DIR/state key=KEY\n"),
      "GreenJournal DIR/state: must be a regular file"),
+    ("journal-nowhere",
+     replicas("GreenCommit quorum=1", journal="@GreenJournal DIR/none/j.db key=KEY\n"),
+     "GreenJournal DIR/none/j.db: there is no directory DIR/none: make it, by install -d"),
     ("bmc-ca", "@GreenBmcCA none.pem\n", "GreenBmcCA DIR/none.pem: No such file or directory"),
     ("bmc-ca-special", "@GreenBmcCA /dev/null\n", "GreenBmcCA /dev/null: must be a file of"),
     ("default-port-and-case", member("wake=wol", url="http://Web1.Example.NET:80/x"),
@@ -753,6 +756,16 @@ def test_what_is_unwise_is_told_once_and_passes(config, name, text, message):
     assert "[greenbalance:warn]" in lines[0]
     assert message.replace("DIR", config.dir) in lines[0]
     assert "(line %d of %s)" % (first + at, config.path("httpd.conf")) in lines[0]
+
+
+def test_a_journal_that_no_balancer_uses_is_told(config):
+    status, output, _ = config.test("GreenJournal left.db key=KEY\n")
+    assert status == 0 and output == "Syntax OK\n"
+    os.makedirs(config.path("state"), exist_ok=True)
+    config.file("state/left.db", "x")
+    status, output, _ = config.test("GreenJournal left.db key=KEY\n")
+    assert status == 0
+    assert "GB0160: GreenJournal " in output and "put GreenCommit back" in output
 
 
 def test_mod_lbmethod_byrequests_is_asked_for(config):

@@ -37,6 +37,27 @@ def test_an_example_of_the_manual_passes(config, section, text):
     assert status == 0, output
 
 
+def pages():
+    """(page and number, text) of each example in the other pages."""
+    found = []
+    for name in sorted(os.listdir(os.path.join(ROOT, "docs"))):
+        if name.endswith(".md") and name != "directives.md":
+            with open(os.path.join(ROOT, "docs", name)) as f:
+                texts = re.findall(r"^```apache\n(.*?)^```", f.read(), flags=re.M | re.S)
+            found += [("%s-%d" % (name, i), text) for i, text in enumerate(texts)]
+    return found
+
+
+@pytest.mark.parametrize("text", [t for _, t in pages()], ids=[name for name, _ in pages()])
+def test_an_example_of_a_page_passes(config, text):
+    """A page shows what it is about: the file of secrets may be in another part."""
+    if "ipmi=" in text and "GreenSecrets" not in text:
+        text = "GreenSecrets /etc/apache2/greenbalance.secrets\n" + text
+    more = ["authn_core", "authn_file", "auth_basic", "authz_user"]
+    status, output, _ = config.test(text, loaded=LOADED + more, keeper=keeper_of(text))
+    assert status == 0, output
+
+
 def test_the_manual_has_each_directive_and_key_with_an_example(config):
     conf = config.file("list.conf", config.base(LOADED, None))
     listing = subprocess.run([HTTPD, "-L", "-f", conf], text=True, timeout=60,
