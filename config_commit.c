@@ -336,6 +336,7 @@ void mgb_config_resolve_commit(apr_pool_t *p, mgb_commit_conf_t *commit,
     commit->stale_mark = mgb_config_value(raw, MGB_SET_COMMIT_STALE) != 0;
     commit->decide = raw ? raw->text[MGB_SET_COMMIT_DECIDE] : NULL;
     commit->resync = raw ? raw->resync : NULL;
+    mgb_config_resolve_tls(p, &commit->tls, raw ? raw->set_at[MGB_SET_COMMIT] : NULL);
 }
 
 void mgb_config_resolve_journal(apr_pool_t *p, mgb_main_conf_t *resolved,

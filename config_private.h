@@ -259,6 +259,12 @@ void mgb_config_each(mgb_findings_t *found, mgb_config_each_fn *fn);
  * mgb_config_check_machines() all are told. */
 bool mgb_config_any_sleeps(const proxy_balancer *balancer);
 
+/* config_tls.c: what SSLProxy directives say at `where`, NULL: nowhere; and what writes
+ * cannot go by, which is reported. */
+void mgb_config_resolve_tls(apr_pool_t *p, mgb_tls_t *tls, const ap_directive_t *where);
+void mgb_config_check_tls(mgb_findings_t *found, const mgb_raw_pool_t *pool,
+                          const proxy_balancer *balancer);
+
 /* config_replicas.c: what replicated writes need.  After the machines were checked. */
 void mgb_config_check_commit(mgb_findings_t *found);
 

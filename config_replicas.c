@@ -197,6 +197,7 @@ static void check_balancer(mgb_findings_t *found, const mgb_raw_pool_t *pool,
     check_one_log(found, pool, balancer);
     check_quorum(found, pool, balancer);
     check_limits(found, pool, balancer);
+    mgb_config_check_tls(found, pool, balancer);
     if (!found->commits) {
         found->commits = pool;
     }

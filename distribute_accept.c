@@ -51,7 +51,7 @@ static void take(mgb_log_t *log, uint32_t i, uint64_t upto)
     r->next.seq = 0;
     r->resync_wait_us = 0;
     ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, log->commit->server,
-                 GBLOGNO(1559) "%s: %s is taken back as it is, on the operator's word: "
+                 GBLOGNO(1570) "%s: %s is taken back as it is, on the operator's word: "
                                "it has everything up to entry %" APR_UINT64_T_FMT
                                "; it was set aside since %s",
                  log->b->conf->name, r->name, upto, r->why);

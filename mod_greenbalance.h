@@ -154,6 +154,12 @@ typedef struct mgb_return_conf_t { /* GreenSlowStart, GreenOutlier, GreenSticky 
                                       request; 10 min */
 } mgb_return_conf_t;
 
+typedef struct mgb_tls_t {         /* SSLProxy..., for https members */
+    bool verify;                   /* the certificate's authority */
+    bool check_name;               /* and whether it is the member's */
+    const char *ca_file, *ca_path; /* or NULL */
+} mgb_tls_t;
+
 typedef struct mgb_commit_conf_t {     /* GreenCommit and what belongs to it */
     gb_commit_conf_t terms;            /* on only with GreenReplicas independent */
     gb_level_e level;                  /* GreenCommitBackend */
@@ -162,6 +168,7 @@ typedef struct mgb_commit_conf_t {     /* GreenCommit and what belongs to it */
     bool stale_mark;                   /* GreenCommitStale mark */
     const char *decide;                /* GreenCommitDecide; NULL: nobody is asked */
     const char *const *resync;         /* GreenResync, NULL-terminated; NULL: none */
+    mgb_tls_t tls;
 } mgb_commit_conf_t;
 
 #define MGB_POLICY_DEFAULT GB_POLICY_THRESHOLD /* where no GreenPolicy is written */

@@ -384,12 +384,15 @@ static void reset(mgb_sender_t *sender)
     sender->error[0] = '\0';
 }
 
+/* As mod_ssl does it for reads; without an authority of its own nobody is trusted. */
 static void verify_set(mgb_sender_t *sender)
 {
-    long verify = sender->balancer->conf->probe.verify;
+    const mgb_tls_t *tls = &sender->balancer->conf->commit.tls;
 
-    curl_easy_setopt(sender->easy, CURLOPT_SSL_VERIFYPEER, verify ? 1L : 0L);
-    curl_easy_setopt(sender->easy, CURLOPT_SSL_VERIFYHOST, verify ? 2L : 0L);
+    curl_easy_setopt(sender->easy, CURLOPT_SSL_VERIFYPEER, tls->verify ? 1L : 0L);
+    curl_easy_setopt(sender->easy, CURLOPT_SSL_VERIFYHOST, tls->check_name ? 2L : 0L);
+    curl_easy_setopt(sender->easy, CURLOPT_CAINFO, tls->ca_file);
+    curl_easy_setopt(sender->easy, CURLOPT_CAPATH, tls->ca_path);
 }
 
 static bool handle_make(mgb_sender_t *sender)

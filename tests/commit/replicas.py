@@ -57,11 +57,13 @@ def fast_program():
 
 
 class Replica:
-    def __init__(self, directory, name, level, fsync=False, environment=None, fast=False):
+    def __init__(self, directory, name, level, fsync=False, environment=None, fast=False,
+                 tls=None):
         self.dir, self.name, self.level, self.fsync = directory, name, level, fsync
         self.fast = fast
         self.port = free_port()
-        self.url = "http://127.0.0.1:%d" % self.port
+        self.tls = tls  # files of its certificate and key: by https
+        self.url = "%s://127.0.0.1:%d" % ("https" if tls else "http", self.port)
         self.process = None
         self.environment = environment
         self.boot_s = 0.0
@@ -76,6 +78,7 @@ class Replica:
                    "--level", self.level]
         if self.fast != self.fsync:  # one syncs unless it is told not to
             command.append("--no-sync" if self.fast else "--fsync")
+        command += ["--tls", *self.tls] if self.tls else []
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, env=self.environment)
         self.process.stdout.readline()
         return self
@@ -200,12 +203,12 @@ class Answer:
 class Site:
     def __init__(self, directory, replicas=3, commit="quorum=2 wait=2s", level="l1",
                  power=False, balancer="", main="", fsync=False, journal="size=32M",
-                 keys=None, environment=None, fast=False, **more):
+                 keys=None, environment=None, fast=False, tls=(), **more):
         self.dir = str(directory)
         os.makedirs(self.dir, exist_ok=True)
         os.chmod(self.dir, 0o755)
         self.replicas = [Replica(os.path.join(self.dir, "r%d" % i), "r%d" % i, level, fsync,
-                                 environment, fast)
+                                 environment, fast, tls[i - 1] if tls else None)
                          for i in range(1, replicas + 1)]
         self.switch, drivers, ladder = None, {}, ""
         if power:

@@ -310,7 +310,7 @@ def test_an_operator_takes_back_what_is_set_aside(base):
         assert site.write(key="c").status == 201
         site.settle()
         assert site.same() and len(first.keys()) == 3
-        assert site.proxy.log().count("GB1559") == 2
+        assert site.proxy.log().count("GB1570") == 2
 
 
 def test_the_keeper_is_killed_under_load(base):

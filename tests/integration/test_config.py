@@ -344,6 +344,9 @@ SYNTAX = [
 
 SECRETS = "GreenSecrets DIR/secrets\n"
 JOURNAL = "GreenJournal DIR/journal.db key=KEY\n"
+HTTPS = ["http://10.0.0.1", "https://10.0.0.2"]
+SSL = "LoadModule ssl_module /usr/lib/apache2/modules/mod_ssl.so\n"
+ENGINE = SSL + "SSLProxyEngine on\n"
 
 
 def replicas(*lines, members=("http://10.0.0.1", "http://10.0.0.2"), journal=JOURNAL,
@@ -422,6 +425,24 @@ CHECKS = [
     ("commit-by-a-socket", replicas("@GreenCommit quorum=1", members=[
         "http://10.0.0.1", "unix:/run/app.sock|http://app"]),
      "writes are sent by http and https only, over TCP"),
+    ("commit-https-without-engine", replicas("@GreenCommit quorum=1", members=HTTPS),
+     "its members are reached by https: add SSLProxyEngine on"),
+    ("commit-https-engine-off", ENGINE + replicas(
+        "SSLProxyEngine off", "@GreenCommit quorum=1", members=HTTPS),
+     "its members are reached by https: add SSLProxyEngine on"),
+    ("commit-https-optional", ENGINE + "@SSLProxyVerify optional\n" + replicas(
+        "GreenCommit quorum=1", members=HTTPS),
+     "GreenCommit knows SSLProxyVerify none and require"),
+    ("commit-https-no-authority", ENGINE + replicas(
+        "GreenCommit quorum=1", "@SSLProxyVerify require", members=HTTPS),
+     "SSLProxyVerify require needs the authority's certificate"),
+    ("commit-https-of-a-client", ENGINE + replicas(
+        "GreenCommit quorum=1", "<IfModule ssl_module>",
+        "@SSLProxyMachineCertificatePath DIR", "</IfModule>", members=HTTPS),
+     "which know nothing of SSLProxyMachineCertificatePath: leave it out"),
+    ("commit-https-revoked", ENGINE + "@SSLProxyCARevocationCheck chain\n" +
+     replicas("GreenCommit quorum=1", members=HTTPS),
+     "which know nothing of SSLProxyCARevocationCheck"),
     ("commit-limits-without-quorum", replicas(
         "GreenCommit quorum=2", "@GreenCommitLimits quorum=1-1"),
      "GreenCommitLimits quorum=1-1 leaves out GreenCommit's own quorum=2"),
@@ -589,16 +610,19 @@ GOOD = [
      "</Proxy>\n</VirtualHost>\n"),
     ("every-way", SECRETS + member("wake=WOL,Redfish,ipmi sleep=Agent,redfish,ipmi mac=%s "
                                    "ipmi=h redfish=https://h/redfish/v1" % "52:54:00:12:34:01")),
-    ("commit-ranges", replicas(
+    ("commit-ranges", SSL + replicas(
         "GreenCommit quorum=2 wait=1h late=503", "GreenCommitLimits quorum=1-ALL wait=0-1h",
         "GreenCommitDecide /decide?all=1", "GreenCommitBackend L1", "GreenCommitBody 64M",
         "GreenCommitHeaders Accept-Language X-Tenant", "GreenCommitStale MARK",
-        "GreenResync driver --from", members=[
+        "GreenResync driver --from", "SSLProxyEngine on", "SSLProxyVerify require",
+        "SSLProxyCACertificateFile page.html", members=[
             "http://10.0.0.1 domain=rack-1 mttf=1h", "https://10.0.0.2 domain=rack-1 "
             "mttf=36500d"]) + "GreenJournal j key=KEY size=4096G retain=366d\n"),
     ("commit-all", replicas("GreenCommit quorum=ALL wait=0", "GreenCommitBody 1024",
                             "GreenCommitLimits quorum=1-all",
                             journal="GreenJournal j key=KEY size=4M retain=60\n")),
+    ("commit-https", ENGINE + "SSLProxyCARevocationCheck none\n" + replicas(
+        "GreenCommit quorum=1", members=HTTPS)),
     ("commit-observed", replicas("GreenCommit quorum=2", "GreenBalance observe")),
     ("commit-off", replicas("GreenCommit quorum=9", "GreenCommit off", journal="")),
     ("commit-off-in-host", replicas("GreenCommit quorum=1") +
