@@ -109,7 +109,7 @@ static void check_unknown(mgb_findings_t *found, const mgb_raw_pool_t *pool,
                     says(found->p, where, unknown[i].name, unknown[i].unless))) {
             mgb_config_report(
                 found, at,
-                GBLOGNO(0160) "%s: GreenCommit sends writes to https members by its "
+                GBLOGNO(0170) "%s: GreenCommit sends writes to https members by its "
                               "own connections, which know nothing of %s: leave it "
                               "out for this balancer, or give its members http URLs",
                 pool->name, unknown[i].name);
@@ -130,7 +130,7 @@ void mgb_config_check_tls(mgb_findings_t *found, const mgb_raw_pool_t *pool,
     check_unknown(found, pool, where);
     if (!says(found->p, where, "SSLProxyEngine", "on")) {
         mgb_config_report(found, where,
-                          GBLOGNO(0161) "%s: its members are reached by https: add "
+                          GBLOGNO(0171) "%s: its members are reached by https: add "
                                         "SSLProxyEngine on, in this section or above "
                                         "it, without which they can be read by nobody",
                           pool->name);
@@ -138,13 +138,13 @@ void mgb_config_check_tls(mgb_findings_t *found, const mgb_raw_pool_t *pool,
     at = in_force(where, "SSLProxyVerify");
     if (at && !tls.verify && !says(found->p, where, "SSLProxyVerify", "none")) {
         mgb_config_report(found, at,
-                          GBLOGNO(0162) "%s: GreenCommit knows SSLProxyVerify none and "
+                          GBLOGNO(0172) "%s: GreenCommit knows SSLProxyVerify none and "
                                         "require: choose one of them",
                           pool->name);
     }
     if (tls.verify && !tls.ca_file && !tls.ca_path) {
         mgb_config_report(found, at,
-                          GBLOGNO(0163) "%s: SSLProxyVerify require needs the "
+                          GBLOGNO(0173) "%s: SSLProxyVerify require needs the "
                                         "authority's certificate: add "
                                         "SSLProxyCACertificateFile FILE, which "
                                         "GreenKeeperUser may read",
