@@ -4,6 +4,7 @@ A run is a policy with a seed. Requests of two runs of one seed are the same one
 generator's arrivals depend on the seed alone, so what stock bybusyness with every server on did
 with a request is found under its piece and its instant."""
 
+import array
 import bisect
 import csv
 import datetime
@@ -102,6 +103,22 @@ def why_failed(start, end, windows):
     return FAILED
 
 
+class Reference:
+    """What the run with all servers on did with each request, by piece and instant."""
+
+    def __init__(self, pieces):
+        self.starts = [array.array("d", (r[0] for r in p.requests)) for p in pieces]
+        self.unanswered = [{r[0] for r in p.requests if r[3] != ANSWERED} for p in pieces]
+
+    def answered(self, piece, start):
+        """None: there was no such request."""
+        starts = self.starts[piece]
+        index = bisect.bisect_left(starts, start)
+        if index == len(starts) or starts[index] != start:
+            return None
+        return start not in self.unanswered[piece]
+
+
 class Run:
     """A policy with a seed: its pieces one after the other."""
 
@@ -112,20 +129,18 @@ class Run:
 
     # --- requests -----------------------------------------------------------
 
-    def answered(self):
-        """{(piece, start): was it answered}."""
-        return {(i, r[0]): r[3] == ANSWERED for i, p in enumerate(self.pieces)
-                for r in p.requests}
+    def reference(self):
+        return Reference(self.pieces)
 
     def count(self, reference):
-        """What became of the requests. reference: answered() of the run with all servers on;
-        None of that run itself."""
+        """What became of the requests. reference: that of the run with all servers on; None of
+        that run itself."""
         kinds = Counter(r[3] for p in self.pieces for r in p.requests)
         lost, both, unknown = [], 0, 0
         for i, piece in enumerate(self.pieces):
             for request in piece.requests:
                 if request[3] == FAILED and reference is not None:
-                    there = reference.get((i, request[0]))
+                    there = reference.answered(i, request[0])
                     if there is None:
                         unknown += 1
                     if there is False:
@@ -345,7 +360,7 @@ class Run:
                 kinds = Counter(r[3] for r in hit)
                 ms = sorted(r[1] for r in near if low <= r[0] and r[3] == ANSWERED)
                 lost = sum(r[3] == FAILED and reference is not None and
-                           reference.get((i, r[0])) is not False for r in hit)
+                           reference.answered(i, r[0]) is not False for r in hit)
                 rows.append({
                     "t": begin + low, "fault": event["fault"], "machine": event["machine"],
                     "phase": event.get("phase"), "hit": event["hit"],

@@ -7,6 +7,7 @@ everything written down.
 What it writes to DIRECTORY is said in docs/experiment.md; done.json comes last, and a piece
 without one is run again."""
 
+import hashlib
 import json
 import os
 import re
@@ -287,7 +288,7 @@ class Piece:
             self.meters.stop()
             self.settle()
             self.keep()
-        except BaseException:
+        except Exception:
             if self.proxy:
                 print(self.proxy.log()[-3000:], file=sys.stderr)
             raise
@@ -306,7 +307,13 @@ def versions():
             return ""
     return {"commit": first_line("git", "-C", ROOT, "describe", "--always", "--dirty"),
             "httpd": first_line(HTTPD, "-v"), "kernel": os.uname().release,
-            "processors": os.cpu_count(), "qemu": first_line("qemu-system-x86_64", "--version")}
+            "processors": os.cpu_count(), "module": checksum(module_file()),
+            "qemu": first_line("qemu-system-x86_64", "--version")}
+
+
+def checksum(path):
+    with open(path, "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()[:12]
 
 
 def main():
@@ -314,8 +321,11 @@ def main():
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     shutil.rmtree(directory, ignore_errors=True)
     os.makedirs(directory)
-    Piece(Plan.load(plan_file), policy, int(seed), int(number), directory,
-          before[0] if before else None).go()
+    try:
+        Piece(Plan.load(plan_file), policy, int(seed), int(number), directory,
+              before[0] if before else None).go()
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -93,11 +93,12 @@ def circumstances(results):
         if mix.every_s else "faults as the file says"
     return "%d servers with room for %d requests of %g ms on average; seeds %s; peak %.0f " \
         "requests/s; %s; %s; Linux %s on %d processors (load average %s at the end of pieces); " \
-        "commit %s, module %s." % (
+        "commit %s, %s with checksum %s." % (
             plan.servers, plan.capacity, plan.service_ms, ", ".join(map(str, plan.seeds)),
             plan.peak_rate(), often, v["httpd"].replace("Server version: ", ""), v["kernel"],
             v["processors"], " ".join("%.1f" % x for run in results.runs.values()
-                                      for x in run["load_average"]), v["commit"], some["module"])
+                                      for x in run["load_average"]), v["commit"], some["module"],
+            ", ".join(sorted({m for run in results.runs.values() for m in run["modules"]})))
 
 
 # --- tables ----------------------------------------------------------------------------

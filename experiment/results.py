@@ -14,7 +14,7 @@ LEAKS = (("keeper_kb", "keeper, resident KB", 1024), ("keeper_fds", "keeper, des
          ("children_pss_kb", "children, proportional KB", 16384),
          ("children_fds", "children, descriptors", 24), ("processes", "processes", 2))
 SHORT_S = 1800  # a run in which the load's own rise shows, and more is noise
-FORECAST_GOAL = 0.03
+FORECAST_GOAL, FORECAST_SEEDS = 0.03, 5  # chance alone is more in a single run of minutes
 AVAILABLE_GOAL = 0.9999
 
 
@@ -29,7 +29,7 @@ class Results:
             if all(os.path.exists(os.path.join(f, "done.json")) for f in folders):
                 run = outcome.Run(policy, seed, folders)
                 if policy == ALWAYS_ON:
-                    self.references[seed] = run.answered()
+                    self.references[seed] = run.reference()
                 self.runs[policy, seed] = self._figures(run)
 
     def _figures(self, run):
@@ -52,7 +52,9 @@ class Results:
             "unexpected": sum(p.done["unexpected"] for p in run.pieces),
             "load_average": [p.done["load_average"][0] for p in run.pieces],
             "watts_by": {n: m["watts_by"] for n, m in run.pieces[0].machines.items()},
-            "versions": first["versions"], "network": first["network"],
+            "versions": first["versions"],
+            "modules": sorted({p.done["versions"]["module"] for p in run.pieces}),
+            "network": first["network"],
             "module": first["module"], "disk": first["disk"]}
         if run.policy != ALWAYS_ON:
             figures["forecast"] = forecast(self.plan, run.policy, run.arrivals(),
@@ -91,6 +93,9 @@ def judge(results, word="experiment"):
     verdict = soakkit.Verdict(word)
     plan = results.plan
     verdict.least("runs", len(results.runs), len(plan.runs()))
+    # The tree may have been built anew between two pieces.
+    verdict.most("different_modules", len({m for run in results.runs.values()
+                                           for m in run["modules"]}), 1)
     for policy in plan.policies:
         runs = results.of(policy)
         if not runs:
@@ -103,9 +108,12 @@ def judge(results, word="experiment"):
             if half is not None:
                 print("%s %s_saved_interval value=+-%.2f" % (word, policy, 100 * half))
         if not plan.faults:
-            off = [forecast_off(run) for run in runs]
-            verdict.most("%s_forecast_off" % policy, round(abs(sum(off)) / len(off), 4),
-                         FORECAST_GOAL)
+            mean, half = stats.mean_interval([forecast_off(run) for run in runs])
+            if len(runs) >= FORECAST_SEEDS:
+                verdict.most("%s_forecast_off" % policy, round(abs(mean), 4), FORECAST_GOAL)
+            else:
+                print("%s %s_forecast_off value=%.4f of %d seeds; judged from %d on" % (
+                    word, policy, mean, len(runs), FORECAST_SEEDS))
     return verdict
 
 

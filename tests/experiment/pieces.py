@@ -31,7 +31,8 @@ def made_piece(folder, rows, events=(), watts=()):
             "untrue": [], "unexpected": 0, "own_joules": {"web1": 900}, "energy": {"joules": 1000},
             "load_average": [1.0, 1.0, 1.0], "network": "loopback", "disk": True,
             "module": "build/mod_greenbalance.so", "model": {"servers": [SERVER] * 2},
-            "versions": {"commit": "0", "httpd": "httpd", "kernel": "6", "processors": 2}}
+            "versions": {"commit": "0", "httpd": "httpd", "kernel": "6", "processors": 2,
+                         "module": "abc"}}
     files = {"requests.csv": "start_s,latency_us,status,served_by,error,later\n" + "".join(
         "%.6f,%d,%d,web1,%s,%d\n" % row for row in rows),
         "events.jsonl": "".join(json.dumps(e) + "\n" for e in events),

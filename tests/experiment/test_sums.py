@@ -79,7 +79,7 @@ def test_lost_is_what_stock_httpd_answers(tmp_path):
     policy[70] = (7.0, 1000, 503, "none", 0)
     policy[75] = (7.5, 1000, 200, "wrong", 0)
     event = {"fault": "dies", "machine": "web1", "at": 104.05, "done": 104.06, "hit": True}
-    reference = outcome.Run(plan.ALWAYS_ON, 1, [made_piece(tmp_path / "a", always)]).answered()
+    reference = outcome.Run(plan.ALWAYS_ON, 1, [made_piece(tmp_path / "a", always)]).reference()
     run = outcome.Run("threshold", 1, [made_piece(tmp_path / "b", policy, [event])])
     count = run.count(reference)
     assert (count["requests"], count["answered"]) == (90, 85)
