@@ -119,12 +119,15 @@ void mgb_log_wake(mgb_log_t *log, int64_t at_us);
 bool mgb_log_wrote(mgb_log_t *log, apr_status_t rv);
 void mgb_log_count(uint64_t *counter);
 
-/* distribute_replica.c.  load: from the journal's rows and the segment's members, at
- * opening; members: who is new, and who is gone. */
+/* distribute_member.c.  load: from the journal's rows and the segment's members, at
+ * opening; members: who is new, and who is gone, in the first half of a turn. */
 void mgb_replicas_load(mgb_log_t *log);
 void mgb_replicas_members(mgb_log_t *log);
-/* First half: skips, doubts, the answerer, marks; then rows.  Second half: what was
- * written is durable; sends. */
+/* Replicas that have the entry; members of the log. */
+uint32_t mgb_replicas_copies(const mgb_log_t *log, uint64_t seq);
+uint32_t mgb_replicas_members_count(const mgb_log_t *log);
+/* distribute_replica.c.  First half: skips, doubts, the answerer, marks; then rows.
+ * Second half: what was written is durable; sends. */
 void mgb_replicas_plan(mgb_log_t *log, int64_t now_us);
 void mgb_replicas_write(mgb_log_t *log, int64_t now_us);
 void mgb_replicas_written(mgb_log_t *log, bool durable);
@@ -132,9 +135,6 @@ void mgb_replicas_send(mgb_log_t *log, int64_t now_us);
 void mgb_replica_aside(mgb_log_t *log, uint32_t index, const char *why);
 /* What was under way there is so no longer. */
 void mgb_replica_uncount(mgb_replica_t *replica);
-/* Replicas that have the entry; members of the log. */
-uint32_t mgb_replicas_copies(const mgb_log_t *log, uint64_t seq);
-uint32_t mgb_replicas_members_count(const mgb_log_t *log);
 
 /* distribute_wait.c */
 void mgb_waiters_tell(mgb_log_t *log, int64_t now_us);

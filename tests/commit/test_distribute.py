@@ -7,7 +7,8 @@ import threading
 import time
 
 import pytest
-from replicas import Site, wait
+from journalkit import MB, Journal, build_once
+from replicas import Replica, Site, wait
 
 RESYNC = """#!/usr/bin/python3 -B
 import shutil, sys
@@ -398,3 +399,50 @@ def test_a_set_aside_replica_stays_aside_over_a_restart(base):
         assert lag(site, site.replicas[2])["aside"]
         assert "202" in lag(site, site.replicas[2])["why"]
         assert site.write("POST", "/append", key="b").status == 201
+
+
+def test_who_was_a_member_long_ago_makes_room(base, tmp_path):
+    """Sixty-four names have a place; one that left gives up its own."""
+    harness = build_once(tmp_path, "journal_harness", ["-O1"])
+    site = Site(base, replicas=2, commit="quorum=1 wait=2s")
+    with open(os.path.join(site.dir, "journal.key"), "wb") as f:
+        f.write(bytes([7]) * 32)
+    with site:
+        state = os.path.join(site.proxy.dir, "state")
+        path = os.path.join(state, "journal.db")
+
+        def give(user):
+            for name in os.listdir(state):
+                os.chown(os.path.join(state, name), user, -1)
+
+        assert site.write("POST", "/append", "one", key="one").status == 201
+        site.settle()
+        site.proxy.stop()
+        owner = os.stat(path)
+        give(os.geteuid())
+        journal = Journal(harness, path, size=32 * MB, key=7)
+        assert not journal.refused, journal.refused
+        for i in range(62):
+            said = journal.say("replica", 1, "http://gone-%d" % i, 1 if i != 40 else 0, 0, 0)
+            assert said == "ok"
+        assert journal.say("commit") == "ok"
+        journal.end()
+        give(owner.st_uid)
+        new = Replica(os.path.join(site.dir, "r3"), "r3", "l1").start()
+        try:
+            site.replicas.append(new)
+            site.proxy.members.append((new.url, "capacity=8 machine=r3"))
+            site.proxy.start()
+            wait(lambda: lag(site, new)["aside"], 15, lambda: site.lags())
+            assert "joined a log that is not empty" in str(lag(site, new))
+            assert "GB1551" not in site.proxy.log()
+            assert site.write("POST", "/append", "two", key="two").status == 201
+        finally:
+            site.replicas.remove(new)
+            new.stop()
+        site.proxy.stop()
+        give(os.geteuid())
+        journal = Journal(harness, path, size=32 * MB, key=7)
+        names = journal.say("replicas", 1)
+        assert new.url in names and "gone-40," not in names and "gone-41," in names
+        journal.end()
