@@ -36,6 +36,7 @@ static struct {
     int listen_fd;
     int64_t open_at_us;    /* the next try */
     int64_t told_at_us;    /* that it does not open; 0: not yet */
+    bool lacks_log;        /* the journal is open, and a log of it is not */
     apr_pool_t *open_pool; /* of the journal and its logs */
 } here = {.listen_fd = -1};
 
@@ -72,6 +73,52 @@ static void cannot_open(mgb_commit_t *commit, const char *why, int64_t now_us)
     here.open_at_us = now_us + OPEN_AGAIN_US;
 }
 
+static bool is_wanted(const mgb_balancer_t *b)
+{
+    return b->conf->commit.terms.on && b->index != GB_NO_INDEX;
+}
+
+static bool is_open(const mgb_commit_t *commit, const mgb_balancer_t *b)
+{
+    for (uint32_t i = 0; i < commit->log_count; i++) {
+        if (mgb_log_balancer(commit->logs[i]) == b) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Those that are not open yet.  That one cannot be read says nothing of the others. */
+static void logs_open(mgb_commit_t *commit, int64_t now_us)
+{
+    here.lacks_log = false;
+    for (int i = 0; i < commit->ctx->balancers->nelts; i++) {
+        const mgb_balancer_t *b =
+            &APR_ARRAY_IDX(commit->ctx->balancers, i, mgb_balancer_t);
+        mgb_log_t *log;
+
+        if (!is_wanted(b) || is_open(commit, b)) {
+            continue;
+        }
+        log = mgb_log_open(commit, b);
+        if (log) {
+            commit->logs[commit->log_count++] = log;
+            continue;
+        }
+        here.lacks_log = true;
+        cannot_open(commit,
+                    apr_pstrcat(here.open_pool, "the log of ", b->conf->name,
+                                " cannot be read", NULL),
+                    now_us);
+    }
+    if (here.told_at_us && !here.lacks_log) {
+        here.told_at_us = 0;
+        ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, commit->server,
+                     GBLOGNO(1642) "GreenJournal %s: it is open again",
+                     commit->ctx->conf->journal_file);
+    }
+}
+
 static void journal_open(mgb_commit_t *commit, int64_t now_us)
 {
     const mgb_main_conf_t *conf = commit->ctx->conf;
@@ -85,29 +132,22 @@ static void journal_open(mgb_commit_t *commit, int64_t now_us)
         logs_close(commit);
         return;
     }
-    for (int i = 0; i < commit->ctx->balancers->nelts; i++) {
-        const mgb_balancer_t *b =
-            &APR_ARRAY_IDX(commit->ctx->balancers, i, mgb_balancer_t);
-        mgb_log_t *log;
+    logs_open(commit, now_us);
+}
 
-        if (!b->conf->commit.terms.on || b->index == GB_NO_INDEX) {
-            continue;
-        }
-        log = mgb_log_open(commit, b);
-        if (!log) {
-            cannot_open(commit,
-                        apr_pstrcat(here.open_pool, "the log of ", b->conf->name,
-                                    " cannot be read", NULL),
-                        now_us);
-            continue; /* of the others, more is known */
-        }
-        commit->logs[commit->log_count++] = log;
+/* The journal, or a log of it, that could not be opened is tried again.  A log only
+ * between two commits: opening it may be one. */
+static void open_again(mgb_commit_t *commit, int64_t now_us)
+{
+    if (now_us < here.open_at_us) {
+        return;
     }
-    if (here.told_at_us && commit->log_count) {
-        here.told_at_us = 0;
-        ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, commit->server,
-                     GBLOGNO(1642) "GreenJournal %s: it is open again",
-                     conf->journal_file);
+    if (!commit->journal) {
+        journal_open(commit, now_us);
+    }
+    else if (here.lacks_log && !commit->undone &&
+             !mgb_journal_is_dirty(commit->journal)) {
+        logs_open(commit, now_us);
     }
 }
 
@@ -184,8 +224,8 @@ static void *thread_main(void *data)
             stop_at_us = now_us + STOP_MOST_US;
             mgb_peers_end(commit->peers);
         }
-        if (!commit->journal && !commit->stopping && now_us >= here.open_at_us) {
-            journal_open(commit, now_us);
+        if (!commit->stopping) {
+            open_again(commit, now_us);
         }
         if (now_us >= tick_at_us) {
             ticks(commit, now_us);
@@ -205,12 +245,10 @@ static void *thread_main(void *data)
 
 /* ------------------------------------------------------------------ its life */
 
-static bool is_wanted(const mgb_context_t *ctx)
+static bool any_wanted(const mgb_context_t *ctx)
 {
     for (int i = 0; i < ctx->balancers->nelts; i++) {
-        const mgb_balancer_t *b = &APR_ARRAY_IDX(ctx->balancers, i, mgb_balancer_t);
-
-        if (b->conf->commit.terms.on && b->index != GB_NO_INDEX) {
+        if (is_wanted(&APR_ARRAY_IDX(ctx->balancers, i, mgb_balancer_t))) {
             return true;
         }
     }
@@ -249,7 +287,7 @@ apr_status_t mgb_commit_prepare(mgb_keeper_t *keeper)
     const char *path;
     mgb_commit_t *commit;
 
-    if (!is_wanted(keeper->ctx)) {
+    if (!any_wanted(keeper->ctx)) {
         return APR_SUCCESS;
     }
     commit = commit_make(keeper);
