@@ -54,25 +54,29 @@ static bool is_web_socket(request_rec *r)
 
 /* ------------------------------------------------------------------ the key */
 
-static bool key_take(write_t *w)
+/* The request's own number, and the id of a write whose client gives none. */
+static bool numbers_make(write_t *w)
 {
     static const char digits[] = "0123456789abcdef";
     unsigned char random[RANDOM_BYTES];
-    const char *key = apr_table_get(w->r->headers_in, "Idempotency-Key");
 
     if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random) {
         return false;
     }
     memcpy(&w->nonce, random + RANDOM_BYTES_OF_ID, sizeof(w->nonce));
-    if (key) {
-        return gb_commit_read_key(key, strlen(key), w->id);
-    }
     for (size_t i = 0; i < RANDOM_BYTES_OF_ID; i++) {
         w->id[2 * i] = digits[random[i] >> 4];
         w->id[2 * i + 1] = digits[random[i] & 15];
     }
     w->id[2 * RANDOM_BYTES_OF_ID] = '\0';
     return true;
+}
+
+static bool key_take(write_t *w)
+{
+    const char *key = apr_table_get(w->r->headers_in, "Idempotency-Key");
+
+    return !key || gb_commit_read_key(key, strlen(key), w->id);
 }
 
 /* ------------------------------------------------------------------ the body */
@@ -484,6 +488,11 @@ static int write_take(write_t *w)
     }
     if (!gb_wire_is_text(gb_wire_span(r->method), '!', GB_WIRE_METHOD_MOST)) {
         return HTTP_NOT_IMPLEMENTED;
+    }
+    if (!numbers_make(w)) {
+        return mgb_commit_problem(r, HTTP_SERVICE_UNAVAILABLE, RETRY_NO_KEEPER_S,
+                                  "The write cannot be given a number now. Nothing was "
+                                  "stored: send it again later.");
     }
     if (!key_take(w)) {
         return mgb_commit_problem(
