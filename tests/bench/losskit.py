@@ -169,6 +169,7 @@ class Service:
 
     def __init__(self):
         self.marks = []  # (instant, processor time of each machine)
+        self.gone_at = 0.0  # the instant at which the crash was done
 
     def mark(self):
         self.marks.append((time.monotonic(), [m.busy_s() for m in self.machines]))
@@ -234,11 +235,13 @@ class Green(Service):
     def crash(self, kind):
         if kind in ("server", "site", "chain"):
             self.answerer().lose()
+            self.gone_at = time.monotonic()
         if kind == "server":
             return
         if kind == "chain":
             time.sleep(CHAIN_S)
         end_httpd(self.site)
+        self.gone_at = time.monotonic()
         if kind != "proxy":
             self.without_journal()
         time.sleep(RESTART_S)
@@ -313,6 +316,7 @@ ProxyPass "%s/" "balancer://%s/"
     def crash(self, kind):
         assert kind == "server", "the proxy stores nothing here"
         self.machines[1].lose()
+        self.gone_at = time.monotonic()
 
     def recover(self):
         pass
@@ -405,16 +409,16 @@ async def send(service, write, begin):
 
 
 async def drive(services, writes, crash_s, kind, end_s):
-    """Everybody's writes, everybody's crash, and an account of what was drawn until end_s."""
+    """Everybody's writes, everybody's crash, and an account of what was drawn until end_s.
+    When each crash was done, by the same clock as crash_s."""
     loop = asyncio.get_running_loop()
     begin = time.monotonic() + 0.2
-    crashed_s, pool = {}, concurrent.futures.ThreadPoolExecutor(len(services))
+    pool = concurrent.futures.ThreadPoolExecutor(len(services))
 
     async def crash(service):
         await asyncio.sleep(begin + crash_s - time.monotonic())
         service.mark()
         await loop.run_in_executor(pool, service.crash, kind)
-        crashed_s[service.name] = time.monotonic() - begin
 
     for service in services:
         service.mark()
@@ -424,4 +428,4 @@ async def drive(services, writes, crash_s, kind, end_s):
     for service in services:
         service.mark()
     await asyncio.gather(*crashes, *sent)
-    return crashed_s
+    return {service.name: service.gone_at - begin for service in services}
