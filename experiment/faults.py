@@ -8,6 +8,8 @@ import random
 import signal
 import time
 
+from machineroom.host import VM_FAULTS
+
 QUIET_S = 25  # at the end of a piece, so that all can come to rest
 
 
@@ -19,31 +21,30 @@ class Kind:
     """wanted: of which machines (any wol ipmi, or None: it is about the proxy); heal_s: after
     how long it is mended; value: the fault's own; kills: requests in flight die with it."""
 
-    def __init__(self, wanted, heal_s, value=None, kills=False, vm=False):
-        self.wanted, self.heal_s, self.value = wanted, heal_s, value
-        self.kills, self.vm = kills, vm
+    def __init__(self, wanted, heal_s, value=None, kills=False):
+        self.wanted, self.heal_s, self.value, self.kills = wanted, heal_s, value, kills
 
 
 KINDS = {
     "dies": Kind("any", 10, kills=True),
-    "power_loss": Kind("any", 10, kills=True, vm=True),
-    "press_button": Kind("any", 10, kills=True, vm=True),
+    "power_loss": Kind("any", 10, kills=True),
+    "press_button": Kind("any", 10, kills=True),
     "boot_fails": Kind("any", 15),
-    "boot_slow": Kind("any", 20, value=5, vm=True),
+    "boot_slow": Kind("any", 20, value=5),
     "boot_no_service": Kind("any", 15),
     "hangs_in_shutdown": Kind("any", 15),
-    "ignores_order": Kind("any", 15, vm=True),
+    "ignores_order": Kind("any", 15),
     "unhealthy": Kind("any", 10),
     "unhealthy_slow": Kind("any", 10, value=3000),
-    "lost_packets": Kind("wol", 15, value=100, vm=True),
-    "bmc_hangs": Kind("ipmi", 15, vm=True),
-    "bmc_busy": Kind("ipmi", 10, vm=True),
+    "lost_packets": Kind("wol", 15, value=100),
+    "bmc_hangs": Kind("ipmi", 15),
+    "bmc_busy": Kind("ipmi", 10),
     "order_hangs": Kind("ipmi", 20, value=3),
-    "graceful": Kind(None, 0, vm=True),
-    "keeper_killed": Kind(None, 0, vm=True),
-    "proxy_killed": Kind(None, 0, kills=True, vm=True),
-    "disk_full": Kind(None, 10, vm=True),
-    "clock_jumps": Kind(None, 0, value=3600, vm=True),
+    "graceful": Kind(None, 0),
+    "keeper_killed": Kind(None, 0),
+    "proxy_killed": Kind(None, 0, kills=True),
+    "disk_full": Kind(None, 10),
+    "clock_jumps": Kind(None, 0, value=3600),
 }
 # Those of a module that is not there, when stock httpd has all servers on.
 MODULES_OWN = ("keeper_killed", "disk_full", "clock_jumps")
@@ -93,8 +94,10 @@ class Mix:
         for entry in self.drawn + self.fixed:
             if entry["kind"] == "dies":
                 entry["kind"] = "power_loss"
-        self.drawn = [e for e in self.drawn if KINDS[e["kind"]].vm]
-        self.fixed = [e for e in self.fixed if KINDS[e["kind"]].vm]
+        def possible(entry):
+            return KINDS[entry["kind"]].wanted is None or entry["kind"] in VM_FAULTS
+        self.drawn = list(filter(possible, self.drawn))
+        self.fixed = list(filter(possible, self.fixed))
 
     def schedule(self, seconds, specs, seed):
         """[{at, kind, machine, value, heal_s}], the same for the same seed; no two at once at

@@ -288,6 +288,19 @@ class Run:
             begin += piece.seconds
         return points
 
+    def lives(self, name):
+        """How many processes one after the other, and for how long the longest of them lived;
+        name: keeper_pid or parent_pid."""
+        count, longest = 0, 0.0
+        for piece in self.pieces:
+            pid, since = 0, 0.0
+            for sample in piece.samples:
+                if sample[name] and sample[name] != pid:
+                    pid, since, count = sample[name], sample["t"], count + 1
+                if sample[name]:
+                    longest = max(longest, sample["t"] - since)
+        return count, longest
+
     def slope(self, name):
         """(an hour's growth, low, high), without the first fifth of the run, in which what is
         used for the first time is made."""

@@ -248,7 +248,7 @@ class Piece:
             self.checks["model"] = json.loads(self.proxy.ctl("model").stdout)
         log = self.proxy.log()
         self.checks["crashes"] = [x for x in log.splitlines() if BAD_WORDS.search(x)]
-        self.checks["unexpected"] = len(self.proxy.unexpected())
+        self.checks["unexpected"] = self.proxy.unexpected()[:100]
 
     def untrue(self):
         wrong = []

@@ -158,7 +158,7 @@ class Plan:
     GreenReverseHealth interval=1s fall=2
     GreenWake timeout=%s retry=2s packets=3
     GreenDrain timeout=10s
-    GreenHold max=1000 timeout=20s page=off
+    GreenHold max=500 timeout=20s page=off
 """ % (policy, QUEUES[policy], LATE_MS, duration(awake), duration(asleep),
             duration(self.slow_start_s()), duration(wake_s))
 

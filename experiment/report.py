@@ -200,13 +200,17 @@ def own_table(results):
             cells.append("%+.0f (%+.0f to %+.0f)" % slope if slope else "–")
         sessions = [count for _, count in run["sessions"]]
         rows.append([policy, seed, "%.1f" % run["cpu_s"], "%.3f" % (
-            1000 * run["cpu_s"] / max(1, run["count"]["requests"]))] + cells +
+            1000 * run["cpu_s"] / max(1, run["count"]["requests"]))] +
+            ["%d, %.1f" % (run["lives"][name][0], run["lives"][name][1] / 60)
+             for name in ("parent_pid", "keeper_pid")] + cells +
             ["%d, %d" % (max(sessions), sessions[-1]) if sessions else "–"])
     return Table("The proxy itself", [
-        "", "seed", "processor s", "ms a request"] + [title for _, title, _ in LEAKS] +
+        "", "seed", "processor s", "ms a request", "lives of httpd, longest min",
+        "lives of the keeper, longest min"] + [title for _, title, _ in LEAKS] +
         ["BMC sessions: most, at the end"], rows, [
             "From memory on: growth an hour with its 95 % interval, without the first fifth of the "
-            "run. Processor time is of all of httpd, the keeper and its tools, and of what the "
+            "run. A process that is killed takes its growth with it: mind how long they lived, and "
+            "see --faults steady. Processor time is of all of httpd, the keeper and its tools, and of what the "
             "experiment asks the status page."])
 
 

@@ -45,11 +45,12 @@ class Results:
             "troubles": run.troubles(), "sessions": run.sessions(),
             "leaks": {name: {"slope": run.slope(name), "points": run.series(name)}
                       for name, *_ in LEAKS},
+            "lives": {name: run.lives(name) for name in ("parent_pid", "keeper_pid")},
             "untrue": sum((p.done.get("untrue", []) for p in run.pieces), []),
             "crashes": sum((p.done["crashes"] for p in run.pieces), []),
             "keepers": max(p.done.get("keepers", 0) for p in run.pieces),
             "processes": max(p.done["processes"] for p in run.pieces),
-            "unexpected": sum(p.done["unexpected"] for p in run.pieces),
+            "unexpected": sum((p.done["unexpected"] for p in run.pieces), []),
             "load_average": [p.done["load_average"][0] for p in run.pieces],
             "watts_by": {n: m["watts_by"] for n, m in run.pieces[0].machines.items()},
             "versions": first["versions"],
@@ -108,6 +109,8 @@ def judge(results, word="experiment"):
             if half is not None:
                 print("%s %s_saved_interval value=+-%.2f" % (word, policy, 100 * half))
         if not plan.faults:
+            verdict.most("%s_warnings_in_the_log" % policy,
+                         sum(len(run["unexpected"]) for run in runs), 0)
             mean, half = stats.mean_interval([forecast_off(run) for run in runs])
             if len(runs) >= FORECAST_SEEDS:
                 verdict.most("%s_forecast_off" % policy, round(abs(mean), 4), FORECAST_GOAL)

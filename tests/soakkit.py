@@ -57,7 +57,7 @@ def bmc_sessions(host):
 def sample(proxy):
     """What may leak, now: the keeper, the parent, the children together."""
     keeper, parent, children = proxy.keeper_pid(), proxy.pid(), proxy.children()
-    return {"keeper_pid": keeper, "keeper_kb": memory_kb(keeper)[0],
+    return {"keeper_pid": keeper, "parent_pid": parent, "keeper_kb": memory_kb(keeper)[0],
             "keeper_fds": descriptors(keeper), "parent_kb": memory_kb(parent)[0],
             "parent_fds": descriptors(parent), "children": len(children),
             "children_pss_kb": sum(memory_kb(pid)[1] for pid in children),

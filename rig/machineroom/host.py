@@ -22,8 +22,8 @@ _NEEDS_VALUE = ({"boot_slow", "lost_packets", "unhealthy_slow", "order_hangs"}
 _EVENT_FAULTS = {"dies": "crash", "power_loss": "mains", "press_button": "button"}
 _BMC_FAULTS = {"bmc_busy", "bmc_hangs", "bmc_wrong_password"}
 # Those that a virtual machine can have: what is in its own hands is real there.
-_VM_FAULTS = _BMC_FAULTS | {"boot_slow", "ignores_order", "lost_packets", "power_loss",
-                            "press_button"}
+VM_FAULTS = _BMC_FAULTS | {"boot_slow", "ignores_order", "lost_packets", "power_loss",
+                           "press_button"}
 FAULT_KINDS = sorted(_FILE_FAULTS | set(_EVENT_FAULTS) | _BMC_FAULTS
                      | redfish_module.FAULTS)
 
@@ -152,7 +152,7 @@ class Host:
             raise ValueError(f"no such fault: {kind!r}; there are {FAULT_KINDS}")
         if (kind in _NEEDS_VALUE) != (value is not None) and kind != "dies_under_load":
             raise ValueError(f"{kind} {'needs a' if value is None else 'takes no'} value")
-        if self.spec.vm and kind not in _VM_FAULTS:
+        if self.spec.vm and kind not in VM_FAULTS:
             raise ValueError(f"{self.name}: {kind} is for simulated machines")
         if kind in _EVENT_FAULTS:
             wire.ask(self.panel, f"rig set {_EVENT_FAULTS[kind]} 1")

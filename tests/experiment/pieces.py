@@ -17,7 +17,7 @@ LOG = """\
 
 
 def sample(t, **more):
-    return dict({"t": t, "keeper_kb": 5000, "keeper_fds": 9, "parent_kb": 9000, "parent_fds": 8,
+    return dict({"t": t, "keeper_pid": 7, "parent_pid": 6, "keeper_kb": 5000, "keeper_fds": 9, "parent_kb": 9000, "parent_fds": 8,
                  "children": 2, "children_pss_kb": 20000, "children_fds": 40, "processes": 4,
                  "cpu": {"1": t / 100}, "joules": 100 * (t - BEGAN), "waits": {
                      "served": 0, "refused": 0, "timed_out": 0, "aborted": 0, "turned_away": 0,
@@ -28,7 +28,7 @@ def made_piece(folder, rows, events=(), watts=()):
     """rows: start, latency in us, status, error, later; watts: t, text."""
     os.makedirs(folder)
     done = {"began": BEGAN, "seconds": SECONDS, "crashes": [], "processes": 4, "keepers": 1,
-            "untrue": [], "unexpected": 0, "own_joules": {"web1": 900}, "energy": {"joules": 1000},
+            "untrue": [], "unexpected": [], "own_joules": {"web1": 900}, "energy": {"joules": 1000},
             "load_average": [1.0, 1.0, 1.0], "network": "loopback", "disk": True,
             "module": "build/mod_greenbalance.so", "model": {"servers": [SERVER] * 2},
             "versions": {"commit": "0", "httpd": "httpd", "kernel": "6", "processors": 2,

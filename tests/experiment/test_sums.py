@@ -103,6 +103,7 @@ def test_energy_servers_and_cycles_of_a_piece(tmp_path):
     power = run.power()
     assert power["mean_on"] == pytest.approx(0.5) and power["cycles"] == {"web1": 1}
     assert power["boots"] == 1 and power["boot_p50"] == pytest.approx(2)
+    assert run.lives("keeper_pid") == (1, 9)
     assert run.wakes() == {"count": 1, "p50": 2.5, "p95": 2.5}
     over = run.over_time()
     assert sum(over["on"]) * over["step_s"] == pytest.approx(5) and over["watts"][5] is None
@@ -166,6 +167,16 @@ def test_faults_at_their_time():
         faults.Mix("at 3 dies web9").schedule(50, SPECS, 1)
     with pytest.raises(faults.FaultsError, match="web1"):
         faults.Mix("at 3 lost_packets web1").schedule(50, SPECS, 1)
+
+
+def test_virtual_machines_get_what_they_can_have():
+    specs = [HostSpec("web1", kind="both", vm=True), HostSpec("web2", kind="plain", vm=True)]
+    for name in ("faults-default", "faults-all", "faults-steady"):
+        mix = faults.Mix(text_of(name))
+        mix.for_vms()
+        kinds = {e["kind"] for e in mix.schedule(3600, specs, 1)}
+        assert "power_loss" in kinds and "boot_slow" in kinds and "dies" not in kinds
+        assert kinds.isdisjoint({"boot_fails", "unhealthy", "order_hangs"})
 
 
 # --- the plan ----------------------------------------------------------------------
