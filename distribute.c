@@ -243,7 +243,11 @@ static void trim(mgb_log_t *log)
     uint32_t trimmed = 0, permille;
     apr_off_t bytes;
 
-    if (!log->trim_due || log->commit->undone || !upto) {
+    if (!log->trim_due || log->commit->undone) {
+        return;
+    }
+    if (!upto) { /* somebody has nothing yet: wants_awake() must not wait for it */
+        log->trim_due = false;
         return;
     }
     mgb_journal_space(log->commit->journal, &bytes, &permille);

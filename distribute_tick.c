@@ -131,6 +131,24 @@ static void reads(mgb_log_t *log, uint32_t i, int64_t now_us)
 
 /* ------------------------------------------------------------------ the segment */
 
+/* Is a sleeper to be woken, since what waits for it is old or fills the journal, or so
+ * that it can be brought back?  Where that has failed, not for every try. */
+static bool wants_awake(const mgb_log_t *log, uint32_t i, int64_t since_us,
+                        uint32_t permille, int64_t now_us)
+{
+    const mgb_replica_t *r = &log->replicas[i];
+
+    if (r->awake) {
+        return false;
+    }
+    if (log->order[i].aside) {
+        return log->conf->resync && log->resync_target != i &&
+               now_us >= r->resync_at_us + (r->resync_wait_us ? OLD_US : 0);
+    }
+    return since_us && (now_us - since_us > OLD_US ||
+                        (permille >= FULL_PERMILLE && !log->trim_due));
+}
+
 static void publish_replica(mgb_log_t *log, uint32_t i, uint32_t permille,
                             int64_t now_us)
 {
@@ -159,10 +177,7 @@ static void publish_replica(mgb_log_t *log, uint32_t i, uint32_t permille,
     __atomic_store_n(&to->in_flight, order->in_flight != 0, __ATOMIC_RELAXED);
     __atomic_store_n(&to->resyncing, log->resync && log->resync_target == i,
                      __ATOMIC_RELAXED);
-    __atomic_store_n(&to->wants_awake,
-                     !r->awake && lag && !order->aside &&
-                         ((since_us && now_us - since_us > OLD_US) ||
-                          (permille >= FULL_PERMILLE && !log->trim_due)),
+    __atomic_store_n(&to->wants_awake, wants_awake(log, i, since_us, permille, now_us),
                      __ATOMIC_RELAXED);
     __atomic_store_n(&to->aside, order->aside, __ATOMIC_RELAXED);
     __atomic_store_n(&to->reads, r->reads, __ATOMIC_RELEASE);

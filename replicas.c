@@ -123,6 +123,7 @@ static void wanted_sense(const mgb_keeper_t *keeper, uint32_t door)
     const mgb_member_t *member = &keeper->shared->members[keeper->doors[door].slot];
     const gb_machine_t *machine = &mgb_dog.fleet.machines[keeper->doors[door].rig];
     gb_sense_t *sense = &mgb_dog.fleet.senses[keeper->doors[door].rig];
+    const bool is_aside = __atomic_load_n(&replica->aside, __ATOMIC_ACQUIRE) != 0;
     bool *was_told = &told[keeper->doors[door].slot];
     uint64_t lag = __atomic_load_n(&replica->lag_entries, __ATOMIC_RELAXED);
 
@@ -132,14 +133,16 @@ static void wanted_sense(const mgb_keeper_t *keeper, uint32_t door)
     }
     sense->wanted = true;
     sense->wanted_why =
-        apr_psprintf(keeper->ptick,
-                     "%" APR_UINT64_T_FMT
-                     " writes have waited for it for too long, or fill the journal",
-                     lag);
+        is_aside ? "it was set aside, and GreenResync is to bring it back"
+                 : apr_psprintf(keeper->ptick,
+                                "%" APR_UINT64_T_FMT
+                                " writes have waited for it for too long, or fill the "
+                                "journal",
+                                lag);
     if (machine->wish != GB_WISH_KEEP_OFF) {
         *was_told = false;
     }
-    else if (!*was_told && !gb_state_takes_sticky(machine)) {
+    else if (!*was_told && !is_aside && !gb_state_takes_sticky(machine)) {
         *was_told = true;
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, keeper->server,
                      GBLOGNO(0408) "%s (%s): %" APR_UINT64_T_FMT
