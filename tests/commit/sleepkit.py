@@ -220,7 +220,8 @@ class Nap:
         return writes / (time.monotonic() - began)
 
     def through(self, sleepers, writes):
-        """They sleep through so many writes and wake; the rates at which they catch up."""
+        """They sleep through so many writes and wake; the rates at which they catch up.  Some
+        reader's route has to lead to each of them."""
         for replica in sleepers:
             self.tell("sleep", replica)
         self.wait_for(lambda: all(self.site.proxy.states()[r.url] == "asleep" and
