@@ -250,7 +250,7 @@ def test_what_the_application_asks_for_outlives_the_keeper(base):
     """Of the default quorum it would be met; the one that it waits for is off."""
     with Site(base / "site", commit="quorum=1 wait=300ms",
               balancer="GreenCommitLimits quorum=1-3 wait=0-20s") as site:
-        site.proxy.allow(r"GB0308", r"panic", OFF)
+        site.proxy.allow(r"GB0308", OFF)
         site.replicas[2].stop()
         for replica in site.replicas:
             replica.mode(policy="quorum=3, wait=15000")
