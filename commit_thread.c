@@ -16,6 +16,8 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "unixd.h"
@@ -279,6 +281,22 @@ static mgb_commit_t *commit_make(mgb_keeper_t *keeper)
     return commit;
 }
 
+/* The key goes neither to the swap nor into a core file.  What OpenSSL makes of it lies
+ * in memory of its own: for that the whole process is kept from being dumped. */
+static void key_guard(mgb_commit_t *commit)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    size_t before = (uintptr_t)commit->key % page;
+    size_t bytes = before + sizeof commit->key;
+
+    if (mlock(commit->key - before, bytes) ||
+        madvise(commit->key - before, bytes, MADV_DONTDUMP)) {
+        ap_log_error(APLOG_MARK, APLOG_NOTICE, errno, commit->server,
+                     GBLOGNO(1648) "GreenJournal: its key cannot be locked in memory: "
+                                   "it may reach the swap");
+    }
+}
+
 apr_status_t mgb_commit_prepare(mgb_keeper_t *keeper)
 {
     const mgb_main_conf_t *conf = keeper->ctx->conf;
@@ -294,6 +312,7 @@ apr_status_t mgb_commit_prepare(mgb_keeper_t *keeper)
     if (!commit) {
         return APR_ENOMEM;
     }
+    key_guard(commit);
     if (!conf->journal_key ||
         !mgb_store_read_key(conf->journal_key, commit->key, why, sizeof why)) {
         ap_log_error(APLOG_MARK, APLOG_ERR, 0, keeper->server,
@@ -376,6 +395,8 @@ void mgb_commit_start(mgb_keeper_t *keeper)
     if (!commit) {
         return;
     }
+    (void)prctl(PR_SET_DUMPABLE, 0, 0, 0,
+                0); /* who became another user is so already */
     here.runs =
         libraries_load(commit) && parts_make(commit, keeper) && thread_start(commit);
     if (!here.runs) {

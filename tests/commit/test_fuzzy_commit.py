@@ -53,6 +53,13 @@ def count_of(site, key):
     return [replica.keys().count(key) for replica in site.replicas]
 
 
+def test_key_is_locked_in_memory_and_in_no_core_file(site):
+    with open("/proc/%d/smaps" % site.proxy.keeper_pid(), encoding="utf-8") as f:
+        flags = [line.split()[1:] for line in f if line.startswith("VmFlags:")]
+    assert any("lo" in of_one and "dd" in of_one for of_one in flags)
+    assert os.stat("/proc/%d/environ" % site.proxy.keeper_pid()).st_uid == 0  # not dumpable
+
+
 def test_write_is_met_and_reaches_everybody(site):
     answer = site.write(body="first", key="met-1")
     assert answer.status == 201 and answer.headers["X-Replica"]
