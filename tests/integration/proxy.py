@@ -52,11 +52,44 @@ QUICK = """
 """
 
 
+class Ports:
+    """Of its own for each process: what a test has switched off keeps its port, and no
+    other run takes it meanwhile.  Below the ports of rooms (rig/machineroom) and below
+    those that clients get by chance."""
+
+    FIRST, MOST, EACH = 11000, 20000, 150
+
+    def __init__(self):
+        self.pid, self.lease, self.left = None, None, []
+
+    def take(self):
+        if self.pid != os.getpid():
+            self.pid, self.lease, self.left = os.getpid(), self.lease_range(), []
+        if not self.left:
+            self.left = list(range(self.first, self.first + self.EACH))
+            random.SystemRandom().shuffle(self.left)
+        return self.left.pop()
+
+    def lease_range(self):
+        """It ends with the process: a name without a file."""
+        ranges = list(range(self.FIRST, self.MOST, self.EACH))
+        random.SystemRandom().shuffle(ranges)
+        for self.first in ranges:
+            lease = socket.socket(socket.AF_UNIX)
+            try:
+                lease.bind("\0greenbalance-ports-%d" % self.first)
+                return lease
+            except OSError:
+                lease.close()
+        raise RuntimeError("%d processes of tests at once" % len(ranges))
+
+
+ports = Ports()
+
+
 def free_port():
-    """Below the ports of rooms (rig/machineroom) and below those that clients get by chance:
-    one of these could be taken before httpd binds it."""
     while True:
-        port = random.SystemRandom().randrange(11000, 20000)
+        port = ports.take()
         with socket.socket() as s:
             try:
                 s.bind(("127.0.0.1", port))
