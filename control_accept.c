@@ -53,8 +53,7 @@ bool mgb_accept_is_done(const mgb_keeper_t *keeper, uint32_t slot, const char **
             "GreenResync runs for it: it comes back by that, or ask again after it",
         [MGB_ACCEPT_TOO_FAR] =
             "that entry has no verdict yet: --seq has to be an earlier one",
-        [MGB_ACCEPT_TRIMMED] = "entries after that one are not kept any more: it could "
-                               "never get them",
+        [MGB_ACCEPT_TRIMMED] = "entries after that one are not kept any more",
         [MGB_ACCEPT_AGAIN] =
             "it was set aside again, or the journal was opened anew: see the error log",
     };

@@ -119,7 +119,7 @@ def test_nothing_is_sent_to_one_that_is_parked(base):
         def look(name):
             return segment.get(member, "member.replica." + name)
 
-        until = time.monotonic() + 3
+        until = time.monotonic() + 2
         while time.monotonic() < until:
             segment.set(member, "member.replica.", {"park": 1})
             if not look("parked"):
