@@ -62,7 +62,7 @@ const char *mgb_commit_cookie_name(apr_pool_t *p, const char *key, bool tls)
     for (; *key; key++) {
         hash = (hash ^ (unsigned char)*key) * UINT32_C(16777619);
     }
-    return apr_psprintf(p, "%sgreen-%08x", tls ? "__Host-" : "", hash);
+    return apr_psprintf(p, "%s" MGB_COOKIE_PREFIX "%08x", tls ? "__Host-" : "", hash);
 }
 
 void mgb_commit_headers(request_rec *r, const mgb_balancer_t *b, const gb_wire_t *reply)

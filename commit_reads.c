@@ -41,7 +41,7 @@ typedef enum wants_e {
 
 /* A read with a token; r->pool. */
 struct mgb_read_t {
-    const mgb_balancer_t *b;
+    const mgb_balancer_t *b; /* NULL: the request went elsewhere since */
     uint64_t epoch, seq;
     wants_e wants;
     const char *cookie; /* as it came, while it is hidden; NULL: it is shown */
@@ -268,15 +268,19 @@ static void hide_route(request_rec *r, mgb_read_t *read, const proxy_balancer *b
 
 /* ------------------------------------------------------------------ the hooks */
 
-mgb_read_t *mgb_reads_of(const request_rec *r, const mgb_balancer_t *b)
+static mgb_read_t *record_of(const request_rec *r)
 {
     void *read = NULL;
 
-    if (!b->conf->commit.terms.on ||
-        apr_pool_userdata_get(&read, RECORD_KEY, r->pool) != APR_SUCCESS) {
-        return NULL;
-    }
-    return read;
+    return apr_pool_userdata_get(&read, RECORD_KEY, r->pool) == APR_SUCCESS ? read
+                                                                            : NULL;
+}
+
+mgb_read_t *mgb_reads_of(const request_rec *r, const mgb_balancer_t *b)
+{
+    mgb_read_t *read = b->conf->commit.terms.on ? record_of(r) : NULL;
+
+    return read && read->b == b ? read : NULL;
 }
 
 void mgb_reads_found(request_rec *r, const mgb_balancer_t *b)
@@ -308,17 +312,34 @@ static const mgb_balancer_t *balancer_of(request_rec *r, mgb_context_t *ctx,
     return b && b->index != GB_NO_INDEX && b->conf->commit.terms.on ? b : NULL;
 }
 
+/* Sooner known than which balancer a request goes to. */
+static bool may_have_token(const request_rec *r)
+{
+    const char *cookies = apr_table_get(r->headers_in, "Cookie");
+
+    return (cookies && strstr(cookies, MGB_COOKIE_PREFIX)) ||
+           apr_table_get(r->headers_in, TOKEN_FIELD);
+}
+
 /* Before the waiting room, and again after an attempt that failed. */
 static int reads_begin(proxy_worker **worker, proxy_balancer **balancer, request_rec *r,
                        proxy_server_conf *conf, char **url)
 {
     mgb_context_t *ctx = mgb_context;
     proxy_balancer *pb = *balancer;
-    const mgb_balancer_t *b = balancer_of(r, ctx, &pb, conf, *url);
-    mgb_read_t *read = b ? mgb_reads_of(r, b) : NULL;
+    mgb_read_t *read = record_of(r);
+    const mgb_balancer_t *b;
     uint64_t epoch, seq;
     int status;
 
+    if (!read && !may_have_token(r)) {
+        return DECLINED;
+    }
+    b = balancer_of(r, ctx, &pb, conf, *url);
+    if (read && read->b != b) { /* of what was tried before this */
+        read->b = NULL;
+        read = NULL;
+    }
     if (!b) {
         return DECLINED;
     }
@@ -406,11 +427,10 @@ static int reads_decide(proxy_worker **worker, proxy_balancer **balancer,
                         request_rec *r, proxy_server_conf *conf, char **url)
 {
     mgb_context_t *ctx = mgb_context;
-    proxy_balancer *pb = *balancer;
-    const mgb_balancer_t *b = balancer_of(r, ctx, &pb, conf, *url);
-    mgb_read_t *read = b ? mgb_reads_of(r, b) : NULL;
+    mgb_read_t *read = record_of(r);
+    const mgb_balancer_t *b = read ? read->b : NULL;
 
-    if (!read || read->wants == WANTS_NEWEST || wait_for_it(r, ctx, read)) {
+    if (!b || read->wants == WANTS_NEWEST || wait_for_it(r, ctx, read)) {
         return DECLINED;
     }
     if (b->conf->commit.stale_mark) {
@@ -437,9 +457,9 @@ static int reads_scheme_handler(request_rec *r, proxy_worker *worker,
                                 proxy_server_conf *conf, char *url,
                                 const char *proxyhost, apr_port_t proxyport)
 {
-    void *read = NULL;
+    mgb_read_t *read = record_of(r);
 
-    if (apr_pool_userdata_get(&read, RECORD_KEY, r->pool) == APR_SUCCESS && read) {
+    if (read) {
         show_route(r, read);
         show_url(r, url);
     }

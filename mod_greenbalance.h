@@ -722,6 +722,7 @@ void mgb_backends_tell(mgb_shared_t *sh);
 void mgb_commit_need_hooks(apr_pool_t *pconf);
 /* commit_page.c: the cookie with the commit token of a balancer's log (its key), by
  * whether the client came by TLS.  In `p`; any process. */
+#define MGB_COOKIE_PREFIX "green-" /* is in its name */
 const char *mgb_commit_cookie_name(apr_pool_t *p, const char *key, bool tls);
 /* commit_reads.c, for mgb_commit_need_hooks(). */
 void mgb_reads_register_hooks(apr_pool_t *p);
