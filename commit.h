@@ -177,10 +177,21 @@ void mgb_log_mark(mgb_log_t *log, const mgb_entry_t *entry, gb_commit_mark_t *ma
 /* Its number in the journal. */
 uint32_t mgb_log_number(const mgb_log_t *log);
 
-/* Each turn of the loop, before the commit (queues what follows from what came) and
- * after it (does what depends on it). */
-void mgb_log_before_commit(mgb_log_t *log, int64_t now_us);
+/* How urgent a commit is, by this log.  WAITS: entries that stand in line are not
+ * durable yet, and go along with the verdict that they wait for; for some milliseconds
+ * at most, and only as long as nobody wants to hear of them sooner. */
+typedef enum mgb_due_e { MGB_DUE_NOTHING = 0, MGB_DUE_WAITS, MGB_DUE_NOW } mgb_due_e;
+mgb_due_e mgb_log_due(const mgb_log_t *log, int64_t now_us);
+
+/* Each turn of the loop: before the commit (queues what follows from what came; `due`:
+ * it is certain that there is one), after it, if there was one; then sends, then tells
+ * who waits. */
+void mgb_log_before_commit(mgb_log_t *log, bool due, int64_t now_us);
 void mgb_log_after_commit(mgb_log_t *log, apr_status_t committed, int64_t now_us);
+void mgb_log_send(mgb_log_t *log, int64_t now_us);
+void mgb_log_tell(mgb_log_t *log, int64_t now_us);
+/* Has before_commit queued anything? */
+bool mgb_log_has_queued(const mgb_log_t *log);
 /* Ten times a second: machines' states, parking, eligibility, the segment, trimming. */
 void mgb_log_tick(mgb_log_t *log, int64_t now_us);
 /* Is anything in flight at a replica? */
@@ -213,6 +224,8 @@ mgb_sender_t *mgb_sender_create(mgb_commit_t *commit, const mgb_balancer_t *b,
 apr_status_t mgb_sender_send(mgb_sender_t *sender, const mgb_entry_t *entry,
                              uint64_t epoch, bool answers, mgb_sent_fn *done,
                              void *baton);
+/* What was sent leaves now, and not when the loop comes to it; `done` may come. */
+void mgb_sender_begin(mgb_commit_t *commit);
 /* Ends what is in flight without a word, and its connections. */
 void mgb_sender_drop(mgb_sender_t *sender);
 

@@ -170,37 +170,75 @@ static bool forgets_commit(void)
     return MGB_BUG("ack_before_journal") && ++turns % 64 != 0;
 }
 
-/* What came -> one commit -> what depends on it, until nothing is left to write. */
+static bool is_due(const mgb_commit_t *commit, int64_t now_us)
+{
+    mgb_due_e most = MGB_DUE_NOTHING;
+
+    for (uint32_t i = 0; i < commit->log_count; i++) {
+        mgb_due_e due = mgb_log_due(commit->logs[i], now_us);
+
+        most = due > most ? due : most;
+    }
+    return most == MGB_DUE_NOW ||
+           (most == MGB_DUE_NOTHING && mgb_journal_is_dirty(commit->journal));
+}
+
+/* Queues what follows from what came; is there anything that must not wait? */
+static bool prepare(mgb_commit_t *commit, int64_t now_us)
+{
+    bool due = is_due(commit, now_us);
+
+    for (uint32_t i = 0; i < commit->log_count; i++) {
+        mgb_log_before_commit(commit->logs[i], due, now_us);
+    }
+    for (uint32_t i = 0; i < commit->log_count && !due; i++) {
+        due = mgb_log_has_queued(commit->logs[i]);
+    }
+    return due || commit->undone;
+}
+
+/* False: what depends on it must not be done. */
+static bool write_down(mgb_commit_t *commit, int64_t now_us)
+{
+    apr_status_t rv = commit->undone     ? commit->undone
+                      : forgets_commit() ? APR_SUCCESS
+                                         : mgb_journal_commit(commit->journal);
+
+    commit->undone = APR_SUCCESS;
+    if (rv == APR_EGENERAL) {
+        /* Nobody knows what of it is durable: it is looked at anew. */
+        cannot_open(commit, "it could not be written, and is opened anew", now_us);
+        here.open_at_us = now_us + GB_US_PER_S;
+        logs_close(commit);
+        return false;
+    }
+    for (uint32_t i = 0; i < commit->log_count; i++) {
+        mgb_log_after_commit(commit->logs[i], rv, now_us);
+    }
+    return rv == APR_SUCCESS; /* else the disk is full: again at the next turn */
+}
+
+/* What came -> one commit -> what depends on it, until nothing is left that is due. */
 static void settle(mgb_commit_t *commit)
 {
-    do {
-        int64_t now_us = mgb_now_us();
-        apr_status_t rv;
+    int64_t now_us = mgb_now_us();
 
-        for (uint32_t i = 0; i < commit->log_count; i++) {
-            mgb_log_before_commit(commit->logs[i], now_us);
-        }
-        if (!commit->journal) {
-            return;
-        }
-        rv = commit->undone     ? commit->undone
-             : forgets_commit() ? APR_SUCCESS
-                                : mgb_journal_commit(commit->journal);
-        commit->undone = APR_SUCCESS;
-        if (rv == APR_EGENERAL) {
-            /* Nobody knows what of it is durable: it is looked at anew. */
-            cannot_open(commit, "it could not be written, and is opened anew", now_us);
-            here.open_at_us = now_us + GB_US_PER_S;
-            logs_close(commit);
+    while (commit->journal) {
+        if (prepare(commit, now_us) && !write_down(commit, now_us)) {
             return;
         }
         for (uint32_t i = 0; i < commit->log_count; i++) {
-            mgb_log_after_commit(commit->logs[i], rv, now_us);
+            mgb_log_send(commit->logs[i], now_us);
         }
-        if (rv != APR_SUCCESS) {
-            return; /* the disk is full: again at the next turn */
+        mgb_sender_begin(commit); /* before who waits is told, which takes a while */
+        for (uint32_t i = 0; i < commit->log_count; i++) {
+            mgb_log_tell(commit->logs[i], now_us);
         }
-    } while (mgb_journal_is_dirty(commit->journal) && !MGB_BUG("ack_before_journal"));
+        now_us = mgb_now_us();
+        if (!is_due(commit, now_us) || MGB_BUG("ack_before_journal")) {
+            return;
+        }
+    }
 }
 
 static bool is_busy(const mgb_commit_t *commit)

@@ -9,6 +9,7 @@
 #include "distribute_private.h"
 
 #define FAILED_AGAIN_US (100 * GB_US_PER_MS)
+#define APPEND_WAIT_US  (20 * GB_US_PER_MS)
 #define TRIM_MOST       200 /* entries a turn */
 #define FULL_PERMILLE   700
 #define TELL_FULL_US    (60 * GB_US_PER_S)
@@ -162,6 +163,28 @@ static void tell_full(mgb_log_t *log, int64_t now_us)
                  log->count && log->order[last].aside ? " (it is set aside)" : "");
 }
 
+/* An fsync for each write that joins the line would keep the line waiting. */
+static void append_wait(mgb_log_t *log, int64_t deadline_us)
+{
+    int64_t due_us = mgb_now_us() + APPEND_WAIT_US;
+
+    due_us = deadline_us < due_us ? deadline_us : due_us;
+    log->append_due_us = due_us < log->append_due_us ? due_us : log->append_due_us;
+}
+
+mgb_due_e mgb_log_due(const mgb_log_t *log, int64_t now_us)
+{
+    if (log->decided) {
+        return MGB_DUE_NOW;
+    }
+    if (log->head == log->durable_head) {
+        return MGB_DUE_NOTHING;
+    }
+    return log->answering && now_us < log->append_due_us && !log->commit->stopping
+               ? MGB_DUE_WAITS
+               : MGB_DUE_NOW;
+}
+
 apr_status_t mgb_log_submit(mgb_log_t *log, mgb_entry_t *entry,
                             const gb_commit_wish_t *wish, mgb_waiter_t *waiter)
 {
@@ -184,6 +207,9 @@ apr_status_t mgb_log_submit(mgb_log_t *log, mgb_entry_t *entry,
         mgb_log_wake(log, mgb_now_us());
         return rv;
     }
+    if (log->head == log->durable_head) {
+        log->append_due_us = GB_NEVER_US;
+    }
     log->head = entry->seq;
     item = item_make(log, entry->seq);
     item->e.repeatable = repeats_all(log) || gb_commit_is_repeatable(entry->method);
@@ -191,6 +217,7 @@ apr_status_t mgb_log_submit(mgb_log_t *log, mgb_entry_t *entry,
     item->e.rolled_back_by = GB_NO_INDEX;
     item->came_at_us = mgb_now_us();
     mgb_log_wait(log, entry->seq, wish, waiter);
+    append_wait(log, waiter->deadline_us);
     return APR_SUCCESS;
 }
 
@@ -257,17 +284,24 @@ static void trim(mgb_log_t *log)
     if (mgb_log_wrote(log, mgb_journal_trim(log->commit->journal, log->number, upto,
                                             before, TRIM_MOST, &trimmed))) {
         log->trim_due = trimmed == TRIM_MOST;
+        log->queued |= trimmed != 0;
     }
 }
 
-void mgb_log_before_commit(mgb_log_t *log, int64_t now_us)
+void mgb_log_before_commit(mgb_log_t *log, bool due, int64_t now_us)
 {
+    log->queued = log->decided;
     verdict_queue(log);
     open_look(log, log->settled);
     mgb_upkeep_park(log);
     mgb_replicas_plan(log, now_us);
-    mgb_replicas_write(log, now_us);
+    mgb_replicas_write(log, due, now_us);
     trim(log);
+}
+
+bool mgb_log_has_queued(const mgb_log_t *log)
+{
+    return log->queued;
 }
 
 /* ------------------------------------------------------------------ second half */
@@ -328,13 +362,24 @@ void mgb_log_after_commit(mgb_log_t *log, apr_status_t committed, int64_t now_us
     log->durable_head = log->head;
     mgb_replicas_written(log, true);
     verdict_done(log, now_us);
+}
+
+void mgb_log_send(mgb_log_t *log, int64_t now_us)
+{
     mgb_replicas_send(log, now_us);
+}
+
+void mgb_log_tell(mgb_log_t *log, int64_t now_us)
+{
     /* Before anybody has a token: reads take none that is beyond it. */
     __atomic_store_n(&log->shared->head, log->durable_head, __ATOMIC_RELEASE);
     mgb_waiters_tell(log, now_us);
     mgb_waiters_load(log);
     mgb_waiters_ask(log, now_us);
     mgb_log_wake(log, mgb_waiters_due_us(log));
+    if (log->head > log->durable_head) {
+        mgb_log_wake(log, log->append_due_us);
+    }
     __atomic_store_n(&log->shared->settled, log->settled, __ATOMIC_RELEASE);
     apr_pool_clear(log->pturn);
 }

@@ -73,13 +73,14 @@ struct mgb_log_t {
     const mgb_commit_conf_t *conf;
     mgb_log_shared_t *shared;
     uint32_t number; /* in the journal */
-    uint64_t head;   /* with what was appended in this turn, */
+    uint64_t head;   /* with what was appended since the latest commit, */
     uint64_t durable_head;
-    uint64_t settled;     /* the latest with a verdict that is durable */
-    uint64_t repeat_upto; /* an earlier keeper may have sent these already */
-    gb_entry_t open;      /* settled + 1; seq 0: not looked at yet */
-    uint64_t stuck_seq;   /* `open`, when it was first seen at a tick, */
-    int64_t stuck_at_us;  /* then, or when it was last told that all wait for it */
+    int64_t append_due_us; /* until then that may wait */
+    uint64_t settled;      /* the latest with a verdict that is durable */
+    uint64_t repeat_upto;  /* an earlier keeper may have sent these already */
+    gb_entry_t open;       /* settled + 1; seq 0: not looked at yet */
+    uint64_t stuck_seq;    /* `open`, when it was first seen at a tick, */
+    int64_t stuck_at_us;   /* then, or when it was last told that all wait for it */
     int64_t stuck_since_us;
     bool decided; /* `open` has a verdict, which is not durable: */
     mgb_entry_t verdict;
@@ -89,6 +90,7 @@ struct mgb_log_t {
     mgb_replica_t replicas[GB_COMMIT_REPLICAS];
     uint32_t count;
     bool too_many_told;
+    bool queued;             /* in this turn, beside what was appended */
     int64_t full_told_at_us; /* 0: never */
     mgb_item_t *items;       /* [MGB_ITEMS], by seq */
     mgb_policy_t old;        /* of an entry before these */
@@ -126,10 +128,11 @@ void mgb_replicas_members(mgb_log_t *log);
 /* Replicas that have the entry; members of the log. */
 uint32_t mgb_replicas_copies(const mgb_log_t *log, uint64_t seq);
 uint32_t mgb_replicas_members_count(const mgb_log_t *log);
-/* distribute_replica.c.  First half: skips, doubts, the answerer, marks; then rows.
- * Second half: what was written is durable; sends. */
+/* distribute_replica.c.  First half: skips, doubts, the answerer, marks; then rows
+ * (`due`: there will be a commit in any case).  Second half: what was written is
+ * durable; sends. */
 void mgb_replicas_plan(mgb_log_t *log, int64_t now_us);
-void mgb_replicas_write(mgb_log_t *log, int64_t now_us);
+void mgb_replicas_write(mgb_log_t *log, bool due, int64_t now_us);
 void mgb_replicas_written(mgb_log_t *log, bool durable);
 void mgb_replicas_send(mgb_log_t *log, int64_t now_us);
 void mgb_replica_aside(mgb_log_t *log, uint32_t index, const char *why);

@@ -178,9 +178,9 @@ static void row_write(mgb_log_t *log, uint32_t i)
     r->row_aside = row.aside;
 }
 
-void mgb_replicas_write(mgb_log_t *log, int64_t now_us)
+void mgb_replicas_write(mgb_log_t *log, bool due, int64_t now_us)
 {
-    bool others = mgb_journal_is_dirty(log->commit->journal);
+    bool others = due;
 
     for (uint32_t i = 0; i < log->count && !others; i++) {
         others = row_is_due(log, i, false, now_us);
@@ -192,6 +192,7 @@ void mgb_replicas_write(mgb_log_t *log, int64_t now_us)
     }
     if (others) {
         log->rows_at_us = now_us;
+        log->queued = true;
     }
 }
 

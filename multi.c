@@ -126,6 +126,15 @@ bool mgb_multi_create(mgb_multi_t *multi, mgb_loop_t *loop,
     return true;
 }
 
+void mgb_multi_begin(mgb_multi_t *multi)
+{
+    if (multi->curl_at_us <= mgb_now_us()) {
+        multi->curl_at_us = GB_NEVER_US;
+        act(multi, CURL_SOCKET_TIMEOUT, 0);
+        arm(multi);
+    }
+}
+
 void mgb_multi_destroy(mgb_multi_t *multi)
 {
     if (multi->timer) {

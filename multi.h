@@ -38,6 +38,9 @@ typedef struct mgb_multi_t {
 bool mgb_multi_create(mgb_multi_t *multi, mgb_loop_t *loop,
                       const mgb_multi_calls_t *calls);
 
+/* What was added is begun now, not when the loop comes to it.  May call done(). */
+void mgb_multi_begin(mgb_multi_t *multi);
+
 /* Ends it; its transfers have been removed before.  May be called twice. */
 void mgb_multi_destroy(mgb_multi_t *multi);
 

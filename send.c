@@ -475,6 +475,11 @@ apr_status_t mgb_sender_send(mgb_sender_t *sender, const mgb_entry_t *entry,
     return rv;
 }
 
+void mgb_sender_begin(mgb_commit_t *commit)
+{
+    mgb_multi_begin(&commit->senders->multi);
+}
+
 void mgb_sender_drop(mgb_sender_t *sender)
 {
     if (!sender->easy) {

@@ -100,6 +100,20 @@ def test_write_under_way_is_told_so(site):
     assert site.write(body="slow", key="busy-1").status == 201
 
 
+def test_writes_that_stand_in_line_are_stored_meanwhile(site):
+    """They go along with the verdict before them, but nobody waits for it to be told so."""
+    for replica in site.replicas:
+        replica.mode(delay_ms=2500)
+    with concurrent.futures.ThreadPoolExecutor(2) as others:
+        first = others.submit(site.write, body="1", key="line-1")
+        wait(lambda: site.state("line-1").get("state") == "open", 5, "it is stored")
+        late = site.write(body="2", key="line-2", headers={"Prefer": "respond-async"})
+        assert late.status == 202 and late.field["state"] == "open"
+        second = others.submit(site.write, body="3", key="line-3")
+        wait(lambda: site.state("line-3").get("state") == "open", 2, "it is stored, too")
+        assert not first.done() and not second.done()
+
+
 def test_late_write_goes_on(site):
     for replica in site.replicas:
         replica.mode(delay_ms=1500)
