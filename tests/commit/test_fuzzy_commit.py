@@ -242,7 +242,7 @@ def test_it_comes_and_goes_with_the_configuration():
                 state == {"status": 404} and read.status == 200)
 
     with running(commit="quorum=1 wait=3s") as site:
-        site.proxy.allow("GB1680")
+        site.proxy.allow("GB1680", "GB0160")
         commits, numbers = site.proxy.balancer, itertools.count()
         assert is_there("here")
         for balancer, is_so in ((QUICK, is_gone), (commits, is_there), (QUICK, is_gone)):
