@@ -68,7 +68,7 @@ static void park(mgb_log_t *log, uint32_t i)
         /* Said first, and then looked at again: a park that is set meanwhile finds that
          * it is not parked, or is seen here before anything is sent. */
         __atomic_store_n(&to->parked, 0, __ATOMIC_SEQ_CST);
-        parked = wanted = __atomic_load_n(&to->park, __ATOMIC_SEQ_CST) != 0;
+        parked = __atomic_load_n(&to->park, __ATOMIC_SEQ_CST) != 0;
     }
     else if (wanted && !parked) {
         parked = order->aside ? log->resync_target != i && !r->frozen && is_idle(log, i)
