@@ -343,7 +343,7 @@ static const char *sleep_refused(const gb_fleet_t *fleet, uint32_t m)
         if (fleet->pools[door->balancer].panic) {
             return "its balancer is in panic: nothing is switched off";
         }
-        if (door->behind) {
+        if (door->lags) {
             return "it catches up with what was written while it was away: wait for "
                    "that";
         }
@@ -364,7 +364,7 @@ static void recount(gb_fleet_t *fleet, uint32_t m, bool served)
     for (d = fleet->senses[m].first_door; d != 0; d = fleet->doors[d - 1].next) {
         const gb_door_t *door = &fleet->doors[d - 1];
 
-        if (door->leads && !door->behind && served && !serves) {
+        if (door->leads && !door->lags && served && !serves) {
             gb_fleet_pool_loses(&fleet->pools[door->balancer], door);
         }
     }

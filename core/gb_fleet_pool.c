@@ -330,7 +330,7 @@ bool gb_fleet_pool_spares(const gb_pool_t *pool, const gb_door_t *door, bool ope
 {
     const gb_tally_t *tally = &pool->tally;
 
-    if (pool->panic || door->behind ||
+    if (pool->panic || door->lags ||
         (door->gives != 0 && tally->awake <= pool->min_awake)) {
         return false;
     }

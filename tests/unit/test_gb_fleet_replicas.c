@@ -138,6 +138,28 @@ START_TEST(the_operator_cannot_put_it_to_sleep_before)
 }
 END_TEST
 
+/* Nor when he has just taken it back himself, before the next tick. */
+START_TEST(the_operator_cannot_change_his_mind_twice)
+{
+    gb_action_t action;
+
+    one_pool_setup(3, 3, 16, 40 * SEC, 100000 * SEC);
+    put(2, GB_ST_DRAINING);
+    machines[2].wish = GB_WISH_KEEP_OFF;
+    senses[2].verdict = GB_VERDICT_GOOD;
+    doors[2].catches_up = true;
+    doors[2].in_flight = 1;
+    tick();
+    ck_assert_uint_eq(machines[2].state, GB_ST_DRAINING);
+    action = gb_fleet_event(&fleet, 2, GB_EV_OPERATOR_WAKE, now_us, "he says so");
+    ck_assert_uint_eq(machines[2].state, GB_ST_ON);
+    action = gb_fleet_event(&fleet, 2, GB_EV_OPERATOR_SLEEP, now_us, "no, he does not");
+    ck_assert_uint_eq(action.acts, GB_ACT_REFUSED);
+    ck_assert_ptr_nonnull(strstr(action.reason, "catches up"));
+    ck_assert_uint_eq(machines[2].state, GB_ST_ON);
+}
+END_TEST
+
 START_TEST(what_is_to_catch_up_counts_with_the_boot)
 {
     one_pool_setup(2, 1, 16, 40 * SEC, 100000 * SEC);
@@ -267,6 +289,7 @@ Suite *gb_fleet_replicas_suite(void)
     tcase_add_test(behind, one_that_is_taken_back_has_to_catch_up_first);
     tcase_add_test(behind, all_that_catch_up_are_no_panic);
     tcase_add_test(behind, the_operator_cannot_put_it_to_sleep_before);
+    tcase_add_test(behind, the_operator_cannot_change_his_mind_twice);
     tcase_add_test(behind, what_is_to_catch_up_counts_with_the_boot);
     tcase_add_test(behind, who_waits_is_told_of_both);
     tcase_add_test(behind, who_has_less_to_catch_up_with_goes_first);
