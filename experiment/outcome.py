@@ -385,6 +385,10 @@ class Run:
             begin += piece.seconds
         return rows
 
+    def stalls(self):
+        """Seconds for which the machine had no time, each with its instant."""
+        return [(e["at"], e["stall"]) for p in self.pieces for e in p.events if "stall" in e]
+
     def troubles(self):
         return [e for p in self.pieces for e in p.events if "trouble" in e]
 

@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -36,6 +37,7 @@ WORKERS = ("StartServers 2\nServerLimit 4\nThreadLimit 512\nThreadsPerChild 256\
            "MaxRequestWorkers 1024\nMinSpareThreads 1\nMaxSpareThreads 1024\n")
 DISK_MB = 4
 SAMPLE_EVERY_S = 5
+LOOK_EVERY_S, STALL_S = 0.2, 1.0
 BAD_WORDS = re.compile(r"exit signal|AddressSanitizer|runtime error:|GB0403")
 
 
@@ -71,6 +73,7 @@ class Piece:
         os.chmod(self.place, 0o755)
         self.room = self.proxy = self.generator = self.meters = self.disk = None
         self.failed_since = {}
+        self.lock, self.ending = threading.Lock(), threading.Event()
         self.began = time.time()
         self.checks = {}
 
@@ -150,7 +153,7 @@ class Piece:
     # --- what is written down ---------------------------------------------------
 
     def note(self, event):
-        with open(self.path("events.jsonl"), "a", encoding="ascii") as file:
+        with self.lock, open(self.path("events.jsonl"), "a", encoding="ascii") as file:
             file.write(json.dumps(event) + "\n")
 
     def sample(self):
@@ -175,6 +178,16 @@ class Piece:
                 "phases": phases, "orders": host.orders(), "watts_by": self.meters.meters[host.name].way,
                 "url": host.url}
         return told
+
+    def watch_machine(self):
+        """Notes when this machine had no time for a thread that only sleeps: what is measured
+        then is the machine."""
+        before = time.time()
+        while not self.ending.wait(LOOK_EVERY_S):
+            now = time.time()
+            if now - before > LOOK_EVERY_S + STALL_S:
+                self.note({"stall": round(now - before - LOOK_EVERY_S, 2), "at": before})
+            before = now
 
     # --- the run ----------------------------------------------------------------
 
@@ -282,6 +295,7 @@ class Piece:
             self.up()
             self.meters = meter.Meters(self.room, self.path("watts.csv"))
             self.meters.start()
+            threading.Thread(target=self.watch_machine, daemon=True).start()
             time.sleep(1.5)  # first readings
             self.run()
             time.sleep(1.5)  # the last seconds have a reading behind them
@@ -293,6 +307,7 @@ class Piece:
                 print(self.proxy.log()[-3000:], file=sys.stderr)
             raise
         finally:
+            self.ending.set()
             self.down()
 
 

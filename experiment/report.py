@@ -238,6 +238,9 @@ def trouble_table(results):
     """What the experiment itself stumbled over; nothing of it is left out of the figures."""
     rows = [[policy, seed, "%.0f" % (trouble["at"] - run["began"]), trouble["trouble"]]
             for (policy, seed), run in results.runs.items() for trouble in run["troubles"]]
+    rows += [[policy, seed, "%.0f" % (at - run["began"]), "the machine stood still for %.1f s: "
+              "it had no time for any of this" % seconds]
+             for (policy, seed), run in results.runs.items() for at, seconds in run["stalls"]]
     return Table("Troubles of the experiment itself", ["", "seed", "at s", ""], rows)
 
 

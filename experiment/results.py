@@ -42,7 +42,7 @@ class Results:
             "compared": reference is not None, "energy": run.energy(), "power": run.power(),
             "holds": run.holds(), "wakes": run.wakes(), "cpu_s": run.processor_s(), "over_time": run.over_time(),
             "faults": run.faults(None if run.policy == ALWAYS_ON else reference),
-            "troubles": run.troubles(), "sessions": run.sessions(),
+            "troubles": run.troubles(), "stalls": run.stalls(), "sessions": run.sessions(),
             "leaks": {name: {"slope": run.slope(name), "points": run.series(name)}
                       for name, *_ in LEAKS},
             "lives": {name: run.lives(name) for name in ("parent_pid", "keeper_pid")},
@@ -117,6 +117,11 @@ def judge(results, word="experiment"):
             else:
                 print("%s %s_forecast_off value=%.4f of %d seeds; judged from %d on" % (
                     word, policy, mean, len(runs), FORECAST_SEEDS))
+    for (policy, seed), run in results.runs.items():
+        if run["stalls"]:
+            print("%s %s_%d_machine_stood_still times=%d seconds=%.1f: what it has no time for "
+                  "fails" % (word, policy, seed, len(run["stalls"]),
+                             sum(s for _, s in run["stalls"])))
     return verdict
 
 
@@ -129,6 +134,8 @@ def judge_requests(verdict, policy, runs):
     verdict.least("%s_available" % policy,
                   round(min(run["count"]["available_apart"] for run in runs), 6),
                   AVAILABLE_GOAL)
+    verdict.most("%s_announced_permille" % policy,
+                 round(1000 * total("announced") / max(1, total("requests")), 3), 1)
     verdict.least("%s_watts_covered" % policy,
                   round(min(run["energy"]["covered"] for run in runs), 4), 0.8)
     verdict.most("%s_untrue_states" % policy, sum(len(run["untrue"]) for run in runs), 0)
