@@ -144,6 +144,8 @@ void mgb_journal_space(mgb_journal_t *journal, apr_off_t *bytes, uint32_t *permi
 /* Are its files still where they were?  If not, appends say APR_ENOSPC until they are.
  * Two calls of the system: now and then. */
 void mgb_journal_look(mgb_journal_t *journal);
+/* As it was found last. */
+bool mgb_journal_is_away(const mgb_journal_t *journal);
 
 /* ------------------------------------------------------- distribute.c */
 

@@ -200,7 +200,7 @@ apr_status_t mgb_log_submit(mgb_log_t *log, mgb_entry_t *entry,
         rv = mgb_journal_append(log->commit->journal, log->number, entry);
     }
     if (!mgb_log_wrote(log, rv)) {
-        if (rv == APR_ENOSPC) {
+        if (rv == APR_ENOSPC && !mgb_journal_is_away(log->commit->journal)) {
             tell_full(log, mgb_now_us());
         }
         mgb_log_count(&log->shared->full);

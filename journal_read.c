@@ -280,6 +280,11 @@ void mgb_journal_look(mgb_journal_t *journal)
     }
 }
 
+bool mgb_journal_is_away(const mgb_journal_t *journal)
+{
+    return journal->away;
+}
+
 uint64_t mgb_journal_epoch(const mgb_journal_t *journal)
 {
     return journal->epoch;
