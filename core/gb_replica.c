@@ -255,6 +255,53 @@ uint32_t gb_replica_answered(gb_replica_t *replica, gb_entry_t *entry, uint32_t 
     return answered_settled(replica, entry, answer, now_us);
 }
 
+/* ------------------------------------------------------------------ given up */
+
+bool gb_replica_may_have(const gb_replica_t *replica, const gb_entry_t *entry)
+{
+    return entry->seq && (replica->in_flight == entry->seq ||
+                          (replica->in_doubt && replica->cursor + 1 == entry->seq));
+}
+
+gb_give_up_e gb_replica_given_up(gb_replica_t *replicas, uint32_t count, uint64_t gone,
+                                 gb_entry_t *entry, bool even_so, uint64_t *aside)
+{
+    uint32_t left = 0;
+    uint64_t lost = 0;
+
+    *aside = 0;
+    if (entry->state != GB_ENTRY_OPEN) {
+        return GB_GIVE_UP_DECIDED;
+    }
+    for (uint32_t i = 0; i < count && i < GB_COMMIT_REPLICAS; i++) {
+        uint64_t bit = UINT64_C(1) << i;
+
+        if (replicas[i].aside) {
+            continue;
+        }
+        if (gb_replica_may_have(&replicas[i], entry)) {
+            lost |= bit;
+        }
+        else if (!(gone & bit)) {
+            left++;
+        }
+    }
+    if (!left && !even_so) {
+        return GB_GIVE_UP_NOBODY_LEFT;
+    }
+    entry->state = GB_ENTRY_FAILED;
+    entry->status = STATUS_LOST;
+    entry->digest = 0;
+    *aside = lost;
+    for (uint32_t i = 0; i < count; i++) {
+        if (replicas[i].cursor + 1 == entry->seq) { /* the pause was about this one */
+            replicas[i].tries = replicas[i].wrong = 0;
+            replicas[i].retry_at_us = 0;
+        }
+    }
+    return GB_GIVE_UP_DONE;
+}
+
 /* ------------------------------------------------------------------ who, how far */
 
 static bool can_answer(const gb_replica_t *replica, uint64_t log_settled,

@@ -96,6 +96,24 @@ uint32_t gb_replica_answered(gb_replica_t *replica, gb_entry_t *entry, uint32_t 
 #define GB_REPLICA_ROLLED_MOST    8 /* 5xx of whatever kind to an OPEN entry: FAILED */
 #define GB_REPLICA_LOST_MOST      2 /* set aside for an OPEN entry: FAILED */
 
+/* May it have been applied there?  It is under way, or its outcome is not known. */
+bool gb_replica_may_have(const gb_replica_t *replica, const gb_entry_t *entry);
+
+typedef enum gb_give_up_e {
+    GB_GIVE_UP_DONE = 0,
+    GB_GIVE_UP_DECIDED,    /* it has a verdict */
+    GB_GIVE_UP_NOBODY_LEFT /* all would be aside */
+} gb_give_up_e;
+
+/* The operator gives up an entry that no replica answers.  DONE: entry->state and
+ * status are decided (FAILED), and those in *aside, bits of replicas, are to be set
+ * aside, since they may have it: commit both at once.  Nobody's pause goes on that was
+ * for it.  Who has refused it by 429 or 503, or was never sent it, has not.  Else
+ * nothing was changed.  `gone`: bits of those that are no members any more.  `even_so`:
+ * though nobody is left who is not aside. */
+gb_give_up_e gb_replica_given_up(gb_replica_t *replicas, uint32_t count, uint64_t gone,
+                                 gb_entry_t *entry, bool even_so, uint64_t *aside);
+
 /* Which replica is to answer the entry after `log_settled` (the latest with a verdict):
  * `before` if it still can, else the first that can; GB_NO_INDEX: none. */
 uint32_t gb_replica_answerer(const gb_replica_t *replicas, uint32_t count,

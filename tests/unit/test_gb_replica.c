@@ -507,6 +507,136 @@ START_TEST(the_answerer_stays_as_long_as_it_can)
 }
 END_TEST
 
+/* One of two replicas when the open entry 7 is given up: may it have that, and can it
+ * stand in for all others? */
+typedef struct give_up_row_t {
+    gb_replica_t replica;
+    bool gone, may_have, is_left;
+} give_up_row_t;
+
+static const give_up_row_t give_up_rows[] = {
+    {{.cursor = 6}, false, false, true},                               /* never sent */
+    {{.cursor = 6, .tries = 4, .can_take = true}, false, false, true}, /* refused */
+    {{.cursor = 6, .sent = 7}, false, false, true},                    /* marked */
+    {{.cursor = 6, .sent = 7, .in_flight = 7}, false, true, false},    /* under way */
+    {{.cursor = 6, .sent = 7, .in_doubt = true}, false, true, false},  /* in doubt */
+    {{.cursor = 6, .in_flight = 7, .in_doubt = true}, false, true, 0}, /* both */
+    {{.cursor = 4, .in_flight = 5}, false, false, true},   /* it lags, and */
+    {{.cursor = 4, .in_doubt = true}, false, false, true}, /* has 5, or not */
+    {{.cursor = 5, .sent = 6, .in_doubt = true},
+     false,
+     false,
+     true},                                              /* has 6, or not */
+    {{.cursor = 6, .aside = true}, false, false, false}, /* aside */
+    {{.cursor = 6, .aside = true, .in_doubt = true},
+     false,
+     false,
+     0},                                                             /* aside for it */
+    {{.cursor = 6, .aside = true, .in_flight = 7}, false, false, 0}, /* likewise */
+    {{.cursor = 6}, true, false, false},                             /* no member */
+    {{.cursor = 6, .in_doubt = true}, true, true, false},            /* likewise */
+};
+
+static void give_up_with(const gb_replica_t *replicas, uint64_t gone, uint64_t aside,
+                         bool is_left)
+{
+    for (int even_so = 0; even_so < 2; even_so++) {
+        gb_entry_t entry = {.seq = 7, .repeatable = true, .digest = 5}, was = entry;
+        uint64_t lost = 99;
+        gb_replica_t both[] = {replicas[0], replicas[1]};
+        gb_give_up_e said = gb_replica_given_up(both, 2, gone, &entry, even_so, &lost);
+
+        ck_assert_int_eq(said,
+                         is_left || even_so ? GB_GIVE_UP_DONE : GB_GIVE_UP_NOBODY_LEFT);
+        if (said == GB_GIVE_UP_DONE) {
+            ck_assert_uint_eq(lost, aside);
+            ck_assert_int_eq(entry.state, GB_ENTRY_FAILED);
+            ck_assert_int_eq(entry.status, 502);
+            ck_assert_uint_eq(entry.digest, 0);
+        }
+        else {
+            ck_assert_uint_eq(lost, 0);
+            ck_assert_mem_eq(&entry, &was, sizeof was);
+        }
+    }
+}
+
+START_TEST(who_may_have_what_is_given_up_is_set_aside)
+{
+    const give_up_row_t *first = &give_up_rows[_i];
+    size_t count = sizeof give_up_rows / sizeof give_up_rows[0];
+
+    for (size_t k = 0; k < count; k++) {
+        const give_up_row_t *second = &give_up_rows[k];
+        gb_replica_t replicas[] = {first->replica, second->replica};
+
+        give_up_with(replicas, (first->gone ? 1u : 0) | (second->gone ? 2u : 0),
+                     (first->may_have ? 1u : 0) | (second->may_have ? 2u : 0),
+                     first->is_left || second->is_left);
+        /* Nobody who stays has doubts left about it, so that all of them skip it. */
+        for (int i = 0; i < 2; i++) {
+            gb_entry_t failed = {.seq = 7, .state = GB_ENTRY_FAILED};
+            bool stays = !(i ? second : first)->may_have && !replicas[i].aside;
+
+            if (stays && replicas[i].cursor == 6) {
+                ck_assert_int_eq(gb_replica_next(&replicas[i], &failed, false, NOW),
+                                 GB_STEP_SKIP);
+            }
+        }
+    }
+}
+END_TEST
+
+START_TEST(who_waited_to_send_it_again_waits_no_more)
+{
+    gb_entry_t entry = {.seq = 7};
+    gb_replica_t r[] = {
+        {.cursor = 6, .tries = 9, .wrong = 1, .retry_at_us = NOW, .can_take = true},
+        {.cursor = 5, .tries = 9, .wrong = 2, .retry_at_us = NOW}};
+    uint64_t aside;
+
+    ck_assert_int_eq(gb_replica_given_up(r, 2, 0, &entry, false, &aside),
+                     GB_GIVE_UP_DONE);
+    ck_assert(r[0].tries == 0 && r[0].wrong == 0 && r[0].retry_at_us == 0);
+    ck_assert(r[1].tries == 9 && r[1].wrong == 2 && r[1].retry_at_us == NOW);
+    ck_assert(r[0].cursor == 6 && r[0].can_take);
+}
+END_TEST
+
+START_TEST(what_has_a_verdict_is_not_given_up)
+{
+    gb_replica_t replicas[GB_COMMIT_REPLICAS] = {{.cursor = 6}};
+    uint64_t aside = 99;
+
+    for (gb_verdict_state_e state = GB_ENTRY_OPEN; state <= GB_ENTRY_FAILED; state++) {
+        gb_entry_t entry = {.seq = 7, .state = state, .status = 201};
+        gb_give_up_e said = gb_replica_given_up(replicas, 1, 0, &entry, true, &aside);
+
+        ck_assert_int_eq(said,
+                         state == GB_ENTRY_OPEN ? GB_GIVE_UP_DONE : GB_GIVE_UP_DECIDED);
+        ck_assert_int_eq(entry.status, state == GB_ENTRY_OPEN ? 502 : 201);
+        ck_assert_uint_eq(aside, 0);
+    }
+    /* As many as there can be, and none at all. */
+    for (uint32_t i = 0; i < GB_COMMIT_REPLICAS; i++) {
+        replicas[i] = (gb_replica_t){.cursor = 6, .in_flight = i ? 7 : 0};
+    }
+    give_up_with(replicas, 0, 2, true);
+    {
+        gb_entry_t entry = {.seq = 7};
+
+        ck_assert_int_eq(
+            gb_replica_given_up(replicas, GB_COMMIT_REPLICAS, 0, &entry, false, &aside),
+            GB_GIVE_UP_DONE);
+        ck_assert_uint_eq(aside, UINT64_MAX - 1);
+        entry = (gb_entry_t){.seq = 7};
+        ck_assert_int_eq(gb_replica_given_up(replicas, 0, 0, &entry, false, &aside),
+                         GB_GIVE_UP_NOBODY_LEFT);
+        ck_assert(!gb_replica_may_have(&(gb_replica_t){0}, &(gb_entry_t){0}));
+    }
+}
+END_TEST
+
 START_TEST(reads_are_lost_behind_and_won_at_the_head)
 {
     static const struct {
@@ -564,6 +694,10 @@ Suite *gb_replica_suite(void)
     tcase_add_test(tests, a_follower_that_cannot_is_set_aside_at_the_third_5xx);
     tcase_add_test(tests, the_pause_doubles_up_to_five_seconds);
     tcase_add_test(tests, the_answerer_stays_as_long_as_it_can);
+    tcase_add_loop_test(tests, who_may_have_what_is_given_up_is_set_aside, 0,
+                        LENGTH(give_up_rows));
+    tcase_add_test(tests, who_waited_to_send_it_again_waits_no_more);
+    tcase_add_test(tests, what_has_a_verdict_is_not_given_up);
     tcase_add_test(tests, reads_are_lost_behind_and_won_at_the_head);
     tcase_add_test(tests, catching_up_takes_longer_the_more_comes);
     suite_add_tcase(suite, tests);

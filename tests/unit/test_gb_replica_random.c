@@ -7,7 +7,8 @@
  * The applications are deterministic: whether one accepts an entry follows from the
  * entry and from how many it has.  Everything else is hostile: the keeper dies before,
  * between and after commits, replicas sleep, answer 503, 500 and 502, die before or
- * after they did it, and at L1 what was sent may arrive much later.
+ * after they did it, and at L1 what was sent may arrive much later.  The operator gives
+ * entries up, also while they are under way.
  */
 #include <check.h>
 #include <stdio.h>
@@ -57,7 +58,7 @@ typedef struct world_t {
     app_t apps[REPLICAS];
     int64_t now_us;
     bool calm;
-    uint32_t asides, kills, retries, failed;
+    uint32_t asides, kills, retries, failed, given_up;
 } world_t;
 
 static int chance(const world_t *w, int of)
@@ -242,6 +243,30 @@ static void take(world_t *w, uint32_t i, gb_entry_t *entry, const gb_answer_t *a
     w->retries += !!(does & GB_DO_RETRY);
 }
 
+/* The operator's word about the open entry, if there is one that is durable. */
+static void give_up(world_t *w)
+{
+    uint64_t aside;
+
+    if (!w->open.seq || w->open.seq != w->now.settled + 1 ||
+        w->open.seq > w->durable.head || w->now.settled != w->durable.settled ||
+        gb_replica_given_up(w->now.rows, REPLICAS, 0, &w->open, rand() % 8 == 0,
+                            &aside) != GB_GIVE_UP_DONE) {
+        return;
+    }
+    w->now.state[w->open.seq] = w->open.state;
+    w->now.status[w->open.seq] = w->open.status;
+    w->second[w->open.seq] = false;
+    w->now.settled = w->open.seq;
+    w->open.seq = 0;
+    w->given_up++;
+    for (uint32_t i = 0; i < REPLICAS; i++) {
+        if (aside >> i & 1) {
+            put_aside(w, &w->now.rows[i]);
+        }
+    }
+}
+
 /* The second half: sends, and what comes back before the next turn. */
 static bool send_all(world_t *w)
 {
@@ -274,6 +299,13 @@ static bool send_all(world_t *w)
         }
         if (chance(w, 40)) {
             return false; /* killed with the answer in its hands */
+        }
+        if (chance(w, 60)) {
+            give_up(w); /* before the answer was looked at */
+        }
+        if (r->aside) {
+            r->in_flight = 0;
+            continue;
         }
         take(w, i, &entry, &answer);
     }
@@ -367,6 +399,9 @@ static void disturb(world_t *w)
 static bool turn(world_t *w)
 {
     disturb(w);
+    if (chance(w, 60)) {
+        give_up(w);
+    }
     queue(w);
     if (chance(w, 60)) {
         return false;
@@ -420,7 +455,7 @@ static void schedules(gb_level_e level, int count)
 {
     unsigned seed = (unsigned)time(NULL) ^ (unsigned)clock();
     const char *given = getenv("GB_SEED");
-    uint32_t asides = 0, kills = 0, retries = 0, failed = 0;
+    uint32_t asides = 0, kills = 0, retries = 0, failed = 0, given_up = 0;
 
     if (given) {
         seed = (unsigned)strtoul(given, NULL, 10);
@@ -444,15 +479,17 @@ static void schedules(gb_level_e level, int count)
         kills += w.kills;
         retries += w.retries;
         failed += w.failed;
+        given_up += w.given_up;
     }
     /* The schedules were as hostile as they are meant to be. */
     ck_assert_uint_gt(kills, (uint32_t)count);
     ck_assert_uint_gt(retries, (uint32_t)count);
     ck_assert_uint_gt(asides, (uint32_t)count / 20);
     ck_assert_uint_gt(failed, (uint32_t)count / 20);
-    printf(
-        "gb_replica: %d schedules, %u kills, %u retries, %u set aside, %u failures\n",
-        count, kills, retries, asides, failed);
+    ck_assert_uint_gt(given_up, (uint32_t)count / 20);
+    printf("gb_replica: %d schedules, %u kills, %u retries, %u set aside, %u failures, "
+           "%u given up\n",
+           count, kills, retries, asides, failed, given_up);
 }
 
 START_TEST(replicas_hold_a_prefix_at_l0)
