@@ -27,10 +27,11 @@
 #define BACKLOG            16
 #define REQUEST_TIMEOUT_US (2 * GB_US_PER_S)
 #define REPLY_TIMEOUT_US   (10 * GB_US_PER_S)
-#define ACCEPT_MOST_US     (5 * GB_US_PER_S)   /* the journal's thread has so long, */
-#define ACCEPT_LOOK_US     (50 * GB_US_PER_MS) /* and is looked at so often */
+#define JOURNAL_MOST_US    (5 * GB_US_PER_S)   /* the journal's thread has so long, */
+#define JOURNAL_LOOK_US    (50 * GB_US_PER_MS) /* and is looked at so often */
 #define ACCEPT_PAUSE_US    (1 * GB_US_PER_S) /* out of descriptors: not again at once */
-#define REFUSED_LOG_US     (60 * GB_US_PER_S)  /* refused peers are logged so often */
+#define REFUSED_LOG_US     (60 * GB_US_PER_S) /* refused peers are logged so often */
+#define STUCK_S            1 /* an entry without a verdict is told of */
 #define ACCEPT_LOG_US      (600 * GB_US_PER_S) /* and that none can be taken */
 
 typedef struct mgb_peer_t {
@@ -43,9 +44,10 @@ typedef struct mgb_peer_t {
     char request[GB_COMMAND_BYTES];
     size_t request_bytes;
     const char *reply; /* NULL: the request is not complete yet, or: */
-    uint32_t accepts;  /* member that is being accepted; GB_NO_INDEX: none */
-    int64_t accepts_until_us;
-    const char *member_url; /* its */
+    uint32_t accepts;  /* member that is being accepted; GB_NO_INDEX: none; or */
+    uint32_t gives_up; /* balancer, one of whose entries is given up; likewise */
+    int64_t waits_until_us;
+    const char *done; /* what is said of either when it is durable */
     size_t reply_bytes, sent_bytes;
 } mgb_peer_t;
 
@@ -93,9 +95,16 @@ static const char *writes_of(apr_pool_t *p, const mgb_commit_report_t *commit)
     }
     return apr_psprintf(p,
                         "replicated writes: %" PRIu64 " in the log, %u servers have to "
-                        "have each; journal %.1f %% full%s",
+                        "have each; journal %.1f %% full%s%s",
                         commit->head, commit->need, commit->permille_full / 10.0,
-                        commit->permille_full >= 900 ? ", new writes get 503" : "");
+                        commit->permille_full >= 900 ? ", new writes get 503" : "",
+                        commit->stuck_seq && commit->stuck_s >= STUCK_S
+                            ? apr_psprintf(p,
+                                           "; ENTRY %" PRIu64
+                                           " has no answer for %.0f s, and all later "
+                                           "writes wait for it",
+                                           commit->stuck_seq, commit->stuck_s)
+                            : "");
 }
 
 static void add_status_table(apr_array_header_t *text, const mgb_report_t *report)
@@ -272,7 +281,7 @@ static const char *switch_member(const mgb_peer_t *peer, const mgb_report_t *rep
     return error;
 }
 
-/* The journal thread is asked; its answer is waited for (on_accepted). */
+/* The journal thread is asked; its answer is waited for (on_journal). */
 static const char *accept_member(mgb_peer_t *peer, const mgb_report_t *report,
                                  const gb_command_t *command)
 {
@@ -292,11 +301,59 @@ static const char *accept_member(mgb_peer_t *peer, const mgb_report_t *report,
     }
     if (!error) {
         peer->accepts = found.member->slot;
-        peer->accepts_until_us = mgb_now_us() + ACCEPT_MOST_US;
-        peer->member_url = found.member->url;
+        peer->done =
+            apr_psprintf(peer->pool, "%s is taken back as it is\n", found.member->url);
         ap_log_error(APLOG_MARK, APLOG_INFO, 0, keeper->server,
                      GBLOGNO(0355) "%s: operator (uid %d, pid %d) asks accept",
                      found.member->url, (int)peer->uid, (int)peer->pid);
+    }
+    return error;
+}
+
+/* The one balancer of that name, or why it is not clear. */
+static const char *find_balancer(apr_pool_t *p, const mgb_report_t *report,
+                                 const gb_command_t *command,
+                                 const mgb_balancer_report_t **found)
+{
+    *found = NULL;
+    for (uint32_t i = 0; i < report->balancer_count; i++) {
+        const mgb_balancer_report_t *b = &report->balancers[i];
+
+        if (!gb_command_match_balancer(command->balancer, b->name, b->label)) {
+            continue;
+        }
+        if (*found) {
+            return apr_psprintf(p, "%s may be %s or %s: give that label",
+                                command->balancer, (*found)->label, b->label);
+        }
+        *found = b;
+    }
+    return *found ? NULL
+                  : apr_psprintf(p, "no balancer %s: see greenctl status",
+                                 command->balancer);
+}
+
+/* Likewise. */
+static const char *give_up(mgb_peer_t *peer, const mgb_report_t *report,
+                           const gb_command_t *command)
+{
+    mgb_keeper_t *keeper = peer->control->keeper;
+    const mgb_balancer_report_t *b;
+    const char *error = find_balancer(peer->pool, report, command, &b);
+
+    if (!error) {
+        error = mgb_give_up_ask(keeper, b->index, command);
+    }
+    if (!error) {
+        peer->gives_up = b->index;
+        peer->done = apr_psprintf(peer->pool,
+                                  "%s: entry %" PRIu64 " is given up: it has failed\n",
+                                  b->label, command->seq);
+        ap_log_error(APLOG_MARK, APLOG_INFO, 0, keeper->server,
+                     GBLOGNO(0356) "%s: operator (uid %d, pid %d) gives entry %" PRIu64
+                                   " up%s",
+                     b->label, (int)peer->uid, (int)peer->pid, command->seq,
+                     command->even_so ? ", even so" : "");
     }
     return error;
 }
@@ -353,6 +410,8 @@ static const char *carry_out(mgb_peer_t *peer, const gb_command_t *command,
         return NULL;
     case GB_VERB_ACCEPT:
         return accept_member(peer, report, command);
+    case GB_VERB_GIVE_UP:
+        return give_up(peer, report, command);
     default:
         return switch_member(peer, report, command, text);
     }
@@ -426,21 +485,35 @@ static void reply_with(mgb_peer_t *peer, const char *error, apr_array_header_t *
     send_reply(peer);
 }
 
+/* Is the journal thread asked? */
+static bool is_asking(const mgb_peer_t *peer)
+{
+    return peer->accepts != GB_NO_INDEX || peer->gives_up != GB_NO_INDEX;
+}
+
+static bool has_answered(const mgb_peer_t *peer, const char **error)
+{
+    const mgb_keeper_t *keeper = peer->control->keeper;
+
+    return peer->accepts != GB_NO_INDEX
+               ? mgb_accept_is_done(keeper, peer->accepts, error)
+               : mgb_give_up_is_done(keeper, peer->gives_up, peer->pool, error);
+}
+
 /* The journal thread has answered, or is waited for on. */
-static void on_accepted(void *baton, int64_t now_us)
+static void on_journal(void *baton, int64_t now_us)
 {
     mgb_peer_t *peer = baton;
     apr_array_header_t *text = apr_array_make(peer->pool, 1, sizeof(const char *));
     const char *error = "the journal does not answer: see the error log";
 
     mgb_loop_cancel(peer->control->keeper->loop, peer->timer);
-    if (!mgb_accept_is_done(peer->control->keeper, peer->accepts, &error) &&
-        now_us < peer->accepts_until_us) {
+    if (!has_answered(peer, &error) && now_us < peer->waits_until_us) {
         peer->timer = mgb_loop_timer(peer->control->keeper->loop,
-                                     now_us + ACCEPT_LOOK_US, on_accepted, peer);
+                                     now_us + JOURNAL_LOOK_US, on_journal, peer);
         return;
     }
-    mgb_report_add(text, "%s is taken back as it is\n", peer->member_url);
+    APR_ARRAY_PUSH(text, const char *) = peer->done;
     reply_with(peer, error, text);
 }
 
@@ -457,8 +530,9 @@ static void handle_request(mgb_peer_t *peer, const char *line_end)
     if (!error) {
         error = carry_out(peer, &command, text);
     }
-    if (!error && peer->accepts != GB_NO_INDEX) {
-        on_accepted(peer, mgb_now_us());
+    if (!error && is_asking(peer)) {
+        peer->waits_until_us = mgb_now_us() + JOURNAL_MOST_US;
+        on_journal(peer, mgb_now_us());
         return;
     }
     reply_with(peer, error, text);
@@ -482,7 +556,7 @@ static void read_request(mgb_peer_t *peer)
             peer_end(peer); /* it hung up before its line was whole */
             return;
         }
-        if (peer->accepts != GB_NO_INDEX) {
+        if (is_asking(peer)) {
             peer_end(peer); /* one request a connection */
             return;
         }
@@ -562,7 +636,7 @@ static void peer_begin(struct mgb_control_t *control, int fd, const struct ucred
     peer->fd = fd;
     peer->uid = who->uid;
     peer->pid = who->pid;
-    peer->accepts = GB_NO_INDEX;
+    peer->accepts = peer->gives_up = GB_NO_INDEX;
     peer->timer =
         mgb_loop_timer(loop, mgb_now_us() + REQUEST_TIMEOUT_US, on_timeout, peer);
     if (!peer->timer) {

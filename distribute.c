@@ -425,6 +425,7 @@ void mgb_log_close(mgb_log_t *log)
         mgb_loop_cancel(log->commit->loop, log->timer);
     }
     mgb_upkeep_end(log);
+    __atomic_store_n(&log->shared->stuck_seq, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&log->shared->open, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&log->shared->behind, 0, __ATOMIC_RELAXED);
     for (uint32_t i = 0; i < log->count; i++) {

@@ -82,7 +82,8 @@ struct mgb_log_t {
     uint64_t stuck_seq;    /* `open`, when it was first seen at a tick, */
     int64_t stuck_at_us;   /* then, or when it was last told that all wait for it */
     int64_t stuck_since_us;
-    bool decided; /* `open` has a verdict, which is not durable: */
+    uint64_t giving_up; /* entry given up by the operator, not durable yet; 0: none */
+    bool decided;       /* `open` has a verdict, which is not durable: */
     mgb_entry_t verdict;
     uint32_t answerer; /* index; GB_NO_INDEX: none */
     bool answering;    /* `open` is under way at a replica */
@@ -156,6 +157,10 @@ void mgb_waiters_ask(mgb_log_t *log, int64_t now_us);
  * forget: of what was said to an earlier keeper nothing is done. */
 void mgb_accept_step(mgb_log_t *log, uint32_t index);
 void mgb_accept_forget(mgb_replica_shared_t *to);
+
+/* distribute_give_up.c: does what the operator has said of the open entry, at each
+ * tick. */
+void mgb_give_up_step(mgb_log_t *log, int64_t now_us);
 
 /* distribute_tick.c: GreenResync's command, before its log is closed. */
 void mgb_upkeep_end(mgb_log_t *log);

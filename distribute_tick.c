@@ -337,6 +337,9 @@ static void tell_stuck(mgb_log_t *log, int64_t now_us)
         log->stuck_seq = log->open.seq;
         log->stuck_at_us = log->stuck_since_us = now_us;
     }
+    __atomic_store_n(&log->shared->stuck_since_us, log->stuck_since_us,
+                     __ATOMIC_RELAXED);
+    __atomic_store_n(&log->shared->stuck_seq, log->stuck_seq, __ATOMIC_RELAXED);
     if (!log->stuck_seq || now_us - log->stuck_at_us < STUCK_US ||
         mgb_journal_get(log->commit->journal, log->number, log->stuck_seq, false,
                         log->pturn, &entry) != APR_SUCCESS) {
@@ -348,7 +351,7 @@ static void tell_stuck(mgb_log_t *log, int64_t now_us)
                                " (%s %s) for %d s, and all later writes wait for it: "
                                "see what the servers say of Green-Commit-Seq: "
                                "%" APR_UINT64_T_FMT ".%" APR_UINT64_T_FMT
-                               "; a 4xx answer to that ends it",
+                               "; a 4xx answer to that ends it, or greenctl give-up",
                  log->b->conf->name, entry.seq, entry.method,
                  ap_escape_logitem(log->pturn, entry.target),
                  (int)((now_us - log->stuck_since_us) / GB_US_PER_S),
@@ -369,6 +372,7 @@ void mgb_log_tick(mgb_log_t *log, int64_t now_us)
             mgb_accept_step(log, i);
         }
     }
+    mgb_give_up_step(log, now_us);
     mgb_upkeep_park(log);
     resync(log, now_us);
     rate(log, now_us);

@@ -137,6 +137,13 @@ const char *mgb_accept_ask(const mgb_keeper_t *keeper, uint32_t slot,
                            const struct gb_command_t *command);
 bool mgb_accept_is_done(const mgb_keeper_t *keeper, uint32_t slot, const char **error);
 
+/* control_give_up.c: greenctl give-up, likewise, for a balancer by its index; the error
+ * may also be in `p`. */
+const char *mgb_give_up_ask(const mgb_keeper_t *keeper, uint32_t balancer,
+                            const struct gb_command_t *command);
+bool mgb_give_up_is_done(const mgb_keeper_t *keeper, uint32_t balancer, apr_pool_t *p,
+                         const char **error);
+
 /* watchdog.c: the keeper's tick. */
 apr_status_t mgb_watchdog_create(mgb_keeper_t *keeper);
 /* Once, when all parts stand: goes on with what a predecessor left under way. */

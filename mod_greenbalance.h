@@ -249,7 +249,7 @@ apr_time_t mgb_wall_us(void);
 /* ---------------------------------------------------------------- shared segment */
 
 #define MGB_MAGIC     0x47424c31u /* "GBL1" */
-#define MGB_LAYOUT    14u         /* change it with every change of the layout */
+#define MGB_LAYOUT    15u         /* change it with every change of the layout */
 #define MGB_EVENTS    512
 #define MGB_KEY_BYTES 512
 
@@ -278,6 +278,16 @@ typedef enum mgb_accept_e {
 } mgb_accept_e;
 
 #define MGB_ACCEPT_SETTLED UINT64_MAX /* all that has a verdict */
+
+/* What became of greenctl give-up. */
+typedef enum mgb_give_up_e {
+    MGB_GIVE_UP_DONE = 0,
+    MGB_GIVE_UP_DECIDED,
+    MGB_GIVE_UP_NOT_FIRST,
+    MGB_GIVE_UP_NO_SUCH,
+    MGB_GIVE_UP_NOBODY_LEFT,
+    MGB_GIVE_UP_TOO_LATE /* it was said to an earlier keeper, a minute ago */
+} mgb_give_up_e;
 
 /* A replica of a balancer's log.  Atomic fields; each has one writer: J the journal
  * thread, W the watchdog.  All 0 where GreenCommit is off. */
@@ -313,8 +323,18 @@ typedef struct mgb_log_shared_t {
     uint64_t bytes;  /* of the journal, in use */
     uint32_t permille_full;
     uint64_t accepted, rejected, failed, met, late, full, repeated;
-    uint64_t asides;
-    uint64_t waited_sum_us; /* until the quorum, of those that were met */
+    uint64_t asides, given_up;
+    uint64_t stuck_seq;     /* the entry that all later ones wait for; 0: none; */
+    int64_t stuck_since_us; /* since then */
+    /* greenctl give-up; the keeper's main thread, W, asks, the journal thread answers.
+     */
+    uint32_t give_up_asked;      /* W: serial of the operator's word */
+    uint32_t give_up_done;       /* J: of the one that was answered by */
+    uint32_t give_up_said;       /* J: mgb_give_up_e */
+    uint32_t give_up_even_so;    /* W */
+    uint64_t give_up_seq;        /* W */
+    int64_t give_up_asked_at_us; /* W */
+    uint64_t waited_sum_us;      /* until the quorum, of those that were met */
     uint32_t waited[GB_LATENCY_BUCKETS];
     /* Children, atomically: reads with a token that found nobody with their writes. */
     uint64_t reads_waited, reads_refused, reads_stale;

@@ -40,7 +40,9 @@ typedef struct mgb_commit_report_t {
     bool live;
     uint32_t need, permille_full;
     uint64_t epoch, head, settled, bytes;
-    uint64_t accepted, rejected, failed, met, late, full, repeated, asides;
+    uint64_t accepted, rejected, failed, met, late, full, repeated, asides, given_up;
+    uint64_t stuck_seq; /* the entry that all later ones wait for; 0: none */
+    double stuck_s;
     uint64_t waited_sum_us, reads_waited, reads_refused, reads_stale;
     uint32_t waited[GB_LATENCY_BUCKETS];
 } mgb_commit_report_t;

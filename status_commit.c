@@ -55,6 +55,9 @@ void mgb_report_log(mgb_commit_report_t *commit, const mgb_shared_t *sh,
     commit->full = LOAD(log->full);
     commit->repeated = LOAD(log->repeated);
     commit->asides = LOAD(log->asides);
+    commit->given_up = LOAD(log->given_up);
+    commit->stuck_seq = LOAD(log->stuck_seq);
+    commit->stuck_s = (double)(mgb_now_us() - LOAD(log->stuck_since_us)) / 1e6;
     commit->waited_sum_us = LOAD(log->waited_sum_us);
     for (size_t i = 0; i < GB_LATENCY_BUCKETS; i++) {
         commit->waited[i] = LOAD(log->waited[i]);
@@ -149,6 +152,7 @@ void mgb_json_log(gb_json_t *json, const mgb_commit_report_t *commit)
     gb_json_member_unsigned(json, "full", commit->full);
     gb_json_member_unsigned(json, "repeated", commit->repeated);
     gb_json_member_unsigned(json, "asides", commit->asides);
+    gb_json_member_unsigned(json, "given_up", commit->given_up);
     gb_json_member_number(json, "wait_p50_s",
                           seconds_of(gb_meter_quantile_us(commit->waited, 500)), 4);
     gb_json_member_number(json, "wait_p99_s",
@@ -241,6 +245,9 @@ static const log_number_t log_numbers[] = {
     {"commit_answers_total", "counter", NULL, "result=\"repeated\"", COUNT(repeated)},
     {"commit_asides_total", "counter", "How often a server was set aside.", "",
      COUNT(asides)},
+    {"commit_given_up_total", "counter",
+     "Writes that the operator has given up; they are among the failed ones.", "",
+     COUNT(given_up)},
     {"commit_reads_total", "counter",
      "Reads whose client had written what no server had yet: that waited for it, that "
      "were refused, that were answered all the same.",

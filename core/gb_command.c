@@ -16,8 +16,8 @@ static const char *const verb_names[GB_VERB_COUNT] = {
     [GB_VERB_STATUS] = "status", [GB_VERB_EVENTS] = "events",
     [GB_VERB_MODEL] = "model",   [GB_VERB_WAKE] = "wake",
     [GB_VERB_SLEEP] = "sleep",   [GB_VERB_AUTO] = "auto",
-    [GB_VERB_ACCEPT] = "accept", [GB_VERB_PAUSE] = "pause",
-    [GB_VERB_RESUME] = "resume",
+    [GB_VERB_ACCEPT] = "accept", [GB_VERB_GIVE_UP] = "give-up",
+    [GB_VERB_PAUSE] = "pause",   [GB_VERB_RESUME] = "resume",
 };
 
 const char *gb_command_name(gb_verb_e verb)
@@ -107,9 +107,10 @@ bool gb_command_number(const char *text, size_t bytes, uint64_t *number)
 static const char *set_option(gb_command_t *command, field_t *field)
 {
     if (take_name(field, "seq")) {
-        if (command->verb != GB_VERB_ACCEPT || command->has_seq ||
+        if ((command->verb != GB_VERB_ACCEPT && command->verb != GB_VERB_GIVE_UP) ||
+            command->has_seq ||
             !gb_command_number(field->text, field->bytes, &command->seq)) {
-            return "seq=N, the number of an entry, is for accept, once";
+            return "seq=N, the number of an entry, is for accept and give-up, once";
         }
         command->has_seq = true;
         return NULL;
@@ -119,9 +120,18 @@ static const char *set_option(gb_command_t *command, field_t *field)
                                                       : "this command takes no member";
     }
     if (take_name(field, "balancer")) {
-        return gb_command_needs_member(command->verb)
+        return gb_command_needs_member(command->verb) ||
+                       command->verb == GB_VERB_GIVE_UP
                    ? set_name(command->balancer, field)
                    : "this command takes no balancer";
+    }
+    if (take_name(field, "even")) {
+        if (command->verb != GB_VERB_GIVE_UP || command->even_so || field->bytes != 2 ||
+            memcmp(field->text, "so", 2) != 0) {
+            return "even=so is for give-up, once";
+        }
+        command->even_so = true;
+        return NULL;
     }
     if (take_name(field, "as")) {
         if (command->verb != GB_VERB_STATUS || command->as_json || field->bytes != 4 ||
@@ -166,6 +176,10 @@ const char *gb_command_parse(gb_command_t *command, const char *line, size_t byt
     if (gb_command_needs_member(command->verb) && !command->member[0]) {
         return "this command needs a member";
     }
+    if (command->verb == GB_VERB_GIVE_UP &&
+        (!command->balancer[0] || !command->has_seq)) {
+        return "this command needs a balancer and the number of an entry";
+    }
     return NULL;
 }
 
@@ -178,10 +192,11 @@ size_t gb_command_write(const gb_command_t *command, char *out, size_t room)
     if (command->has_seq) {
         snprintf(seq, sizeof(seq), "\tseq=%" PRIu64, command->seq);
     }
-    bytes = snprintf(out, room, "%s%s%s%s%s%s%s\n", gb_command_name(command->verb),
+    bytes = snprintf(out, room, "%s%s%s%s%s%s%s%s\n", gb_command_name(command->verb),
                      command->as_json ? "\tas=json" : "",
                      command->member[0] ? "\tmember=" : "", command->member,
-                     command->balancer[0] ? "\tbalancer=" : "", command->balancer, seq);
+                     command->balancer[0] ? "\tbalancer=" : "", command->balancer, seq,
+                     command->even_so ? "\teven=so" : "");
 
     /* A TAB in a name would be read as another option: what is read back tells. */
     if (bytes <= 0 || (size_t)bytes >= room || bytes > GB_COMMAND_BYTES ||

@@ -8,6 +8,7 @@
  *   status [as=json]                events                 model
  *   wake member=M [balancer=B]      sleep ...              auto ...
  *   accept member=M [balancer=B] [seq=N]
+ *   give-up balancer=B seq=N [even=so]
  *   pause                           resume
  *
  * The reply is "OK N" LF and N bytes, or "NO reason" LF; then the keeper hangs up.
@@ -29,6 +30,7 @@ typedef enum gb_verb_e {
     GB_VERB_SLEEP,
     GB_VERB_AUTO,
     GB_VERB_ACCEPT,
+    GB_VERB_GIVE_UP,
     GB_VERB_PAUSE,
     GB_VERB_RESUME,
     GB_VERB_COUNT
@@ -39,8 +41,9 @@ typedef struct gb_command_t {
     bool as_json;                 /* status only: JSON instead of a table */
     char member[GB_NAME_BYTES];   /* "": none */
     char balancer[GB_NAME_BYTES]; /* "": none */
-    bool has_seq;                 /* accept only */
+    bool has_seq;                 /* accept, and always give-up */
     uint64_t seq;
+    bool even_so; /* give-up only: though all replicas are set aside then */
 } gb_command_t;
 
 /* The word for a verb; a literal. */

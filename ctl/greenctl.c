@@ -51,6 +51,7 @@ static const char usage_text[] =
     "  sleep MEMBER      let a server finish its work, switch it off, keep it off\n"
     "  auto MEMBER       leave it to the policy again\n"
     "  accept MEMBER     take back a replica that is set aside, as it is\n"
+    "  give-up BALANCER SEQ  end a write that no server answers: it has failed\n"
     "  pause             give no power order until resume; requests go on\n"
     "  resume            give power orders again\n"
     "  events            what happened lately, newest last\n"
@@ -59,6 +60,7 @@ static const char usage_text[] =
     "MEMBER is a URL, a host or host:port, or a machine's name.\n"
     "  --balancer NAME   which one, where a member is in several\n"
     "  --seq N           accept: it has the entries up to this one, not all\n"
+    "  --even-so         give-up: though all servers are set aside then\n"
     "  --socket PATH     the keeper's socket; also GREENCTL_SOCKET in the "
     "environment;\n"
     "                    default " GREENCTL_SOCKET "\n"
@@ -84,6 +86,25 @@ static bool copy_name(char out[GB_NAME_BYTES], const char *name)
     return true;
 }
 
+static int read_give_up(gb_command_t *command, char **words, int count)
+{
+    if (count != 3) {
+        return wrong("this command takes a BALANCER and a SEQ", words[0]);
+    }
+    if (command->balancer[0]) {
+        return wrong("--balancer is not for give-up, which names one itself", "");
+    }
+    if (command->has_seq) {
+        return wrong("--seq is not for give-up, which names one itself", "");
+    }
+    if (!copy_name(command->balancer, words[1])) {
+        return wrong("BALANCER is empty or too long", "");
+    }
+    command->has_seq = gb_command_number(words[2], strlen(words[2]), &command->seq);
+    return command->has_seq ? EXIT_DONE
+                            : wrong("SEQ is the number of an entry", words[2]);
+}
+
 /* The words that are no options: COMMAND [MEMBER]. */
 static int read_words(options_t *options, char **words, int count)
 {
@@ -101,6 +122,9 @@ static int read_words(options_t *options, char **words, int count)
     }
     if (command->verb == GB_VERB_COUNT) {
         return wrong("unknown command", words[0]);
+    }
+    if (command->verb == GB_VERB_GIVE_UP) {
+        return read_give_up(command, words, count);
     }
     if (count != (gb_command_needs_member(command->verb) ? 2 : 1)) {
         return gb_command_needs_member(command->verb)
@@ -121,10 +145,15 @@ static int check_options(const options_t *options)
         (options->command.verb != GB_VERB_STATUS || options->watch)) {
         return wrong("--json is for status", "");
     }
-    if (options->command.balancer[0] && !options->command.member[0]) {
+    if (options->command.even_so && options->command.verb != GB_VERB_GIVE_UP) {
+        return wrong("--even-so is for give-up", "");
+    }
+    if (options->command.balancer[0] && !options->command.member[0] &&
+        options->command.verb != GB_VERB_GIVE_UP) {
         return wrong("--balancer is for wake, sleep, auto and accept", "");
     }
-    if (options->command.has_seq && options->command.verb != GB_VERB_ACCEPT) {
+    if (options->command.has_seq && options->command.verb != GB_VERB_ACCEPT &&
+        options->command.verb != GB_VERB_GIVE_UP) {
         return wrong("--seq is for accept", "");
     }
     if (!gb_command_write(&options->command, line, sizeof(line))) {
@@ -140,6 +169,7 @@ static int read_options(options_t *options, int argc, char **argv)
         {"socket", required_argument, NULL, 's'},
         {"balancer", required_argument, NULL, 'b'},
         {"seq", required_argument, NULL, 'n'},
+        {"even-so", no_argument, NULL, 'e'},
         {"json", no_argument, NULL, 'j'},
         {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, 'v'},
@@ -163,6 +193,9 @@ static int read_options(options_t *options, int argc, char **argv)
             if (!options->command.has_seq) {
                 return wrong("--seq takes the number of an entry", optarg);
             }
+            break;
+        case 'e':
+            options->command.even_so = true;
             break;
         case 'j':
             options->command.as_json = true;

@@ -41,6 +41,7 @@ int main(void)
     FIELD("balancer", mgb_balancer_shared_t, log.full);
     FIELD("balancer", mgb_balancer_shared_t, log.repeated);
     FIELD("balancer", mgb_balancer_shared_t, log.asides);
+    FIELD("balancer", mgb_balancer_shared_t, log.given_up);
     FIELD("balancer", mgb_balancer_shared_t, log.waited);
     FIELD("member", mgb_member_t, replica.is_replica);
     FIELD("member", mgb_member_t, replica.reads);

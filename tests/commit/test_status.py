@@ -22,7 +22,7 @@ def site(base):
         now_us = int(time.monotonic() * 1e6)
         site.log_is(need=2, epoch=3, head=1042, settled=1040, bytes=5 << 20, permille_full=157,
                     accepted=1000, rejected=30, failed=10, met=990, late=12, full=2, repeated=5,
-                    asides=1)
+                    asides=1, given_up=3)
         site.waits({1500: 40, 2000000: 1})
         site.replica(0, cursor=1040, writes=1000)
         site.replica(1, cursor=940, reads=0, lag_entries=100, lag_since_us=now_us - 2500000,
@@ -38,7 +38,7 @@ def test_status_json(site):
     assert (log["head"], log["settled"], log["journal_permille"]) == (1042, 1040, 157)
     assert log["journal_bytes"] == 5 << 20
     assert [log[x] for x in ("accepted", "rejected", "failed", "met", "late", "full",
-                             "repeated", "asides")] == [1000, 30, 10, 990, 12, 2, 5, 1]
+                             "repeated", "asides", "given_up")] == [1000, 30, 10, 990, 12, 2, 5, 1, 3]
     assert 0.001 < log["wait_p50_s"] < 0.003 and 1 < log["wait_p99_s"] < 4
     lags = [site.lags()[r.url] for r in site.replicas]
     assert lags[0] == {"known": True, "reads": True, "aside": False, "why": "",

@@ -55,7 +55,11 @@ def proxy(base, backends):  # noqa: F811
     ["--json", "events"], ["watch", "--json"], ["--balancer", "b", "status"],
     ["--balancer", "", "wake", "a"], ["--nonsense"], ["wake", "a\tb"], ["wake", "a\nb"],
     ["wake", "x" * 400], ["--socket"],
-], ids=range(15))
+    ["accept", "a", "--even-so"], ["status", "--seq", "1"], ["accept", "a", "--seq", "x"],
+    ["give-up", "app"], ["give-up", "app", "1", "2"], ["give-up", "app", "x"],
+    ["give-up", "", "1"], ["give-up", "app", "1", "--balancer", "app"],
+    ["give-up", "app", "1", "--seq", "1"],
+], ids=range(24))
 def test_wrong_usage_is_told(arguments):
     done = subprocess.run([greenctl_file(), *arguments], stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, text=True, timeout=10)

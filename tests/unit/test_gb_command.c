@@ -20,8 +20,9 @@ START_TEST(every_verb_is_read)
     for (int verb = 0; verb < GB_VERB_COUNT; verb++) {
         char line[64];
 
-        snprintf(line, sizeof(line), "%s%s", gb_command_name((gb_verb_e)verb),
-                 gb_command_needs_member((gb_verb_e)verb) ? "\tmember=w" : "");
+        snprintf(line, sizeof(line), "%s%s%s", gb_command_name((gb_verb_e)verb),
+                 gb_command_needs_member((gb_verb_e)verb) ? "\tmember=w" : "",
+                 verb == GB_VERB_GIVE_UP ? "\tbalancer=b\tseq=1" : "");
         ck_assert_ptr_null(parse(line));
         ck_assert_int_eq(command.verb, verb);
         ck_assert_int_eq(gb_command_verb(gb_command_name((gb_verb_e)verb)), verb);
@@ -43,6 +44,12 @@ START_TEST(options_come_in_any_order)
     ck_assert(!command.has_seq);
     ck_assert_ptr_null(parse("accept\tseq=100000000000000000\tmember=w"));
     ck_assert(command.has_seq && command.seq == UINT64_C(100000000000000000));
+    ck_assert_ptr_null(parse("give-up\tseq=7\tbalancer=app"));
+    ck_assert_int_eq(command.verb, GB_VERB_GIVE_UP);
+    ck_assert(command.has_seq && command.seq == 7 && !command.even_so);
+    ck_assert_str_eq(command.balancer, "app");
+    ck_assert_ptr_null(parse("give-up\teven=so\tbalancer=app\tseq=7"));
+    ck_assert(command.even_so);
     ck_assert_ptr_null(parse("accept\tmember=w\tseq=0"));
     ck_assert(command.has_seq && command.seq == 0);
 }
@@ -68,6 +75,18 @@ static const char *const bad_lines[] = {
     "wake\tmember=w\tseq=1",
     "accept",
     "accept\tseq=1",
+    "accept\tmember=w\teven=so",
+    "give-up",
+    "give-up\tseq=1",
+    "give-up\tbalancer=b",
+    "give-up\tbalancer=\tseq=1",
+    "give-up\tbalancer=b\tseq=x",
+    "give-up\tbalancer=b\tseq=1\tseq=2",
+    "give-up\tbalancer=b\tseq=1\tmember=w",
+    "give-up\tbalancer=b\tseq=1\teven=",
+    "give-up\tbalancer=b\tseq=1\teven=SO",
+    "give-up\tbalancer=b\tseq=1\teven=so\teven=so",
+    "give-up\tbalancer=b\tseq=1\tas=json",
     "accept\tmember=w\tseq=",
     "accept\tmember=w\tseq=01",
     "accept\tmember=w\tseq=-1",
@@ -144,6 +163,15 @@ START_TEST(what_is_written_is_read_back)
     ck_assert_uint_gt(bytes, 0);
     ck_assert_ptr_null(gb_command_parse(&command, line, bytes - 1));
     ck_assert_mem_eq(&command, &wanted, sizeof(wanted));
+    wanted = (gb_command_t){.verb = GB_VERB_GIVE_UP, .has_seq = true, .seq = 8};
+    ck_assert_uint_eq(gb_command_write(&wanted, line, sizeof(line)), 0);
+    memcpy(wanted.balancer, "app", 4);
+    wanted.even_so = true;
+    bytes = gb_command_write(&wanted, line, sizeof(line));
+    ck_assert_uint_gt(bytes, 0);
+    ck_assert_ptr_null(gb_command_parse(&command, line, bytes - 1));
+    ck_assert(command.even_so && command.has_seq && command.seq == 8);
+    ck_assert_str_eq(command.balancer, "app");
 }
 END_TEST
 
