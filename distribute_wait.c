@@ -261,7 +261,8 @@ void mgb_waiters_load(mgb_log_t *log)
     }
     behind = behind < line ? behind : line; /* several may wait for one */
     __atomic_store_n(&log->shared->open, open, __ATOMIC_RELAXED);
-    __atomic_store_n(&log->shared->behind, behind < UINT32_MAX ? behind : UINT32_MAX,
+    __atomic_store_n(&log->shared->behind,
+                     behind < UINT32_MAX ? (uint32_t)behind : UINT32_MAX,
                      __ATOMIC_RELAXED);
 }
 
