@@ -42,8 +42,8 @@ def is_over(site):
 
 
 def test_what_everybody_refuses_is_given_up(base, monkeypatch):
-    """By 503 and 429 nothing was changed: nobody is set aside.  The keeper dies between the
-    command and the verdict; the next one obeys."""
+    """By 503 and 429 nothing was changed: who said so is not set aside.  The keeper dies
+    between the command and the verdict; the next one obeys."""
     fail = base / "fail"
     fail.write_text("before_verdict:kill:2\n")  # the first verdict is that of "before"
     os.chmod(fail, 0o644)
@@ -71,7 +71,12 @@ def test_what_everybody_refuses_is_given_up(base, monkeypatch):
         is_over(site)
         assert give_up(site, "app", "2")[0] == 1
         site.settle()
-        assert asides(site) == [False] * 3 and site.same()
+        # Who was asked once more at that very moment may have it: nobody knows.
+        assert sum(asides(site)) <= 1
+        told = site.proxy.log().count("is set aside at entry 2: entry 2 was given up by the")
+        assert told == sum(asides(site))
+        kept = [r.keys() for r, aside in zip(site.replicas, asides(site)) if not aside]
+        assert all(keys == kept[0] for keys in kept)
         assert site.replicas[0].keys() == ["before", "behind", "after"]
 
 
