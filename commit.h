@@ -160,7 +160,6 @@ typedef struct mgb_waiter_t {
     struct mgb_waiter_t *next; /* the log's */
     uint64_t seq;
     int64_t deadline_us;
-    bool for_verdict; /* of a request that wants to know at once when it is rejected */
     void (*done)(struct mgb_waiter_t *waiter, gb_wire_says_e says);
 } mgb_waiter_t;
 

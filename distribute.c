@@ -11,7 +11,6 @@
 #define FAILED_AGAIN_US (100 * GB_US_PER_MS)
 #define APPEND_WAIT_US  (20 * GB_US_PER_MS)
 #define TRIM_MOST       200 /* entries a turn */
-#define FULL_PERMILLE   700
 #define TELL_FULL_US    (60 * GB_US_PER_S)
 
 void mgb_log_count(uint64_t *counter)
@@ -278,7 +277,7 @@ static void trim(mgb_log_t *log)
         return;
     }
     mgb_journal_space(log->commit->journal, &bytes, &permille);
-    if (permille >= FULL_PERMILLE) {
+    if (permille >= MGB_FULL_PERMILLE) {
         before = mgb_wall_us(); /* room goes before memory */
     }
     if (mgb_log_wrote(log, mgb_journal_trim(log->commit->journal, log->number, upto,

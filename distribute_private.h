@@ -16,6 +16,8 @@
 #include "commit.h"
 
 #define MGB_ITEMS 4096 /* latest entries that are remembered without the journal */
+#define MGB_FULL_PERMILLE                                                              \
+    700 /* of the journal: it is trimmed, and sleepers are woken */
 
 /* What the application has asked for with its answer. */
 typedef struct mgb_policy_t {
@@ -137,6 +139,8 @@ void mgb_replicas_write(mgb_log_t *log, bool due, int64_t now_us);
 void mgb_replicas_written(mgb_log_t *log, bool durable);
 void mgb_replicas_send(mgb_log_t *log, int64_t now_us);
 void mgb_replica_aside(mgb_log_t *log, uint32_t index, const char *why);
+/* Of troubles with one replica one line a minute: whether this is the one. */
+bool mgb_replica_may_tell(mgb_replica_t *replica, int64_t now_us);
 /* What was under way there is so no longer. */
 void mgb_replica_uncount(mgb_replica_t *replica);
 

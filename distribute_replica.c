@@ -258,15 +258,24 @@ static void verdict_keep(mgb_log_t *log, const mgb_replica_t *r, const mgb_sent_
     }
 }
 
+bool mgb_replica_may_tell(mgb_replica_t *replica, int64_t now_us)
+{
+    if (replica->retry_told_at_us &&
+        now_us - replica->retry_told_at_us < RETRY_TELL_US) {
+        return false;
+    }
+    replica->retry_told_at_us = now_us;
+    return true;
+}
+
 static void tell_retry(mgb_log_t *log, mgb_replica_t *r, const mgb_sent_t *sent,
                        uint64_t seq, int64_t now_us)
 {
     char status[16];
 
-    if (r->retry_told_at_us && now_us - r->retry_told_at_us < RETRY_TELL_US) {
+    if (!mgb_replica_may_tell(r, now_us)) {
         return;
     }
-    r->retry_told_at_us = now_us;
     snprintf(status, sizeof status, "%d", sent->answer.status);
     ap_log_error(APLOG_MARK, APLOG_INFO, 0, log->commit->server,
                  GBLOGNO(1553) "%s: %s: entry %" APR_UINT64_T_FMT

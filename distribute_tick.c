@@ -6,7 +6,6 @@
 #include "distribute_private.h"
 
 #define OLD_US          (3600 * GB_US_PER_S) /* what waits for a sleeper so long wakes it */
-#define FULL_PERMILLE   700
 #define STUCK_US        (60 * GB_US_PER_S) /* an open entry is told of, and told of again */
 #define RATE_US         GB_US_PER_S
 #define RATE_WEIGHT     0.2
@@ -146,7 +145,7 @@ static bool wants_awake(const mgb_log_t *log, uint32_t i, int64_t since_us,
                now_us >= r->resync_at_us + (r->resync_wait_us ? OLD_US : 0);
     }
     return since_us && (now_us - since_us > OLD_US ||
-                        (permille >= FULL_PERMILLE && !log->trim_due));
+                        (permille >= MGB_FULL_PERMILLE && !log->trim_due));
 }
 
 static void publish_replica(mgb_log_t *log, uint32_t i, uint32_t permille,

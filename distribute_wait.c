@@ -400,8 +400,7 @@ static void on_asked(void *baton, const mgb_sent_t *sent)
         return;
     }
     log->ask_at_us = mgb_now_us() + ASK_AGAIN_US;
-    if (!r->retry_told_at_us || mgb_now_us() - r->retry_told_at_us > 60 * GB_US_PER_S) {
-        r->retry_told_at_us = mgb_now_us();
+    if (mgb_replica_may_tell(r, mgb_now_us())) {
         ap_log_error(
             APLOG_MARK, APLOG_WARNING, 0, log->commit->server,
             GBLOGNO(1554) "%s: GreenCommitDecide %s at %s: %s; it has to answer "
