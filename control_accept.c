@@ -3,9 +3,8 @@
  * control_accept.c - greenctl accept, in the keeper's main thread: the operator says
  * that what a replica that was set aside holds is right.
  *
- * The journal thread does it (distribute_accept.c); the two meet in the segment.  The
- * operator's serial is written last there, and the journal thread's answer before its
- * own.
+ * The journal thread does it (distribute_accept.c); the two meet in the segment
+ * (mgb_word_t).
  */
 #include "keeper.h"
 
@@ -14,11 +13,6 @@
 static mgb_replica_shared_t *replica_of(const mgb_keeper_t *keeper, uint32_t slot)
 {
     return &keeper->shared->members[slot].replica;
-}
-
-static uint32_t asked_of(const mgb_replica_shared_t *replica)
-{
-    return __atomic_load_n(&replica->accept_asked, __ATOMIC_RELAXED);
 }
 
 const char *mgb_accept_ask(const mgb_keeper_t *keeper, uint32_t slot,
@@ -33,13 +27,13 @@ const char *mgb_accept_ask(const mgb_keeper_t *keeper, uint32_t slot,
         return "it is no replica of a balancer with GreenCommit, or its journal is not "
                "served: see the error log";
     }
-    if (__atomic_load_n(&replica->accept_done, __ATOMIC_ACQUIRE) != asked_of(replica)) {
+    if (mgb_word_waits(&replica->accept)) {
         return "it is being accepted already";
     }
     __atomic_store_n(&replica->accept_upto,
                      command->has_seq ? command->seq : MGB_ACCEPT_SETTLED,
                      __ATOMIC_RELAXED);
-    __atomic_store_n(&replica->accept_asked, asked_of(replica) + 1, __ATOMIC_RELEASE);
+    mgb_word_ask(&replica->accept);
     return NULL;
 }
 
@@ -60,10 +54,10 @@ bool mgb_accept_is_done(const mgb_keeper_t *keeper, uint32_t slot, const char **
     const mgb_replica_shared_t *replica = replica_of(keeper, slot);
     uint32_t said;
 
-    if (__atomic_load_n(&replica->accept_done, __ATOMIC_ACQUIRE) != asked_of(replica)) {
+    if (mgb_word_waits(&replica->accept)) {
         return false;
     }
-    said = __atomic_load_n(&replica->accept_said, __ATOMIC_RELAXED);
+    said = __atomic_load_n(&replica->accept.said, __ATOMIC_RELAXED);
     *error = said < sizeof errors / sizeof errors[0] ? errors[said] : "it was refused";
     return true;
 }

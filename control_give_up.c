@@ -3,9 +3,8 @@
  * control_give_up.c - greenctl give-up, in the keeper's main thread: the operator says
  * that a write which no replica answers has failed.
  *
- * The journal thread does it (distribute_give_up.c); the two meet in the segment.  The
- * operator's serial is written last there, and the journal thread's answer before its
- * own.
+ * The journal thread does it (distribute_give_up.c); the two meet in the segment
+ * (mgb_word_t).
  */
 #include "keeper.h"
 
@@ -16,11 +15,6 @@ static mgb_log_shared_t *log_of(const mgb_keeper_t *keeper, uint32_t balancer)
     return &keeper->shared->balancers[balancer].log;
 }
 
-static uint32_t asked_of(const mgb_log_shared_t *log)
-{
-    return __atomic_load_n(&log->give_up_asked, __ATOMIC_RELAXED);
-}
-
 const char *mgb_give_up_ask(const mgb_keeper_t *keeper, uint32_t balancer,
                             const gb_command_t *command)
 {
@@ -29,13 +23,13 @@ const char *mgb_give_up_ask(const mgb_keeper_t *keeper, uint32_t balancer,
     if (!__atomic_load_n(&log->live, __ATOMIC_ACQUIRE)) {
         return "it has no GreenCommit, or its journal is not served: see the error log";
     }
-    if (__atomic_load_n(&log->give_up_done, __ATOMIC_ACQUIRE) != asked_of(log)) {
+    if (mgb_word_waits(&log->give_up)) {
         return "an entry is being given up already";
     }
     __atomic_store_n(&log->give_up_seq, command->seq, __ATOMIC_RELAXED);
     __atomic_store_n(&log->give_up_even_so, command->even_so, __ATOMIC_RELAXED);
     __atomic_store_n(&log->give_up_asked_at_us, mgb_now_us(), __ATOMIC_RELAXED);
-    __atomic_store_n(&log->give_up_asked, asked_of(log) + 1, __ATOMIC_RELEASE);
+    mgb_word_ask(&log->give_up);
     return NULL;
 }
 
@@ -65,10 +59,10 @@ bool mgb_give_up_is_done(const mgb_keeper_t *keeper, uint32_t balancer, apr_pool
     const mgb_log_shared_t *log = log_of(keeper, balancer);
     uint32_t said;
 
-    if (__atomic_load_n(&log->give_up_done, __ATOMIC_ACQUIRE) != asked_of(log)) {
+    if (mgb_word_waits(&log->give_up)) {
         return false;
     }
-    said = __atomic_load_n(&log->give_up_said, __ATOMIC_RELAXED);
+    said = __atomic_load_n(&log->give_up.said, __ATOMIC_RELAXED);
     if (said == MGB_GIVE_UP_NOT_FIRST) {
         *error = not_first(log, p);
     }

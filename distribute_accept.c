@@ -8,14 +8,6 @@
  */
 #include "distribute_private.h"
 
-static void answer(mgb_replica_shared_t *to, mgb_accept_e said)
-{
-    uint32_t asked = __atomic_load_n(&to->accept_asked, __ATOMIC_ACQUIRE);
-
-    __atomic_store_n(&to->accept_said, said, __ATOMIC_RELAXED);
-    __atomic_store_n(&to->accept_done, asked, __ATOMIC_RELEASE);
-}
-
 /* Why it cannot be; TAKEN: it can. */
 static mgb_accept_e judge(mgb_log_t *log, uint32_t i, uint64_t upto)
 {
@@ -59,7 +51,7 @@ static void take(mgb_log_t *log, uint32_t i, uint64_t upto)
 
 void mgb_accept_forget(mgb_replica_shared_t *to)
 {
-    answer(to, MGB_ACCEPT_AGAIN);
+    mgb_word_answer(&to->accept, MGB_ACCEPT_AGAIN);
 }
 
 void mgb_accept_step(mgb_log_t *log, uint32_t i)
@@ -69,14 +61,14 @@ void mgb_accept_step(mgb_log_t *log, uint32_t i)
     uint64_t upto;
     mgb_accept_e said;
 
-    if (__atomic_load_n(&to->accept_asked, __ATOMIC_ACQUIRE) ==
-        __atomic_load_n(&to->accept_done, __ATOMIC_RELAXED)) {
+    if (!mgb_word_waits(&to->accept)) {
         return;
     }
     if (r->accepting) { /* told when it is durable */
         if (log->order[i].aside || !r->saved_aside) {
             r->accepting = false;
-            answer(to, log->order[i].aside ? MGB_ACCEPT_AGAIN : MGB_ACCEPT_TAKEN);
+            mgb_word_answer(&to->accept,
+                            log->order[i].aside ? MGB_ACCEPT_AGAIN : MGB_ACCEPT_TAKEN);
         }
         return;
     }
@@ -84,7 +76,7 @@ void mgb_accept_step(mgb_log_t *log, uint32_t i)
     upto = upto == MGB_ACCEPT_SETTLED ? log->settled : upto;
     said = judge(log, i, upto);
     if (said != MGB_ACCEPT_TAKEN) {
-        answer(to, said);
+        mgb_word_answer(&to->accept, said);
         return;
     }
     take(log, i, upto);

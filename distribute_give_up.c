@@ -16,14 +16,6 @@ static const char answer_body[] = "No server has answered this write, and the si
                                   "operator has given it up: it has "
                                   "failed.\n";
 
-static void answer(mgb_log_shared_t *shared, mgb_give_up_e said)
-{
-    uint32_t asked = __atomic_load_n(&shared->give_up_asked, __ATOMIC_ACQUIRE);
-
-    __atomic_store_n(&shared->give_up_said, said, __ATOMIC_RELAXED);
-    __atomic_store_n(&shared->give_up_done, asked, __ATOMIC_RELEASE);
-}
-
 /* What its client is told; a verdict like any other from here on. */
 static void verdict_make(mgb_log_t *log)
 {
@@ -94,7 +86,7 @@ static void given_up(mgb_log_t *log)
                                " was given up, on the operator's word: it has failed",
                  log->b->conf->name, log->giving_up);
     log->giving_up = 0;
-    answer(log->shared, MGB_GIVE_UP_DONE);
+    mgb_word_answer(&log->shared->give_up, MGB_GIVE_UP_DONE);
 }
 
 /* Why it cannot be that entry; DONE: it can. */
@@ -115,9 +107,7 @@ void mgb_give_up_step(mgb_log_t *log, int64_t now_us)
     uint64_t seq;
     mgb_give_up_e said;
 
-    if (log->commit->stopping ||
-        __atomic_load_n(&shared->give_up_asked, __ATOMIC_ACQUIRE) ==
-            __atomic_load_n(&shared->give_up_done, __ATOMIC_RELAXED)) {
+    if (log->commit->stopping || !mgb_word_waits(&shared->give_up)) {
         return;
     }
     if (log->giving_up) { /* told when it is durable */
@@ -129,7 +119,7 @@ void mgb_give_up_step(mgb_log_t *log, int64_t now_us)
     seq = __atomic_load_n(&shared->give_up_seq, __ATOMIC_RELAXED);
     if (now_us - __atomic_load_n(&shared->give_up_asked_at_us, __ATOMIC_RELAXED) >
         WORD_MOST_US) {
-        answer(shared, MGB_GIVE_UP_TOO_LATE);
+        mgb_word_answer(&shared->give_up, MGB_GIVE_UP_TOO_LATE);
         return;
     }
     said = judge(log, seq);
@@ -141,7 +131,7 @@ void mgb_give_up_step(mgb_log_t *log, int64_t now_us)
             log, seq, __atomic_load_n(&shared->give_up_even_so, __ATOMIC_RELAXED) != 0);
     }
     if (said != MGB_GIVE_UP_DONE) {
-        answer(shared, said);
+        mgb_word_answer(&shared->give_up, said);
         return;
     }
     log->giving_up = seq;

@@ -249,7 +249,7 @@ apr_time_t mgb_wall_us(void);
 /* ---------------------------------------------------------------- shared segment */
 
 #define MGB_MAGIC     0x47424c31u /* "GBL1" */
-#define MGB_LAYOUT    15u         /* change it with every change of the layout */
+#define MGB_LAYOUT    16u         /* change it with every change of the layout */
 #define MGB_EVENTS    512
 #define MGB_KEY_BYTES 512
 
@@ -265,6 +265,37 @@ typedef struct mgb_seen_t {
     uint64_t arrivals, failovers, late, slow, answered, ended, latency_sum_us;
     uint64_t follow_us;
 } mgb_seen_t;
+
+/* The operator's word to the journal thread, and its answer. The keeper's main thread,
+ * W, asks, one word at a time, and writes before that what it is about; J answers. */
+typedef struct mgb_word_t {
+    uint32_t asked; /* W: serial of the word */
+    uint32_t done;  /* J: of the one that was answered by */
+    uint32_t said;  /* J: mgb_accept_e, mgb_give_up_e */
+} mgb_word_t;
+
+/* Either side: has the latest word no answer yet? */
+static inline bool mgb_word_waits(const mgb_word_t *word)
+{
+    return __atomic_load_n(&word->asked, __ATOMIC_ACQUIRE) !=
+           __atomic_load_n(&word->done, __ATOMIC_ACQUIRE);
+}
+
+/* W: what it is about has been written. */
+static inline void mgb_word_ask(mgb_word_t *word)
+{
+    __atomic_store_n(&word->asked, __atomic_load_n(&word->asked, __ATOMIC_RELAXED) + 1,
+                     __ATOMIC_RELEASE);
+}
+
+/* J */
+static inline void mgb_word_answer(mgb_word_t *word, uint32_t said)
+{
+    uint32_t asked = __atomic_load_n(&word->asked, __ATOMIC_ACQUIRE);
+
+    __atomic_store_n(&word->said, said, __ATOMIC_RELAXED);
+    __atomic_store_n(&word->done, asked, __ATOMIC_RELEASE);
+}
 
 /* What became of greenctl accept. */
 typedef enum mgb_accept_e {
@@ -292,23 +323,21 @@ typedef enum mgb_give_up_e {
 /* A replica of a balancer's log.  Atomic fields; each has one writer: J the journal
  * thread, W the watchdog.  All 0 where GreenCommit is off. */
 typedef struct mgb_replica_shared_t {
-    uint32_t is_replica;   /* J */
-    uint32_t reads;        /* J: 1: it may take reads */
-    uint32_t aside;        /* J: 1: set aside */
-    uint32_t resyncing;    /* J: 1: GreenResync runs for it */
-    uint32_t wants_awake;  /* J: 1: what waits for it is old, or fills the journal */
-    uint32_t park;         /* W: 1: it drains, and is to sleep */
-    uint32_t parked;       /* J: 1: at the head, and it gets nothing more */
-    uint32_t in_flight;    /* J: 1: a write is under way there */
-    uint32_t accept_asked; /* W: serial of the operator's word, greenctl accept; */
-    uint32_t accept_done;  /* J: of the one that was answered by */
-    uint32_t accept_said;  /* J: mgb_accept_e */
-    uint64_t accept_upto;  /* W: what it has; MGB_ACCEPT_SETTLED */
-    uint64_t cursor;       /* J: it has everything up to here */
-    uint64_t lag_entries;  /* J: accepted or open, behind the head */
-    int64_t lag_since_us;  /* J: when the oldest of them came; 0: none */
-    int64_t catch_up_us;   /* J: as long as it would take to catch up; 0: none */
-    uint64_t writes;       /* J: confirmed by it */
+    uint32_t is_replica;  /* J */
+    uint32_t reads;       /* J: 1: it may take reads */
+    uint32_t aside;       /* J: 1: set aside */
+    uint32_t resyncing;   /* J: 1: GreenResync runs for it */
+    uint32_t wants_awake; /* J: 1: what waits for it is old, or fills the journal */
+    uint32_t park;        /* W: 1: it drains, and is to sleep */
+    uint32_t parked;      /* J: 1: at the head, and it gets nothing more */
+    uint32_t in_flight;   /* J: 1: a write is under way there */
+    mgb_word_t accept;    /* greenctl accept, */
+    uint64_t accept_upto; /* W: what it has; MGB_ACCEPT_SETTLED */
+    uint64_t cursor;      /* J: it has everything up to here */
+    uint64_t lag_entries; /* J: accepted or open, behind the head */
+    int64_t lag_since_us; /* J: when the oldest of them came; 0: none */
+    int64_t catch_up_us;  /* J: as long as it would take to catch up; 0: none */
+    uint64_t writes;      /* J: confirmed by it */
     char why[GB_REASON_BYTES]; /* J: of aside */
 } mgb_replica_shared_t;
 
@@ -324,13 +353,9 @@ typedef struct mgb_log_shared_t {
     uint32_t permille_full;
     uint64_t accepted, rejected, failed, met, late, full, repeated;
     uint64_t asides, given_up;
-    uint64_t stuck_seq;     /* the entry that all later ones wait for; 0: none; */
-    int64_t stuck_since_us; /* since then */
-    /* greenctl give-up; the keeper's main thread, W, asks, the journal thread answers.
-     */
-    uint32_t give_up_asked;      /* W: serial of the operator's word */
-    uint32_t give_up_done;       /* J: of the one that was answered by */
-    uint32_t give_up_said;       /* J: mgb_give_up_e */
+    uint64_t stuck_seq;          /* the entry that all later ones wait for; 0: none; */
+    int64_t stuck_since_us;      /* since then */
+    mgb_word_t give_up;          /* greenctl give-up, */
     uint32_t give_up_even_so;    /* W */
     uint64_t give_up_seq;        /* W */
     int64_t give_up_asked_at_us; /* W */
