@@ -10,7 +10,6 @@ is new is shipped, and writes are answered at once.  --every 0: a write is answe
 standby has stored it, too; those that come meanwhile are shipped together.
 """
 
-import argparse
 import http.client
 import json
 import os
@@ -98,20 +97,11 @@ class Server(backend.Server):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="a primary or its standby")
-    parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--dir", required=True)
-    parser.add_argument("--name")
-    parser.add_argument("--fsync", action="store_true")
+    parser = backend.arguments("a primary or its standby")
     parser.add_argument("--to", type=int)
     parser.add_argument("--every", type=float, default=0)
     parser.set_defaults(level="l1", tls=None)
-    server = Server(parser.parse_args())
-    print("ready", flush=True)
-    try:
-        server.serve()
-    except KeyboardInterrupt:
-        sys.exit(0)
+    backend.serve(Server(parser.parse_args()))
 
 
 if __name__ == "__main__":

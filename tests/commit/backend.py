@@ -277,20 +277,30 @@ class Server:
             Served(self, connection).start()
 
 
-def main():
-    parser = argparse.ArgumentParser(description="a replica for tests")
+def arguments(description):
+    """What every server of this kind takes."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--dir", required=True)
     parser.add_argument("--name")
-    parser.add_argument("--level", choices=("l0", "l1"), default="l1")
     parser.add_argument("--fsync", action="store_true")
-    parser.add_argument("--tls", nargs=2)
-    server = Server(parser.parse_args())
+    return parser
+
+
+def serve(server):
+    """Until it is interrupted."""
     print("ready", flush=True)
     try:
         server.serve()
     except KeyboardInterrupt:
         sys.exit(0)
+
+
+def main():
+    parser = arguments("a replica for tests")
+    parser.add_argument("--level", choices=("l0", "l1"), default="l1")
+    parser.add_argument("--tls", nargs=2)
+    serve(Server(parser.parse_args()))
 
 
 if __name__ == "__main__":
