@@ -38,6 +38,7 @@ class Plan:
     servers: int = 8
     rate: float = 0.0  # requests a second at the peak; 0: 70 % of what the servers carry
     machines: str = "process"
+    no_vm: str = ""  # why the machines are processes, where nobody asked for either
     faults: str = ""  # the text of the file
     trace: list = dataclasses.field(default_factory=list)  # [[second, rate]]; []: generated
     trace_name: str = ""
@@ -84,7 +85,7 @@ class Plan:
         return max(least_s, real_s / self.speedup)
 
     def boot_s(self):
-        return self.squeezed(120, 1.0) if self.machines == "process" else 4.0
+        return 4.0 if self.machines == "vm" else self.squeezed(120, 1.0)
 
     def shutdown_s(self):
         return self.squeezed(60, 0.5)

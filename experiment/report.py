@@ -75,7 +75,7 @@ def modelled(results):
     plan = results.plan
     kind = "QEMU's virtual machines, each with a kernel of its own" if plan.machines == "vm" \
         else "processes that boot, serve and shut down, behind real power protocols (no " \
-        "virtual machines)"
+        "virtual machines%s)" % (plan.no_vm and ": " + plan.no_vm)
     return "Modelled: the watts themselves. No electricity was measured: a machine of the room " \
         "draws what its power curve (%s W, %d W off) says for its state and load, and its BMC, " \
         "Redfish service or driver tells that. The machines are %s. The load is %s, squeezed " \

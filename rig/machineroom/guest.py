@@ -82,6 +82,11 @@ def _kernel_folder():
     return folder
 
 
+def kernel():
+    """The path of the kernel."""
+    return _one(f"{_kernel_folder()}/boot/vmlinuz-*")
+
+
 def _one(pattern):
     found = glob.glob(pattern, recursive=True)
     if not found:
@@ -99,7 +104,7 @@ def _copy_program(program, root, target):
         shutil.copy(library, root + library)
 
 
-def _fill(root, kernel, programs, files):
+def _fill(root, folder, programs, files):
     for name in ("bin", "proc", "sys", "dev", "tmp", "modules", "www/cgi-bin"):
         os.makedirs(os.path.join(root, name))
     shutil.copy(_BUSYBOX, os.path.join(root, "bin"))
@@ -110,7 +115,7 @@ def _fill(root, kernel, programs, files):
     shutil.copy(os.path.join(_SOURCES, "init"), root)
     shutil.copy(os.path.join(_SOURCES, "suspend"), os.path.join(root, "www/cgi-bin"))
     for module in _MODULES:
-        shutil.copy(_one(f"{kernel}/lib/modules/**/{module}.ko"),
+        shutil.copy(_one(f"{folder}/lib/modules/**/{module}.ko"),
                     os.path.join(root, "modules"))
     with open(os.path.join(root, "modules", "order"), "w", encoding="ascii") as file:
         file.write("\n".join(_MODULES) + "\n")
@@ -128,9 +133,8 @@ def make(image, programs=None, files=None):
     programs: {path here: path there}, copied with their libraries; files: {path there:
     (content, mode)}. An executable /agent/run is started when the guest is up, and an
     executable /agent/serve in the place of its web server."""
-    kernel = _kernel_folder()
     with tempfile.TemporaryDirectory(prefix="gb-guest-") as root:
-        _fill(root, kernel, programs or {}, files or {})
+        _fill(root, _kernel_folder(), programs or {}, files or {})
         _run(["sh", "-c", 'find . | cpio --quiet -o -H newc -R 0:0 | gzip -1 >"$0"',
               image], cwd=root)
-    return _one(f"{kernel}/boot/vmlinuz-*")
+    return kernel()

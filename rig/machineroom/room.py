@@ -12,6 +12,7 @@ import subprocess
 import sys
 
 from . import guest as guest_module
+from . import kvm
 from .host import Host
 from .network import Ports, Switch, netns_permitted
 from .process import Process, wait_until
@@ -240,6 +241,7 @@ class Room:
                 "--netns", self._switch.netns(spec.name), "--interface", "eth0",
                 "--address", f"{self._switch.address(host.index)}/24",
                 "--mac", host.mac, "--kernel", kernel, "--image", image,
+                "--accelerator", kvm.accelerator(kernel),
                 "--capacity", str(spec.capacity)]
         return argv + (["--on"] if spec.powered else [])
 

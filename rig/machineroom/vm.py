@@ -117,7 +117,7 @@ class Machine:
         still = ["-S"] if self.goes_on_at else []
         return ["nsenter", f"--net=/run/netns/{o.netns}",
                 "setpriv", "--pdeathsig", "KILL",
-                "qemu-system-x86_64", "-accel", "tcg,tb-size=32", "-machine", "pc",
+                "qemu-system-x86_64", "-accel", o.accelerator, "-machine", "pc",
                 "-cpu", "max", "-m", str(o.memory_mb), "-smp", "1", "-nodefaults",
                 "-no-user-config", "-display", "none", "-no-reboot",
                 "-kernel", o.kernel, "-initrd", o.image, "-append",
@@ -321,6 +321,7 @@ def _options():
     parser.add_argument("--off-watts", type=float, default=5)
     parser.add_argument("--capacity", type=int, default=16)
     parser.add_argument("--memory-mb", type=int, default=160)
+    parser.add_argument("--accelerator", required=True)
     parser.add_argument("--on", action="store_true")
     return parser.parse_args()
 
