@@ -16,7 +16,7 @@ import threading
 import time
 import urllib.parse
 
-PATIENCE_S = 4.0
+PATIENCE_S = 4.0  # with one answer
 SESSIONS_EVERY_S = 30
 
 
@@ -52,7 +52,7 @@ class Dcmi:
         except OSError:
             found = None
         self.failures = 0 if found is not None else self.failures + 1
-        if self.failures >= 2:
+        if self.failures >= 2:  # one may be a packet that was lost
             self.close()  # a BMC that was started anew knows no session of before
         return found
 
@@ -106,7 +106,7 @@ class Redfish:
         login = "%s:%s" % (service.user, service.password)
         self.headers = {"Authorization": "Basic " + base64.b64encode(login.encode()).decode()}
         self.context = ssl.create_default_context(cafile=service.ca)
-        self.connection = None
+        self.connection = self.metrics_path = None
 
     def _get(self, path):
         if self.connection is None:
@@ -128,7 +128,7 @@ class Redfish:
             return None
 
     def _metrics(self):
-        if not hasattr(self, "metrics_path"):
+        if self.metrics_path is None:
             system = self._get(self.path)
             chassis = self._get(system["Links"]["Chassis"][0]["@odata.id"])
             self.metrics_path = chassis["EnvironmentMetrics"]["@odata.id"]
@@ -174,15 +174,18 @@ def meter_of(room, host):
     return Driver(host, room.powerdriver)
 
 
-class Meters:
-    """A thread for each machine; rows go to a file as they come."""
+def _table(directory, name):
+    file = open(os.path.join(directory, name + ".csv"), "w", encoding="ascii", buffering=1)
+    file.write("t,machine,%s\n" % name)
+    return file
 
-    def __init__(self, room, path):
-        self.file = open(path, "w", encoding="ascii", buffering=1)
-        self.file.write("t,machine,watts\n")
-        self.sessions_file = open(path.replace("watts", "sessions"), "w", encoding="ascii",
-                                  buffering=1)
-        self.sessions_file.write("t,machine,sessions\n")
+
+class Meters:
+    """A thread for each machine; rows go to watts.csv and sessions.csv as they come."""
+
+    def __init__(self, room, directory):
+        self.watts_file = _table(directory, "watts")
+        self.sessions_file = _table(directory, "sessions")
         self.lock = threading.Lock()
         self.ending = threading.Event()
         self.meters = {host.name: meter_of(room, host) for host in room}
@@ -199,7 +202,7 @@ class Meters:
         try:
             while not self.ending.wait(max(0.0, second - time.monotonic())):
                 watts = meter.watts()
-                self._row(self.file, name, watts)
+                self._row(self.watts_file, name, watts)
                 if time.monotonic() >= next_sessions:
                     next_sessions += SESSIONS_EVERY_S
                     sessions = meter.sessions()
@@ -220,5 +223,5 @@ class Meters:
         for thread in self.threads:
             thread.join(timeout=3 * PATIENCE_S)
         with self.lock:
-            self.file.close()
+            self.watts_file.close()
             self.sessions_file.close()

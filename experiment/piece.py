@@ -293,7 +293,7 @@ class Piece:
     def go(self):
         try:
             self.up()
-            self.meters = meter.Meters(self.room, self.path("watts.csv"))
+            self.meters = meter.Meters(self.room, self.directory)
             self.meters.start()
             threading.Thread(target=self.watch_machine, daemon=True).start()
             time.sleep(1.5)  # first readings

@@ -29,8 +29,10 @@ def rows_of(path):
 
 
 def test_each_machine_is_read_once_a_second_over_its_own_protocol(room, tmp_path):
-    path = str(tmp_path / "watts.csv")
-    meters = meter.Meters(room, path)
+    folder = tmp_path / "watts"  # as a user may call it: no file of it is found by that word
+    folder.mkdir()
+    path = str(folder / "watts.csv")
+    meters = meter.Meters(room, str(folder))
     assert {name: type(m) for name, m in meters.meters.items()} == {
         "byipmi": meter.Dcmi, "byredfish": meter.Redfish, "bydriver": meter.Driver}
     began = time.time()
@@ -44,7 +46,7 @@ def test_each_machine_is_read_once_a_second_over_its_own_protocol(room, tmp_path
         assert {row["watts"] for row in own} == {watts}
         assert 2 <= len(own) <= took_s + 3
         assert all(began <= float(row["t"]) <= time.time() for row in own)
-    assert [row["sessions"] for row in rows_of(str(tmp_path / "sessions.csv"))] == ["0"]
+    assert [row["sessions"] for row in rows_of(str(folder / "sessions.csv"))] == ["0"]
 
 
 def test_a_bmc_that_hangs_or_starts_anew_leaves_a_gap(room):
