@@ -15,12 +15,12 @@ from collections import Counter, defaultdict
 
 import faults
 import stats
-from plan import ALWAYS_ON, LATE_MS
+from plan import ALWAYS_ON, CLIENT_S, LATE_MS
 
 # A request was in flight at what was killed when it had begun before and ended right after.
 BEFORE_S, AFTER_S = 0.1, 0.5
-LONGEST_S = 25  # the generator gives up after 20 s
-BINS = 480
+LONGEST_S = CLIENT_S + 5  # no request took longer
+BINS = 480  # of a run in a plot over time
 
 ANSWERED, ANNOUNCED, IN_FLIGHT, DOWN, FAILED, WRONG = range(6)
 
@@ -74,7 +74,7 @@ class Piece:
                     (float(row["t"]), float(row["watts"]) if row["watts"] else None))
 
     def windows(self):
-        """(kill begins, kill is done, answers again) in seconds of the piece."""
+        """(kill begins, kill is done, answers again, fault), in seconds of the piece."""
         return [(e["at"] - self.began, e["done"] - self.began,
                  e.get("answered", e["done"]) - self.began, e["fault"])
                 for e in self.events if e.get("fault") in faults.KILLS and e["hit"]]
@@ -165,14 +165,13 @@ class Run:
 
     def arrivals(self):
         """Requests in each second of the run."""
-        counts, begin = [], 0
+        counts = []
         for piece in self.pieces:
             seconds = int(piece.seconds + 0.999)
             own = [0] * seconds
             for request in piece.requests:
                 own[min(seconds - 1, int(request[0]))] += 1
             counts += own
-            begin += seconds
         return counts
 
     # --- energy -------------------------------------------------------------

@@ -28,16 +28,18 @@ import meter  # noqa: E402
 import outcome  # noqa: E402
 import soakkit  # noqa: E402
 from disk import SmallDisk  # noqa: E402
-from plan import ALWAYS_ON, KINDS, LATE_MS, OFF_WATTS, Plan  # noqa: E402
+from plan import ALWAYS_ON, CLIENT_S, KINDS, LATE_MS, OFF_WATTS, Plan  # noqa: E402
 from proxy import HTTPD, Proxy, hints, module_file, wait  # noqa: E402
 from room import HostSpec, Room  # noqa: E402
 
 LOAD = os.path.join(ROOT, "build", "rig", "load")
+# For both: room for more requests at once than come, in two processes from the beginning on.
 WORKERS = ("StartServers 2\nServerLimit 4\nThreadLimit 512\nThreadsPerChild 256\n"
            "MaxRequestWorkers 1024\nMinSpareThreads 1\nMaxSpareThreads 1024\n")
-DISK_MB = 4
+DISK_MB = 4  # the state directory's: soon full
 SAMPLE_EVERY_S = 5
-LOOK_EVERY_S, STALL_S = 0.2, 1.0
+LOOK_EVERY_S, STALL_S = 0.2, 1.0  # see watch_machine()
+# GB0403 is the module's own "this cannot be" about a state.
 BAD_WORDS = re.compile(r"exit signal|AddressSanitizer|runtime error:|GB0403")
 
 
@@ -141,9 +143,10 @@ class Piece:
         with open(self.path("load.json"), "w", encoding="ascii") as out:
             self.generator = subprocess.Popen(
                 [LOAD, "--to", "127.0.0.1:%d" % self.proxy.port, "--profile",
-                 self.path("profile"), "--new-connections", "--timeout-ms", "20000", "--seed",
-                 str(1000 * self.seed + self.number), "--expect", "served by {server}", "--csv",
-                 self.path("requests.csv")], stdout=out, start_new_session=True)
+                 self.path("profile"), "--new-connections", "--timeout-ms",
+                 str(1000 * CLIENT_S), "--seed", str(1000 * self.seed + self.number),
+                 "--expect", "served by {server}", "--csv", self.path("requests.csv")],
+                stdout=out, start_new_session=True)
 
     def end_load(self):
         if self.generator and self.generator.poll() is None:
@@ -175,8 +178,8 @@ class Piece:
                       encoding="utf-8") as file:
                 phases = outcome.phases_told(file.read())
             told[host.name] = {
-                "phases": phases, "orders": host.orders(), "watts_by": self.meters.meters[host.name].way,
-                "url": host.url}
+                "phases": phases, "orders": host.orders(), "url": host.url,
+                "watts_by": self.meters.meters[host.name].way}
         return told
 
     def watch_machine(self):
@@ -191,12 +194,16 @@ class Piece:
 
     # --- the run ----------------------------------------------------------------
 
+    def host_of(self, url):
+        """A member's machine; pages show the port that httpd leaves away."""
+        return next(h for h in self.room if h.url in (url, url + ":80"))
+
     def operate(self):
         """What an operator does after the squeezed back-off: tries a failed machine."""
         if self.policy == ALWAYS_ON:
             return
         for url, member in self.proxy.members_status().items():
-            host = next(h for h in self.room if h.url in (url, url + ":80"))
+            host = self.host_of(url)
             if member["state"] != "failed" or host.faults():
                 self.failed_since.pop(url, None)
                 continue
@@ -266,7 +273,7 @@ class Piece:
     def untrue(self):
         wrong = []
         for url, member in self.proxy.members_status().items():
-            host = next(h for h in self.room if h.url in (url, url + ":80"))
+            host = self.host_of(url)
             if (member["state"] == "on" and not host.serving()) or \
                     (member["state"] == "asleep" and host.powered()):
                 wrong.append("%s:%s/%s" % (host.name, member["state"], host.phase()))

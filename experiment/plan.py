@@ -16,7 +16,9 @@ QUEUES = {"threshold": "off", "autoscale": "fifo", "lcp": "fifo", "kpa": "fifo",
           "news": "late-last", ALWAYS_ON: "off"}
 MOST_PIECE_MINUTES = 90
 LATE_MS = 500
+CLIENT_S = 20  # the load generator's patience with a request
 OFF_WATTS = 5
+BEGINS_AT = 0.3  # the part of the made-up day at which it begins: in the morning, as load rises
 # How the machines are switched and their watts read, by turns: (kind, wake=, sleep=).
 KINDS = (("ipmi", "ipmi", "ipmi"), ("redfish", "redfish", "redfish"), ("wol", "wol", "room"),
          ("plain", "room", "room"), ("ipmi", "ipmi", "ipmi"), ("both", "wol,ipmi", "ipmi"),
@@ -121,7 +123,7 @@ class Plan:
         for index in range(count):
             at = index * step
             points.append((at, (self._of_trace(at) if self.trace else
-                                synthetic_day(at * self.speedup / 86400 + 0.3, dice))
+                                synthetic_day(at * self.speedup / 86400 + BEGINS_AT, dice))
                            * self.peak_rate()))
         inside = [(at - begin, rate) for at, rate in points
                   if begin - step < at < begin + self.piece_s()]
@@ -144,9 +146,11 @@ class Plan:
     # --- the servers' settings --------------------------------------------------
 
     def settings(self, policy):
-        """The balancer's directives: a site's defaults, squeezed where a policy's duration
-        stands."""
+        """The balancer's directives. Dwell and slow start are the defaults, squeezed; health
+        checks, waking and draining keep pace with machines that boot within seconds; requests
+        may wait, and power cycles are not what keeps a server on."""
         awake, asleep = self.dwell_s()
+        # A boot that is slow (5 s more) is still in time; one that fails is given up.
         wake_s = max(60.0 if self.machines == "vm" else 8.0, 4 * self.boot_s())
         return """
     GreenPolicy %s
