@@ -195,7 +195,8 @@ static void next(task_t *task, gb_redfish_next_e what)
 }
 
 /* The service does not know the session: made anew, once.  A second refusal, or one of
- * the password itself, is the account's. */
+ * the password itself, is the account's; unless the password went along only because no
+ * session was free, and the service may just not take it that way. */
 static void not_authorized(task_t *task)
 {
     mgb_redfish_service_t *service = task->bmc->service;
@@ -205,6 +206,12 @@ static void not_authorized(task_t *task)
         task->renewed = true;
         mgb_redfish_lost(service, task->serial);
         mgb_redfish_login(service, &task->waiter);
+        return;
+    }
+    if (mgb_redfish_basic_lost(service)) {
+        task_done(
+            task, GB_LADDER_LOST,
+            "no session to be had (has it too many?), and without one it refuses");
         return;
     }
     snprintf(text, sizeof text,

@@ -28,6 +28,10 @@
 #ifndef MGB_REDFISH_RENEW_US
 #define MGB_REDFISH_RENEW_US (3600 * 4 * GB_US_PER_S)
 #endif
+/* While all sessions are taken, so long without asking for one. */
+#ifndef MGB_REDFISH_FULL_US
+#define MGB_REDFISH_FULL_US (60 * GB_US_PER_S)
+#endif
 /* After a refused login questions wait: controllers lock accounts. */
 #define MGB_REDFISH_REFUSED_US (300 * GB_US_PER_S)
 
@@ -78,7 +82,8 @@ typedef enum mgb_redfish_login_e {
     MGB_REDFISH_LOOKING, /* asking the service's root where sessions are made */
     MGB_REDFISH_MAKING,
     MGB_REDFISH_IN,
-    MGB_REDFISH_BASIC, /* the service has no sessions: the password with each request */
+    MGB_REDFISH_BASIC, /* the service has none, or for now none that is free: the
+                        * password with each request */
     MGB_REDFISH_LEAVING
 } mgb_redfish_login_e;
 
@@ -108,8 +113,10 @@ typedef struct mgb_redfish_service_t {
     char session[GB_REDFISH_PATH_BYTES];  /* the one that is open; "": not known */
     char token[MGB_REDFISH_TOKEN_BYTES];
     int64_t made_at_us, used_at_us;
-    uint64_t timer; /* looks whether it is still used; 0: not set */
-    bool ending;    /* the keeper ends: no new session */
+    int64_t full_until_us; /* a session is not asked for before; 0: none was refused */
+    bool basic_refused; /* only a session will do: it has refused the password itself */
+    uint64_t timer;     /* looks whether it is still used; 0: not set */
+    bool ending;        /* the keeper ends: no new session */
 } mgb_redfish_service_t;
 
 /* The service of an origin and account; made when it is not known. */
@@ -130,6 +137,11 @@ void mgb_redfish_unwait(mgb_redfish_service_t *service, mgb_redfish_waiter_t *wa
 /* The service did not accept the session of this serial: the next login makes another.
  */
 void mgb_redfish_lost(mgb_redfish_service_t *service, uint32_t serial);
+
+/* The service did not accept the password with a request.  True: it went along only
+ * because all sessions are taken, so the account is not to blame; no other request gets
+ * it until there has been a session. */
+bool mgb_redfish_basic_lost(mgb_redfish_service_t *service);
 
 /* Fills in how a request of ours is authenticated. */
 void mgb_redfish_authorize(const mgb_redfish_service_t *service,

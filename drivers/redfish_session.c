@@ -7,10 +7,12 @@
  * many machines are behind it.  It is made when the first operation needs it, given
  * back when none has needed it for a minute or the keeper ends, and made anew when the
  * service does not know it any more.  A service without sessions gets the password with
- * each request.
+ * each request.  So does one whose sessions are all taken, as they are when a keeper
+ * was killed again and again: half an hour without orders would be worse.  It is asked
+ * for a session again every minute.
  *
  *   OUT -> LOOKING -> MAKING -> IN -> LEAVING -> OUT
- *              \-> BASIC
+ *              \-> BASIC <-/
  *
  * What a service says to the login may quote it, in any spelling: it is not told.
  */
@@ -58,8 +60,9 @@ static void logged_in(mgb_redfish_service_t *service, mgb_redfish_login_e login)
     service->made_at_us = service->used_at_us = mgb_now_us();
     ap_log_error(APLOG_MARK, APLOG_DEBUG, 0, service->keeper->server,
                  GBLOGNO(1301) "%s: %s as %s", service->origin,
-                 login == MGB_REDFISH_IN ? "a session was made"
-                                         : "it has no sessions: basic authentication",
+                 login == MGB_REDFISH_IN  ? "a session was made"
+                 : service->full_until_us ? "no session is free: basic authentication"
+                                          : "it has no sessions: basic authentication",
                  service->user);
     if (service->ending) {
         (void)mgb_redfish_close(service);
@@ -88,6 +91,23 @@ static void forget_session(mgb_redfish_service_t *service)
 
 /* ------------------------------------------------------------------ logging in */
 
+/* All sessions are taken, or the service is busy; which of the two is told by what it
+ * says to the request itself. */
+static void go_without(mgb_redfish_service_t *service, unsigned status)
+{
+    bool is_news = service->full_until_us == 0;
+
+    service->full_until_us = mgb_now_us() + MGB_REDFISH_FULL_US;
+    if (is_news) {
+        ap_log_error(APLOG_MARK, APLOG_INFO, 0, service->keeper->server,
+                     GBLOGNO(1305) "%s: no session to be had (%u), has it too many? "
+                                   "Until one is free it gets the password with each "
+                                   "request",
+                     service->origin, status);
+    }
+    logged_in(service, MGB_REDFISH_BASIC);
+}
+
 /* What the status of a refused login means. */
 static void login_refused(mgb_redfish_service_t *service,
                           const gb_redfish_answer_t *answer)
@@ -110,6 +130,11 @@ static void login_refused(mgb_redfish_service_t *service,
         logged_in(service, MGB_REDFISH_BASIC);
         return;
     default:
+        if ((answer->status >= 500 || answer->status == 429) &&
+            !service->basic_refused) {
+            go_without(service, answer->status);
+            return;
+        }
         snprintf(text, sizeof text, "no session to be had (%u): has it too many?",
                  answer->status);
         failed(service, answer->status < 400 ? GB_LADDER_REFUSED : GB_LADDER_LOST,
@@ -138,6 +163,8 @@ static void on_login(void *baton, const mgb_redfish_reply_t *reply)
     else {
         apr_cpystrn(service->token, reply->token, sizeof service->token);
         (void)gb_redfish_session(service->origin, answer, service->session);
+        service->full_until_us = 0;
+        service->basic_refused = false;
         logged_in(service, MGB_REDFISH_IN);
     }
 }
@@ -344,8 +371,13 @@ void mgb_redfish_login(mgb_redfish_service_t *service, mgb_redfish_waiter_t *wai
     bool is_old = service->login == MGB_REDFISH_IN && service->users <= 1 &&
                   mgb_now_us() - service->made_at_us >= MGB_REDFISH_RENEW_US;
 
+    bool is_full = service->login == MGB_REDFISH_BASIC && service->full_until_us;
+
     if (is_old) {
         end_session(service);
+    }
+    else if (is_full && mgb_now_us() >= service->full_until_us) {
+        service->login = MGB_REDFISH_OUT;
     }
     if (service->login == MGB_REDFISH_IN || service->login == MGB_REDFISH_BASIC) {
         waiter->fn(waiter->baton, GB_LADDER_OK, NULL);
@@ -375,6 +407,18 @@ void mgb_redfish_lost(mgb_redfish_service_t *service, uint32_t serial)
     if (serial == service->serial && service->login == MGB_REDFISH_IN) {
         forget_session(service);
     }
+}
+
+bool mgb_redfish_basic_lost(mgb_redfish_service_t *service)
+{
+    if (!service->full_until_us) {
+        return false;
+    }
+    service->basic_refused = true;
+    if (service->login == MGB_REDFISH_BASIC) {
+        service->login = MGB_REDFISH_OUT;
+    }
+    return true;
 }
 
 void mgb_redfish_authorize(const mgb_redfish_service_t *service,

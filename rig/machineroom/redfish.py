@@ -19,7 +19,7 @@ FAULTS = {"redfish_task", "redfish_task_fails", "redfish_task_status",
           "redfish_slow", "redfish_hangs", "redfish_busy", "redfish_garbage",
           "redfish_huge", "redfish_null_watts", "redfish_old_watts",
           "redfish_wrong_name", "redfish_wrong_password", "redfish_session_limit",
-          "redfish_no_sessions", "redfish_action_info", "redfish_button_only",
+          "redfish_no_sessions", "redfish_no_basic", "redfish_action_info", "redfish_button_only",
           "redfish_redirects"}
 NEEDS_VALUE = {"redfish_task", "redfish_forgets", "redfish_slow"}
 

@@ -219,7 +219,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         kind, _, encoded = self.headers.get("Authorization", "").partition(" ")
         if token is not None and self.service.admits(token):
             return True
-        if kind == "Basic":
+        if kind == "Basic" and "redfish_no_basic" not in self.service.faults("/"):
             try:
                 user, _, password = base64.b64decode(encoded).decode().partition(":")
             except ValueError:

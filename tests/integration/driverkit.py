@@ -39,7 +39,7 @@ def compile_harness(program):
         ["gcc", "-std=gnu11", "-g", "-O1", "-fsanitize=address,undefined",
          "-fno-sanitize-recover=undefined", "-o", program,
          # Sessions that nobody uses and services that hang are waited for in the tests.
-         "-DMGB_REDFISH_IDLE_US=(3*GB_US_PER_S)",
+         "-DMGB_REDFISH_IDLE_US=(3*GB_US_PER_S)", "-DMGB_REDFISH_FULL_US=(2*GB_US_PER_S)",
          "-DMGB_REDFISH_REQUEST_US=(3*GB_US_PER_S)"] + flags
         + ["tests/integration/driver_harness.c", "loop.c", "timer.c", "wake.c",
            "secrets.c", "multi.c", "libcurl.c", "library.c"] + drivers

@@ -168,7 +168,6 @@ def test_old_power_resource_and_no_reading(bmc):
     ("redfish_huge", None, "refused", "256 KiB"),
     ("redfish_busy", None, "lost", "busy"),
     ("redfish_redirects", None, "refused", "no Redfish service"),
-    ("redfish_session_limit", None, "lost", "no session to be had"),
     ("redfish_wrong_password", None, "refused", "login of operator is refused"),
     ("redfish_wrong_name", None, "refused", "not trusted")])
 def test_faults_of_a_service_at_the_login(bmc, fault, value, result, words):
@@ -192,6 +191,33 @@ def test_faults_of_a_service_with_a_session(bmc, fault, result, words):
     room["web1"].fault(fault)
     answer = k.ask("web1")
     assert answer[0] == result and words in answer[3], answer
+
+
+def test_no_session_is_free(bmc):
+    """As after some keepers that were killed: the password goes along until one is."""
+    room, k = bmc(("web1", ON))
+    room["web1"].fault("redfish_session_limit")
+    assert k.ask("web1")[:2] == ("ok", True)
+    assert order(k, "web1", "off")[0] == "ok"
+    tried = logins(room)
+    assert k.ask("web1")[0] == "ok" and logins(room) == tried  # it is not asked each time
+    wait(lambda: k.ask("web1")[0] == "ok" and logins(room) > tried, 15, "it is asked again")
+    assert k.count(r"GB1305") == 1
+    room["web1"].heal()
+    wait(lambda: k.ask("web1")[0] == "ok" and room.redfish.sessions() == 1, 15, "a session")
+
+
+def test_no_session_is_free_and_nothing_else_will_do(bmc):
+    room, k = bmc(("web1", ON))
+    room["web1"].fault("redfish_session_limit")
+    room["web1"].fault("redfish_no_basic")
+    result, _, _, detail = k.ask("web1")
+    assert result == "lost" and "without one it refuses" in detail
+    for _ in range(3):  # the password goes along no more, and nobody is quiet for minutes
+        result, _, _, detail = k.ask("web1")
+        assert result == "lost" and "no session to be had (503)" in detail
+    room["web1"].heal()
+    assert k.ask("web1")[0] == "ok" and room.redfish.sessions() == 1
 
 
 def test_session_that_is_lost_is_made_anew(bmc):
