@@ -17,9 +17,10 @@ LOG = """\
 
 
 def sample(t, **more):
-    return dict({"t": t, "keeper_pid": 7, "parent_pid": 6, "keeper_kb": 5000, "keeper_fds": 9, "parent_kb": 9000, "parent_fds": 8,
-                 "children": 2, "children_pss_kb": 20000, "children_fds": 40, "processes": 4,
-                 "cpu": {"1": t / 100}, "joules": 100 * (t - BEGAN), "waits": {
+    return dict({"t": t, "keeper_pid": 7, "parent_pid": 6, "keeper_kb": 5000, "keeper_fds": 9,
+                 "parent_kb": 9000, "parent_fds": 8, "children": 2,
+                 "children_pss_kb": 20000, "children_fds": 40, "processes": 4, "cpu": {"1": t / 100},
+                 "joules": 100 * (t - BEGAN), "waits": {
                      "served": 0, "refused": 0, "timed_out": 0, "aborted": 0, "turned_away": 0,
                      "p99_s": None}}, **more)
 

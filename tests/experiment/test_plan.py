@@ -1,0 +1,139 @@
+"""The plan of an experiment: its pieces, its load, its command line, and going on with it."""
+
+import importlib.machinery
+import importlib.util
+import os
+import re
+import sys
+
+import pytest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path[:0] = [os.path.join(ROOT, name) for name in (
+    "experiment", "rig", "tests/integration", "tests")]
+
+import plan  # noqa: E402
+
+
+def test_pieces_and_squeezed_durations():
+    made = plan.Plan(hours=120)
+    assert made.wall_s() == 7200 and made.pieces() == 2 and made.piece_s() == 3600
+    assert made.dwell_s() == (5, 1) and made.boot_s() == 2
+    assert plan.Plan(hours=91, speedup=60, piece_minutes=90).pieces() == 2
+    assert plan.Plan(hours=90, speedup=60, piece_minutes=90).pieces() == 1
+
+
+def test_pieces_of_a_load_are_the_whole():
+    whole = plan.Plan(hours=4, piece_minutes=4)
+    parts = plan.Plan(hours=4, piece_minutes=1)
+    assert (whole.pieces(), parts.pieces()) == (1, 4)
+    points = {}
+    for number in range(4):
+        own = parts.profile(5, number)
+        assert own[0][0] == 0 and own[-1][0] == 60
+        assert all(a[0] <= b[0] for a, b in zip(own, own[1:]))
+        points.update({number * 60 + at: rate for at, rate in own[:-1]})
+    assert points == dict(p for p in whole.profile(5, 0)[:-1])
+    assert 0 < max(points.values()) <= whole.peak_rate()
+
+
+def test_a_trace_is_scaled_and_begins_anew(tmp_path):
+    path = tmp_path / "trace.csv"
+    path.write_text("seconds,rate\n0,10\n3600,40\n7200,20\n", encoding="ascii")
+    made = plan.Plan(hours=3, trace=plan.read_trace(str(path)), rate=100)
+    points = dict(made.profile(1, 0))
+    assert points[0] == 25 and points[60] == 100 and points[55] == 25 and points[120] == 25
+
+
+@pytest.mark.parametrize("text", ["", "a,b\n", "1,2\n", "1,2\n1,3\n", "1,-2\n2,3\n",
+                                  "1,0\n2,0\n", "1,nan\n2,nan\n", "1,inf\n2,1\n"])
+def test_bad_traces(tmp_path, text):
+    path = tmp_path / "trace.csv"
+    path.write_text(text, encoding="ascii")
+    with pytest.raises(plan.PlanError, match="seconds,requests_per_second"):
+        plan.read_trace(str(path))
+
+
+# --- the command line ----------------------------------------------------------------
+
+@pytest.mark.parametrize("words, told", [
+    (["--policies", "best"], "there is no best"), (["--seeds", "1,x"], "numbers with commas"),
+    (["--seeds", "1,1"], "that differ"), (["--servers", "1"], "2 to 64"),
+    (["--hours", "0.5"], "a minute at least"), (["--piece", "91"], "1 to 90"),
+    (["--faults", "/nowhere/x"], "No such file"), (["--faults", "/dev/null"], "none in it"),
+    (["--trace", "/dev/null"], "seconds,requests_per_second"), (["--speedup", "0"], "1 to 1000"),
+    (["--machines", "real"], "invalid choice"), (["--resume"], "no .* to go on with"),
+    (["--at-once", "0"], "1 to 16"), (["--rate", "-1"], "--rate")])
+def test_wrong_options_are_told_before_anything_is_done(runner, tmp_path, capsys, words, told):
+    out = str(tmp_path / "out")
+    with pytest.raises(SystemExit) as ended:
+        runner.parse(["--out", out] + words)
+    assert ended.value.code == 2 and re.search(told, capsys.readouterr().err)
+    assert not os.path.exists(out)
+
+
+# --- pieces that are done are not done again ---------------------------------------------
+
+FAKE_PIECE = """
+import json, os, sys
+plan, policy, seed, number, folder, *before = sys.argv[1:]
+with open(os.environ["CALLS"], "a") as file:
+    file.write(" ".join([policy, seed, number] + before) + "\\n")
+if number == "1" and not os.path.exists(os.environ["CALLS"] + ".fine"):
+    sys.exit(3)
+os.makedirs(os.path.join(folder, "state"))
+with open(os.path.join(folder, "done.json"), "w") as file:
+    file.write("{}")
+"""
+
+
+@pytest.fixture(scope="module")
+def runner():
+    """experiment/run, as a module."""
+    path = os.path.join(ROOT, "experiment", "run")
+    loader = importlib.machinery.SourceFileLoader("experiment_run", path)
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(
+        "experiment_run", loader))
+    loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def fake_pieces(runner, tmp_path, monkeypatch):
+    """They only write down that they were run."""
+    (tmp_path / "piece.py").write_text(FAKE_PIECE, encoding="ascii")
+    monkeypatch.setattr(runner, "HERE", str(tmp_path))
+    monkeypatch.setenv("CALLS", str(tmp_path / "calls"))
+
+
+@pytest.mark.usefixtures("fake_pieces")
+def test_a_piece_that_failed_is_run_again_and_no_other(runner, tmp_path):
+    made = plan.Plan(hours=4, piece_minutes=1)
+    out = str(tmp_path / "out")
+
+    def calls():
+        runner.run_pieces(made, out, "news", 5)
+        with open(tmp_path / "calls", encoding="ascii") as file:
+            told = file.read().splitlines()
+        os.unlink(tmp_path / "calls")
+        return told
+
+    folder = os.path.join(out, "runs", "news-5")
+    assert calls() == ["news 5 0", "news 5 1 %s/0/state" % folder]
+    (tmp_path / "calls.fine").write_text("", encoding="ascii")
+    assert calls() == ["news 5 %d %s/%d/state" % (n, folder, n - 1) for n in (1, 2, 3)]
+    with pytest.raises(FileNotFoundError):
+        calls()
+
+
+def test_an_experiment_is_never_overwritten_and_goes_on_as_it_was(runner, tmp_path):
+    out = str(tmp_path / "out")
+    words = ["--out", out, "--hours", "7", "--seeds", "3,4", "--faults", "default"]
+    _, made = runner.parse(words)
+    os.makedirs(out)
+    made.save(os.path.join(out, "plan.json"))
+    with pytest.raises(SystemExit):
+        runner.parse(words)
+    assert runner.parse(["--resume", "--out", out])[1] == made
+    assert made.runs() == [(policy, seed) for seed in (3, 4)
+                           for policy in (plan.ALWAYS_ON, "threshold")]
