@@ -11,6 +11,7 @@ import time
 from machineroom.host import VM_FAULTS
 
 QUIET_S = 25  # at the end of a piece, so that all can come to rest
+BETWEEN_S = 2  # from a machine's being mended to its next fault
 
 
 class FaultsError(Exception):
@@ -19,7 +20,8 @@ class FaultsError(Exception):
 
 class Kind:
     """wanted: of which machines (any wol ipmi, or None: it is about the proxy); heal_s: after
-    how long it is mended; value: the fault's own; kills: requests in flight die with it."""
+    how long it is mended, 0: never; value: as rig/README.md has it, or the seconds of a clock's
+    jump; kills: requests in flight die with it."""
 
     def __init__(self, wanted, heal_s, value=None, kills=False):
         self.wanted, self.heal_s, self.value, self.kills = wanted, heal_s, value, kills
@@ -100,9 +102,14 @@ class Mix:
         self.fixed = list(filter(possible, self.fixed))
 
     def schedule(self, seconds, specs, seed):
-        """[{at, kind, machine, value, heal_s}], the same for the same seed; no two at once at
-        one machine."""
-        dice, entries, busy, deck = random.Random(seed), [], {}, []
+        """[{at, kind, machine, value, heal_s}], the same for the same seed."""
+        dice = random.Random(seed)
+        return sorted(self._dealt(seconds, specs, dice) + self._at_their_time(
+            seconds, specs, dice), key=lambda e: e["at"])
+
+    def _dealt(self, seconds, specs, dice):
+        """Those that are drawn: no two at once at one machine."""
+        entries, busy, deck = [], {}, []
         at = self.every_s or seconds
         while self.drawn and at < seconds - QUIET_S:
             if not deck:  # dealt like cards: each kind as often as the others
@@ -113,13 +120,17 @@ class Mix:
                 free = [n for n in names if busy.get(n, -1) < at]
                 if free or KINDS[entry["kind"]].wanted is None:
                     name = dice.choice(free) if free else None
-                    busy[name] = at + entry["heal_s"] + 2
+                    busy[name] = at + entry["heal_s"] + BETWEEN_S
                     entries.append(dict(entry, at=at, machine=name))
                     deck.remove(entry)
                     break
             else:
                 deck = []  # those that are left cannot be had now
             at += self.every_s
+        return entries
+
+    def _at_their_time(self, seconds, specs, dice):
+        entries = []
         for entry in self.fixed:
             if entry["at"] < seconds:
                 names = self._names(specs, KINDS[entry["kind"]].wanted)
@@ -128,7 +139,7 @@ class Mix:
                         entry["at"], entry["kind"], entry["machine"]))
                 name = entry["machine"] or (dice.choice(names) if names else None)
                 entries.append(dict(entry, machine=name))
-        return sorted(entries, key=lambda e: e["at"])
+        return entries
 
     @staticmethod
     def _names(specs, wanted):
