@@ -321,16 +321,16 @@ def data(results, made, every_fault):
 
 
 def page(results, made, every_fault):
-    """experiment/page.html with the look of greensim's report, the library of charts as Debian has
-    it, and the numbers."""
-    look = re.search(r"<style>\n(.*?)</style>", read(os.path.join(ROOT, "web", "report.html")),
-                     re.S)[1]
+    """experiment/page.html with what it shares with greensim's report, the library of charts as
+    Debian has it, and the numbers."""
     library = re.sub(r"(?m)^//# sourceMappingURL.*$|/\*# sourceMappingURL.*?\*/", "",
                      read(LIBRARY))
     if re.search(r"</script|<!--", library, re.I):
         raise ValueError("%s cannot stand in a page" % LIBRARY)
     numbers = json.dumps(data(results, made, every_fault)).replace("<", "\\u003c")
     text = read(os.path.join(ROOT, "experiment", "page.html"))
-    parts = {"%STYLE%": look, "%LIBRARY%": library, "%DATA%": numbers,
+    parts = {"%LOOK%": read(os.path.join(ROOT, "web", "look.css")),
+             "%PLOTS%": read(os.path.join(ROOT, "web", "plots.js")),
+             "%LIBRARY%": library, "%DATA%": numbers,
              "%LICENCE%": read(LICENCE).replace("<", "&lt;")}
     return "\n".join(parts.get(line, line) for line in text.splitlines()) + "\n"

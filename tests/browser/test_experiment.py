@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 
 import pytest
 
@@ -70,3 +71,27 @@ def test_the_text_says_the_same(written):
     assert text.index("Measured:") < text.index("Modelled:") < text.index("## ")
     assert "| threshold | 1 | 90 | 1 | 0 | 0 |" in text
     assert "lost at 7.00 s of piece 1, after 1 ms, status 503" in text
+
+
+def test_paper_shows_what_the_screen_showed(written):
+    """What is painted anew when printing has begun stays white in Chromium."""
+    with chromium.Chromium() as browser:
+        page = browser.page()
+
+        def scheme(name):
+            page.call("Emulation.setEmulatedMedia", features=[
+                {"name": "prefers-color-scheme", "value": name}])
+            page.wait("matchMedia('(prefers-color-scheme: %s)').matches" % name, 5)
+        scheme("dark")
+        page.open("file://%s/report.html" % written[0])
+        page.wait("document.querySelectorAll('.plot canvas').length >= 24", 20)
+        page.value("(document.querySelector('.plot').id = 'first', dispatchEvent("
+                   "new Event('beforeprint')))")
+        scheme("light")
+        time.sleep(0.3)
+        assert page.value("Boolean(document.getElementById('first'))")
+        page.value("dispatchEvent(new Event('afterprint'))")
+        scheme("dark")
+        page.wait("!document.getElementById('first')", 5)
+        assert page.call("Page.printToPDF")["data"].startswith("JVBERi")
+        assert page.complaints() == []
