@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import math
 import os
 import subprocess
 import tempfile
@@ -9,6 +10,11 @@ import tempfile
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 GREENSIM = os.path.join(ROOT, "build", "greensim")
 SIMULATIONS = 20
+PATIENCE_S = 600
+
+
+class NoForecast(Exception):
+    """Why there is none."""
 
 
 def write_log(path, counts):
@@ -24,7 +30,11 @@ def simulate(log, model, words, seed):
     """What greensim's discrete mode prints as JSON."""
     done = subprocess.run([GREENSIM, "--access-log", log, "--model", model, "--mode", "discrete",
                            "--seed", str(seed), "--json", "--quiet", *words],
-                          stdout=subprocess.PIPE, text=True, check=True)
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          errors="replace", timeout=PATIENCE_S, check=False)
+    if done.returncode:
+        raise NoForecast("greensim ended with %d: %s" % (done.returncode,
+                                                         done.stderr.strip()[-200:]))
     return json.loads(done.stdout)
 
 
@@ -34,7 +44,21 @@ def by_policy(told):
 
 def forecast(plan, policy, counts, model, simulations=SIMULATIONS):
     """greensim's runs of a policy on these arrivals, with a model as `greenctl model` prints
-    it: {joules: [...], mean_on: [...], p99_ms: [...], late_percent: [...], optimum, bound}."""
+    it: {joules: [...], mean_on: [...], p99_ms: [...], late_percent: [...], optimum, bound}.
+    NoForecast when it fails, or says what is no forecast."""
+    try:
+        told = _forecast(plan, policy, counts, model, simulations)
+        watts = told["joules"] + [told["optimum"], told["bound"]]
+        if not all(0 < joules < math.inf for joules in watts):
+            raise NoForecast("greensim says joules that cannot be: %s" % watts)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise NoForecast("greensim cannot be run: %s" % error) from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise NoForecast("greensim's answer is not understood: %r" % error) from None
+    return told
+
+
+def _forecast(plan, policy, counts, model, simulations):
     with tempfile.TemporaryDirectory(prefix="gb-experiment-") as folder:
         log, model_file = os.path.join(folder, "log"), os.path.join(folder, "model")
         write_log(log, counts)

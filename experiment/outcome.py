@@ -6,31 +6,23 @@ with a request is found under its piece and its instant."""
 
 import array
 import bisect
-import csv
 import datetime
-import json
 import os
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 
 import faults
 import stats
 from plan import ALWAYS_ON, CLIENT_S, LATE_MS
+from written import BrokenPiece, Written
 
 # A request was in flight at what was killed when it had begun before and ended right after.
 BEFORE_S, AFTER_S = 0.1, 0.5
+NOT_SERVING = ("off", "suspended", "down", "booting")  # nothing is in flight there
 LONGEST_S = CLIENT_S + 5  # no request took longer
 BINS = 480  # of a run in a plot over time
 
 ANSWERED, ANNOUNCED, IN_FLIGHT, DOWN, FAILED, WRONG = range(6)
-
-
-def lines_of(path):
-    try:
-        with open(path, encoding="ascii") as file:
-            return [json.loads(line) for line in file if line.endswith("\n")]
-    except FileNotFoundError:
-        return []
 
 
 _TOLD = re.compile(r"^\[\w+ (\w+ +\d+ [\d:.]+ \d+)\].*GB0401: (\S+) \(.*\): -> (\w+):")
@@ -53,52 +45,54 @@ def phases_told(text):
 
 
 class Piece:
-    """Of one piece, as it lies on disk."""
+    """Of one piece, as it lies on disk. BrokenPiece when that cannot be what was measured."""
 
     def __init__(self, folder):
         self.folder = folder
-        with open(os.path.join(folder, "done.json"), encoding="ascii") as file:
-            self.done = json.load(file)
+        written = Written(folder)
+        self.done, self.machines = written.done(), written.machines()
         self.began, self.seconds = self.done["began"], self.done["seconds"]
         self.end = self.began + self.seconds
-        self.events = lines_of(os.path.join(folder, "events.jsonl"))
-        self.samples = lines_of(os.path.join(folder, "samples.jsonl"))
-        with open(os.path.join(folder, "machines.json"), encoding="ascii") as file:
-            self.machines = json.load(file)
+        self.events, self.samples = written.events(), written.samples()
+        self.sessions = written.sessions(self.machines)
+        self.watts = written.watts(self.machines)
+        self.states = written.log(lambda lines: list(states_told(lines)))
         self.requests = []  # (start in s of the piece, latency in ms, status, kind)
-        self._read_requests()
-        self.watts = defaultdict(list)
-        with open(os.path.join(folder, "watts.csv"), encoding="ascii") as file:
-            for row in csv.DictReader(file):
-                self.watts[row["machine"]].append(
-                    (float(row["t"]), float(row["watts"]) if row["watts"] else None))
+        self._read_requests(written)
 
     def windows(self):
         """(kill begins, kill is done, answers again, fault), in seconds of the piece."""
         return [(e["at"] - self.began, e["done"] - self.began,
                  e.get("answered", e["done"]) - self.began, e["fault"])
-                for e in self.events if e.get("fault") in faults.KILLS and e["hit"]]
+                for e in self.events if e.get("fault") in faults.KILLS and e["hit"] and
+                e.get("phase") not in NOT_SERVING]
 
-    def _read_requests(self):
+    def _read_requests(self, written):
         windows = self.windows()
-        with open(os.path.join(self.folder, "requests.csv"), encoding="ascii") as file:
-            for start, latency, status, _, error, later in list(csv.reader(file))[1:]:
-                start_s, latency_ms = float(start), int(latency) / 1000
-                kind = ANSWERED
-                if error == "wrong":
-                    kind = WRONG
-                elif error != "none" or int(status) >= 400:
-                    kind = ANNOUNCED if later == "1" else \
-                        why_failed(start_s, start_s + latency_ms / 1000, windows)
-                self.requests.append((start_s, latency_ms, int(status), kind))
+        for start_s, latency_us, status, error, later in written.requests():
+            latency_ms = latency_us / 1000
+            kind = ANSWERED
+            if error == "wrong":
+                kind = WRONG
+            elif error != "none" or not 200 <= status < 400:
+                kind = ANNOUNCED if later else \
+                    why_failed(start_s, start_s + latency_ms / 1000, windows)
+            self.requests.append((start_s, latency_ms, status, kind))
+        if len(self.requests) != self.done["summary"]["requests"]:
+            raise BrokenPiece(written.path("requests.csv"), "it has %d requests, the generator "
+                              "counted %d" % (len(self.requests),
+                                              self.done["summary"]["requests"]))
         self.requests.sort()
 
 
 def why_failed(start, end, windows):
     for at, done, answers, fault in windows:
-        if fault == "proxy_killed" and at <= start <= answers + BEFORE_S:
-            return DOWN
-        if start <= done + BEFORE_S and at - BEFORE_S <= end <= done + AFTER_S:
+        if fault == "proxy_killed":
+            if at <= start <= answers + BEFORE_S:
+                return DOWN
+            if start < at and at - BEFORE_S <= end <= answers + AFTER_S:
+                return IN_FLIGHT
+        elif start <= done + BEFORE_S and at - BEFORE_S <= end <= done + AFTER_S:
             return IN_FLIGHT
     return FAILED
 
@@ -108,7 +102,10 @@ class Reference:
 
     def __init__(self, pieces):
         self.starts = [array.array("d", (r[0] for r in p.requests)) for p in pieces]
-        self.unanswered = [{r[0] for r in p.requests if r[3] != ANSWERED} for p in pieces]
+        # Some begin in the same microsecond: which is which, nobody can say.
+        answered = [{r[0] for r in p.requests if r[3] == ANSWERED} for p in pieces]
+        self.unanswered = [{r[0] for r in p.requests if r[3] != ANSWERED} - fine
+                           for p, fine in zip(pieces, answered)]
 
     def answered(self, piece, start):
         """None: there was no such request."""
@@ -118,6 +115,11 @@ class Reference:
             return None
         return start not in self.unanswered[piece]
 
+    def missing(self, pieces):
+        """How many of its requests the same run of a policy did not have."""
+        return sum(sum((Counter(starts) - Counter(r[0] for r in piece.requests)).values())
+                   for starts, piece in zip(self.starts, pieces))
+
 
 class Run:
     """A policy with a seed: its pieces one after the other."""
@@ -126,6 +128,10 @@ class Run:
         self.policy, self.seed = policy, seed
         self.pieces = [Piece(folder) for folder in folders]
         self.seconds = sum(p.seconds for p in self.pieces)
+        for piece in self.pieces:
+            if set(piece.machines) != set(self.pieces[0].machines):
+                raise BrokenPiece(os.path.join(piece.folder, "machines.json"),
+                                  "other machines than in the first piece")
 
     # --- requests -----------------------------------------------------------
 
@@ -134,15 +140,16 @@ class Run:
 
     def count(self, reference):
         """What became of the requests. reference: that of the run with all servers on; None of
-        that run itself."""
+        that run itself, and where it is not there: then nobody knows what is lost."""
         kinds = Counter(r[3] for p in self.pieces for r in p.requests)
         lost, both, unknown = [], 0, 0
         for i, piece in enumerate(self.pieces):
             for request in piece.requests:
-                if request[3] == FAILED and reference is not None:
-                    there = reference.answered(i, request[0])
-                    if there is None:
-                        unknown += 1
+                if reference is None:
+                    continue
+                there = reference.answered(i, request[0])
+                unknown += there is None
+                if request[3] == FAILED:
                     if there is False:
                         both += 1
                     else:
@@ -154,7 +161,9 @@ class Run:
         return {
             "requests": total, "answered": kinds[ANSWERED], "announced": kinds[ANNOUNCED],
             "in_flight": kinds[IN_FLIGHT], "down": kinds[DOWN], "failed": kinds[FAILED],
-            "wrong": kinds[WRONG], "lost": len(lost), "both": both, "unmatched": unknown,
+            "wrong": kinds[WRONG], "lost": None if reference is None else len(lost),
+            "both": None if reference is None else both, "unmatched": unknown,
+            "missing": None if reference is None else reference.missing(self.pieces),
             "first_lost": lost[:20],
             "available": kinds[ANSWERED] / judged,
             "available_apart": kinds[ANSWERED] / max(1, judged - apart),
@@ -177,23 +186,30 @@ class Run:
     # --- energy -------------------------------------------------------------
 
     def energy(self):
-        joules = covered = own = 0.0
-        gaps = []
+        """covered: the share of the time of all machines that readings cover; mean_watts: of
+        all machines together, each by its own readings (one that is always on and one that is
+        off are not alike); None when one of them has none."""
+        own, gaps = 0.0, []
+        machines = {name: [0.0, 0.0] for name in self.pieces[0].machines}
         for i, piece in enumerate(self.pieces):
-            for name, readings in sorted(piece.watts.items()):
-                got, seconds, missing = stats.integrate(readings, piece.began, piece.end)
-                joules += got
-                covered += seconds
+            for name, sums in sorted(machines.items()):
+                got, seconds, missing = stats.integrate(piece.watts[name], piece.began,
+                                                        piece.end)
+                sums[0] += got
+                sums[1] += seconds
                 gaps += [(i, name, low - piece.began, high - piece.began)
                          for low, high in missing if high - low > stats.GAP_S]
             own += sum(piece.done["own_joules"].values())
-        possible = self.seconds * len(self.pieces[0].machines)
         account = None
         if self.policy != ALWAYS_ON:
             account = sum(counted([s["joules"] for s in p.samples if "joules" in s] +
                                   [p.done["energy"]["joules"]]) for p in self.pieces)
-        return {"joules": joules, "covered": covered / possible, "gaps": gaps,
-                "room_joules": own, "module_joules": account}
+        shares = [seconds / self.seconds for _, seconds in machines.values()]
+        return {"joules": sum(joules for joules, _ in machines.values()),
+                "covered": sum(shares) / len(shares), "least_covered": min(shares),
+                "mean_watts": sum(joules / seconds for joules, seconds in machines.values())
+                if min(shares) > 0 else None,
+                "gaps": gaps, "room_joules": own, "module_joules": account}
 
     # --- machines ------------------------------------------------------------
 
@@ -226,7 +242,7 @@ class Run:
                 for at, old, new in machine["phases"]:
                     times[new] = at
                     if old == "booting" and new == "up" and piece.began <= at < piece.end:
-                        boots.append(at - times["booting"])
+                        boots.append(at - times.get("booting", at))
         boots.sort()
         return {"mean_on": up / self.seconds, "cycles": dict(sorted(cycles.items())),
                 "boots": len(boots), "boot_p50": stats.percentile(boots, .5),
@@ -238,16 +254,14 @@ class Run:
         log."""
         took = []
         for piece in self.pieces:
-            with open(os.path.join(piece.folder, "error.log"), errors="replace",
-                      encoding="utf-8") as file:
-                woken = {}
-                for at, url, state in states_told(file):
-                    if state == "waking":
-                        woken[url] = at
-                    elif state == "on" and url in woken:
-                        took.append(at - woken.pop(url))
-                    elif state != "waking":
-                        woken.pop(url, None)
+            woken = {}
+            for at, url, state in piece.states:
+                if state == "waking":
+                    woken[url] = at
+                elif state == "on" and url in woken:
+                    took.append(at - woken.pop(url))
+                elif state != "waking":
+                    woken.pop(url, None)
         took.sort()
         return {"count": len(took), "p50": stats.percentile(took, .5),
                 "p95": stats.percentile(took, .95)}
@@ -280,12 +294,15 @@ class Run:
     def series(self, name):
         """[(t in s of the run, value)] of the samples, without those taken while a process was
         missing."""
-        points, begin = [], 0.0
+        return sum(self._series_of_pieces(name), [])
+
+    def _series_of_pieces(self, name):
+        series, begin = [], 0.0
         for piece in self.pieces:
-            points += [(begin + s["t"] - piece.began, s[name]) for s in piece.samples
-                       if s["children"] and (s["keeper_kb"] or self.policy == ALWAYS_ON)]
+            series.append([(begin + s["t"] - piece.began, s[name]) for s in piece.samples
+                           if s["children"] and (s["keeper_kb"] or self.policy == ALWAYS_ON)])
             begin += piece.seconds
-        return points
+        return series
 
     def lives(self, name):
         """How many processes one after the other, and for how long the longest of them lived;
@@ -301,21 +318,23 @@ class Run:
         return count, longest
 
     def slope(self, name):
-        """(an hour's growth, low, high), without the first fifth of the run, in which what is
-        used for the first time is made."""
-        return stats.slope_per_hour([p for p in self.series(name) if p[0] > self.seconds / 5])
+        """(an hour's growth, low, high), without the first fifth of each piece, in which what is
+        used for the first time is made. Processes begin anew with a piece: each has a level of
+        its own, or two pieces would hide most of what leaks in both."""
+        groups, begin = [], 0.0
+        for piece, points in zip(self.pieces, self._series_of_pieces(name)):
+            groups.append([p for p in points if p[0] > begin + piece.seconds / 5])
+            begin += piece.seconds
+        return stats.slope_per_hour(*groups)
 
     def sessions(self):
         """[(t, of all BMCs)] beside those of the experiment."""
         points, begin = [], 0.0
         for piece in self.pieces:
-            known, rows = {}, []
-            path = os.path.join(piece.folder, "sessions.csv")
-            with open(path, encoding="ascii") as file:
-                for row in csv.DictReader(file):
-                    known[row["machine"]] = int(row["sessions"])
-                    rows.append((begin + float(row["t"]) - piece.began, sum(known.values())))
-            points += rows
+            known = {}
+            for t, machine, count in piece.sessions:
+                known[machine] = count
+                points.append((begin + t - piece.began, sum(known.values())))
             begin += piece.seconds
         return points
 

@@ -28,9 +28,10 @@ import meter  # noqa: E402
 import outcome  # noqa: E402
 import soakkit  # noqa: E402
 from disk import SmallDisk  # noqa: E402
-from plan import ALWAYS_ON, CLIENT_S, KINDS, LATE_MS, OFF_WATTS, Plan  # noqa: E402
+from plan import (  # noqa: E402
+    ALWAYS_ON, CLIENT_S, KINDS, LATE_MS, OFF_WATTS, Plan, specs_of)
 from proxy import HTTPD, Proxy, hints, module_file, wait  # noqa: E402
-from room import HostSpec, Room  # noqa: E402
+from room import Room  # noqa: E402
 
 LOAD = os.path.join(ROOT, "build", "rig", "load")
 # For both: room for more requests at once than come, in two processes from the beginning on.
@@ -41,18 +42,6 @@ SAMPLE_EVERY_S = 5
 LOOK_EVERY_S, STALL_S = 0.2, 1.0  # see watch_machine()
 # GB0403 is the module's own "this cannot be" about a state.
 BAD_WORDS = re.compile(r"exit signal|AddressSanitizer|runtime error:|GB0403")
-
-
-def specs_of(plan):
-    """The room's machines, by the plan's kinds in turn."""
-    specs = []
-    for i in range(plan.servers):
-        kind = KINDS[i % len(KINDS)][0]
-        specs.append(HostSpec(
-            "web%d" % (i + 1), kind=kind, boot_s=plan.boot_s(), shutdown_s=plan.shutdown_s(),
-            capacity=plan.capacity, service_ms=plan.service_ms, law="exponential",
-            watts=plan.watts, off_watts=OFF_WATTS, vm=plan.machines == "vm"))
-    return specs
 
 
 def guest(plan):
@@ -138,8 +127,7 @@ class Piece:
 
     def start_load(self):
         with open(self.path("profile"), "w", encoding="ascii") as file:
-            for point in self.plan.profile(self.seed, self.number):
-                file.write("%.3f %.4f\n" % point)
+            file.write(self.plan.profile_text(self.seed, self.number))
         with open(self.path("load.json"), "w", encoding="ascii") as out:
             self.generator = subprocess.Popen(
                 [LOAD, "--to", "127.0.0.1:%d" % self.proxy.port, "--profile",
@@ -292,7 +280,8 @@ class Piece:
                 "began": summary["started_at"], "seconds": self.seconds, "summary": summary,
                 "network": self.room.network, "module": os.path.relpath(module_file(), ROOT),
                 "disk": bool(self.disk and self.disk.mounted), "load_average": os.getloadavg(),
-                "late_ms": LATE_MS, "versions": versions(), **self.checks}
+                "late_ms": LATE_MS, "versions": versions(), "plan": self.plan.digest(),
+                **self.checks}
         with open(self.path("done.json.new"), "w", encoding="ascii") as file:
             json.dump(done, file, indent=1)
         os.replace(self.path("done.json.new"), self.path("done.json"))

@@ -4,10 +4,14 @@ A plan is kept as plan.json, so that --resume goes on with the very same one."""
 
 import csv
 import dataclasses
+import hashlib
 import json
 import math
 import os
 import random
+import re
+
+from machineroom.spec import HostSpec
 
 ALWAYS_ON = "always-on"
 POLICIES = ("threshold", "autoscale", "lcp", "kpa", "news")
@@ -15,6 +19,9 @@ POLICIES = ("threshold", "autoscale", "lcp", "kpa", "news")
 QUEUES = {"threshold": "off", "autoscale": "fifo", "lcp": "fifo", "kpa": "fifo",
           "news": "late-last", ALWAYS_ON: "off"}
 MOST_PIECE_MINUTES = 90
+MOST_PIECES = 1000  # a seed has so many numbers for its pieces
+MOST_SEED = 10 ** 12
+MOST_ROWS = 2 * 10 ** 6  # of a trace
 LATE_MS = 500
 CLIENT_S = 20  # the load generator's patience with a request
 OFF_WATTS = 5
@@ -55,8 +62,18 @@ class Plan:
         if wrong:
             raise PlanError("--policies: there is no %s; there are %s" % (
                 ", ".join(wrong), ", ".join(POLICIES)))
+        if len(set(self.policies)) != len(self.policies) or not self.policies:
+            raise PlanError("--policies: some that differ, with commas between")
+        if self.machines not in ("auto", "process", "vm"):
+            raise PlanError("--machines: auto, process or vm")
+        if self.capacity < 1 or not 0 < self.service_ms < 1e6 or \
+                not re.fullmatch(r"\d{1,5}:\d{1,5}", self.watts):
+            raise PlanError("capacity, service_ms and watts of the servers are no numbers that "
+                            "servers have")
         if not self.seeds or len(set(self.seeds)) != len(self.seeds):
             raise PlanError("--seeds: numbers that differ, with commas between")
+        if not 0 <= min(self.seeds) <= max(self.seeds) <= MOST_SEED:
+            raise PlanError("--seeds: 0 to %d" % MOST_SEED)
         if not 2 <= self.servers <= 64:
             raise PlanError("--servers: 2 to 64")
         if not 1 <= self.speedup <= 1000:
@@ -70,6 +87,9 @@ class Plan:
                             "at least" % (self.hours, self.speedup, self.wall_s()))
         if not 1 <= self.piece_minutes <= MOST_PIECE_MINUTES:
             raise PlanError("--piece: 1 to %d minutes" % MOST_PIECE_MINUTES)
+        if self.pieces() > MOST_PIECES:
+            raise PlanError("--hours %g at --speedup %g makes more than %d pieces: squeeze the "
+                            "days more" % (self.hours, self.speedup, MOST_PIECES))
 
     # --- time ---------------------------------------------------------------
 
@@ -120,9 +140,10 @@ class Plan:
         dice = random.Random(seed)
         points, step, begin = [], self.step_s(), piece * self.piece_s()
         count = int(self.wall_s() / step) + 2
+        highest = max((rate for _, rate in self.trace), default=0)
         for index in range(count):
             at = index * step
-            points.append((at, (self._of_trace(at) if self.trace else
+            points.append((at, (self._of_trace(at, highest) if self.trace else
                                 synthetic_day(at * self.speedup / 86400 + BEGINS_AT, dice))
                            * self.peak_rate()))
         inside = [(at - begin, rate) for at, rate in points
@@ -130,8 +151,12 @@ class Plan:
         inside = [(max(0.0, at), rate) for at, rate in inside]
         return inside + [(self.piece_s(), inside[-1][1])]
 
-    def _of_trace(self, at):
-        """The trace as a share of its highest rate; it begins anew when it is over."""
+    def profile_text(self, seed, piece):
+        """As the load generator reads it."""
+        return "".join("%.3f %.4f\n" % point for point in self.profile(seed, piece))
+
+    def _of_trace(self, at, highest):
+        """The trace as a share of highest, its highest rate; it begins anew when it is over."""
         first, last = self.trace[0][0], self.trace[-1][0]
         second = first + (at * self.speedup) % max(1e-9, last - first)
         low, high = 0, len(self.trace) - 1
@@ -141,7 +166,7 @@ class Plan:
                 low = middle
             else:
                 high = middle
-        return self.trace[low][1] / max(rate for _, rate in self.trace)
+        return self.trace[low][1] / highest
 
     # --- the servers' settings --------------------------------------------------
 
@@ -189,8 +214,40 @@ class Plan:
 
     @classmethod
     def load(cls, path):
-        with open(path, encoding="utf-8") as file:
-            return cls(**json.load(file))
+        """PlanError of a file that save() has not written, or somebody has spoilt."""
+        try:
+            with open(path, encoding="utf-8") as file:
+                told = json.load(file)
+            fields = dataclasses.fields(cls)
+            if not isinstance(told, dict):
+                raise ValueError("no plan")
+            told = {"no_vm": "", **told}  # plans once had none
+            if set(told) != {f.name for f in fields}:
+                raise ValueError("not the entries of a plan")
+            for field in fields:
+                _check_type(field.name, told[field.name],
+                            (int, float) if field.type is float else field.type)
+            for name, wanted in (("policies", str), ("seeds", int)):
+                for value in told[name]:
+                    _check_type(name, value, wanted)
+            plan = cls(**told)
+            plan.check()
+            _check_trace(plan.trace)
+        except (OSError, ValueError, RecursionError, PlanError) as error:
+            raise PlanError("%s: %s: put it back as it was, or begin another experiment with "
+                            "--out" % (path, error)) from None
+        return plan
+
+    def digest(self):
+        """Of all that a piece depends on: policies and seeds may be added to a plan."""
+        told = dataclasses.asdict(self)
+        for name in ("policies", "seeds", "command", "trace_name", "no_vm"):
+            del told[name]
+        # --rate 0 and 0.0 are the same.
+        for field in dataclasses.fields(self):
+            if field.type is float:
+                told[field.name] = float(told[field.name])
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
 
     def runs(self):
         return [(policy, seed) for seed in self.seeds for policy in [ALWAYS_ON] + self.policies]
@@ -210,20 +267,57 @@ def synthetic_day(part, dice):
     return min(1.0, shape * burst * dice.uniform(0.85, 1.15))
 
 
+def specs_of(plan):
+    """The room's machines, by the plan's kinds in turn."""
+    return [HostSpec(
+        "web%d" % (i + 1), kind=KINDS[i % len(KINDS)][0], boot_s=plan.boot_s(),
+        shutdown_s=plan.shutdown_s(), capacity=plan.capacity, service_ms=plan.service_ms,
+        law="exponential", watts=plan.watts, off_watts=OFF_WATTS, vm=plan.machines == "vm")
+        for i in range(plan.servers)]
+
+
+def _check_type(name, value, wanted):
+    if not isinstance(value, wanted) or isinstance(value, bool):
+        raise ValueError("%s: %.40r" % (name, value))
+
+
+def _check_trace(rows):
+    """ValueError of what is no load over time."""
+    for row in rows:
+        _check_type("trace", row, list)
+        if len(row) != 2 or not all(isinstance(x, (int, float)) and math.isfinite(x)
+                                    for x in row):
+            raise ValueError("not two numbers: %.60r" % (row,))
+        if not 0 <= row[1] < 1e9:
+            raise ValueError("a rate of %g" % row[1])
+    for before, row in zip(rows, rows[1:]):
+        if row[0] <= before[0]:
+            raise ValueError("second %.15g comes after second %.15g" % (row[0], before[0]))
+    if rows and (len(rows) < 2 or not any(rate for _, rate in rows)):
+        raise ValueError("two lines at least, and a rate above 0")
+
+
 def read_trace(path):
-    """Lines "seconds,requests_per_second", ascending; a heading is left out."""
+    """Lines "seconds,requests_per_second", ascending; a heading is left out. What is nonsense
+    is told, never left out: it would be another load."""
     rows = []
     try:
         with open(path, newline="", encoding="ascii") as file:
-            for row in csv.reader(file):
+            for count, row in enumerate(csv.reader(file), 1):
+                if len(rows) == MOST_ROWS:
+                    raise ValueError("more than %d lines" % MOST_ROWS)
                 try:
-                    rows.append([float(row[0]), float(row[1])])
+                    if row:
+                        rows.append([float(row[0]), float(row[1])])
                 except (ValueError, IndexError):
-                    continue
-    except (OSError, UnicodeDecodeError) as error:
+                    if rows or count > 1:
+                        raise ValueError("line %d: %.60r" % (count, ",".join(row))) from None
+        if not rows:
+            raise ValueError("there is none in it")
+        _check_trace(rows)
+    except OSError as error:
         raise PlanError("--trace: %s" % error) from None
-    if len(rows) < 2 or any(b[0] <= a[0] for a, b in zip(rows, rows[1:])) or \
-            min(rate for _, rate in rows) < 0 or not 0 < max(rate for _, rate in rows) < 1e9:
-        raise PlanError("--trace: %s: lines \"seconds,requests_per_second\" are wanted, two at "
-                        "least, with seconds that ascend" % path)
+    except (ValueError, csv.Error) as error:
+        raise PlanError("--trace: %s: %s; lines \"seconds,requests_per_second\" are wanted, two "
+                        "at least, with seconds that ascend" % (path, error)) from None
     return rows

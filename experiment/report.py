@@ -8,7 +8,7 @@ import faults
 import outcome
 import stats
 from plan import ALWAYS_ON, OFF_WATTS
-from results import LEAKS, forecast_off, mean_watts
+from results import LEAKS, forecast_off, known, mean_watts
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 LIBRARY = "/usr/share/javascript/dygraphs/dygraph.min.js"
@@ -52,7 +52,7 @@ def headline(results):
                key=lambda p: sum(results.saved(p)) / len(results.saved(p)))
     if best is None:
         return "No policy has been compared with all servers on yet."
-    runs = results.of(best)
+    runs = [run for run, _ in results.pairs(best)]
     requests = sum(run["count"]["requests"] for run in runs)
     lost = sum(run["count"]["lost"] + run["count"]["wrong"] for run in runs)
     faults_done = sum(len(run["faults"]) for run in runs)
@@ -133,14 +133,14 @@ def energy_cells(results, policy, runs):
              plus([float(sum(run["power"]["cycles"].values())) for run in runs])]
     if policy == ALWAYS_ON:
         return [wh, covered] + ["–"] * 7 + power
-    says = [stats.mean_interval(run["forecast"]["joules"])[0] for run in runs]
+    told = [run["forecast"] for run in runs if run["forecast"]]
     return [wh, covered, plus([100 * s for s in results.saved(policy)], 1, " %"),
             plus([mean_watts(run) * run["seconds"] / run["forecast"]["optimum"]
-                  for run in runs], 3),
-            plus([run["forecast"]["optimum"] / 3600 for run in runs], 2),
-            plus([run["forecast"]["bound"] / 3600 for run in runs], 2),
-            plus([f / 3600 for f in says], 2),
-            plus([100 * forecast_off(run) for run in runs], 1, " %"),
+                  for run in runs if run["forecast"] and mean_watts(run)], 3),
+            plus([f["optimum"] / 3600 for f in told], 2),
+            plus([f["bound"] / 3600 for f in told], 2),
+            plus([stats.mean_interval(f["joules"])[0] / 3600 for f in told], 2),
+            plus([100 * off for off in known(map(forecast_off, runs))], 1, " %"),
             plus([run["energy"]["module_joules"] / 3600 for run in runs], 2)] + power
 
 
@@ -149,8 +149,8 @@ def request_table(results):
     for (policy, seed), run in results.runs.items():
         c, stock = run["count"], policy == ALWAYS_ON
         rows.append([
-            policy, seed, number(c["requests"], 0), "–" if stock else c["lost"], c["wrong"],
-            c["failed"] if stock else c["both"], c["announced"], c["in_flight"], c["down"],
+            policy, seed, number(c["requests"], 0), number(c["lost"], 0), c["wrong"],
+            c["failed"] if stock else number(c["both"], 0), c["announced"], c["in_flight"], c["down"],
             "%.4f %%" % (100 * c["available"]), "%.4f %%" % (100 * c["available_apart"])])
         for piece, start, ms, status, _ in c["first_lost"][:5]:
             notes.append("%s, seed %d: lost at %.2f s of piece %d, after %.0f ms, status %d" % (
@@ -243,6 +243,9 @@ def trouble_table(results):
     rows += [[policy, seed, "%.0f" % (at - run["began"]), "the machine stood still for %.1f s: "
               "it had no time for any of this" % seconds]
              for (policy, seed), run in results.runs.items() for at, seconds in run["stalls"]]
+    rows += [[policy, seed, "–", "no forecast: " + run["no_forecast"]]
+             for (policy, seed), run in results.runs.items() if "no_forecast" in run]
+    rows += [["–", "–", "–", "left out: " + why] for why in results.broken]
     return Table("Troubles of the experiment itself", ["", "seed", "at s", ""], rows)
 
 
@@ -288,7 +291,8 @@ def write(results, verdict, directory):
 
 def save(directory, name, text):
     path = os.path.join(directory, name)
-    with open(path + ".new", "w", encoding="utf-8") as file:
+    # A file's name may be no UTF-8.
+    with open(path + ".new", "w", encoding="utf-8", errors="backslashreplace") as file:
         file.write(text)
     os.replace(path + ".new", path)
 

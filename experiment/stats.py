@@ -68,16 +68,22 @@ def blocks(points, count=_BLOCKS):
             for _, part in sorted(parts.items())]
 
 
-def slope_per_hour(points):
+def slope_per_hour(*groups):
     """(slope, low, high) of (t in s, value) by least squares over the means of blocks, with
-    its 95 % interval; None of fewer than three blocks."""
-    rows = blocks(points)
-    if len(rows) < 3:
+    its 95 % interval; None of too few. Several groups have one slope, and a level each."""
+    rows, levels = [], 0
+    for points in groups:
+        own = blocks(points, max(4, _BLOCKS // len(groups)))
+        if len(own) > 1:
+            mean_t = sum(t for t, _ in own) / len(own)
+            mean_v = sum(v for _, v in own) / len(own)
+            rows += [(t - mean_t, v - mean_v) for t, v in own]
+            levels += 1
+    freedom = len(rows) - levels - 1
+    below = sum(t ** 2 for t, _ in rows)
+    if freedom < 1 or not below:
         return None
-    mean_t = sum(t for t, _ in rows) / len(rows)
-    mean_v = sum(v for _, v in rows) / len(rows)
-    below = sum((t - mean_t) ** 2 for t, _ in rows)
-    slope = sum((t - mean_t) * (v - mean_v) for t, v in rows) / below
-    left = sum((v - mean_v - slope * (t - mean_t)) ** 2 for t, v in rows)
-    half = t95(len(rows) - 2) * math.sqrt(left / (len(rows) - 2) / below)
+    slope = sum(t * v for t, v in rows) / below
+    left = sum((v - slope * t) ** 2 for t, v in rows)
+    half = t95(freedom) * math.sqrt(left / freedom / below)
     return slope * 3600, (slope - half) * 3600, (slope + half) * 3600

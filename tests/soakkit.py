@@ -75,7 +75,7 @@ class Verdict:
 
     def line(self, name, value, goal, good):
         self.good = self.good and bool(good)
-        shown = "%.4g" % value if isinstance(value, float) else value
+        shown = "%.6g" % value if isinstance(value, float) else value
         self.lines.append((name, shown, goal, bool(good)))
         print("%s %s value=%s goal=%s %s" % (self.word, name, shown, goal,
                                              "ok" if good else "short"), flush=True)

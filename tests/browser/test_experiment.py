@@ -30,10 +30,11 @@ def written(tmp_path_factory):
     folder = tmp_path_factory.mktemp("experiment")
     fine = [(t / 10, 100000 + t * 1000, 200, "none", 0) for t in range(90)]
     failed = fine[:70] + [(7.0, 1000, 503, "none", 0)] + fine[71:]
-    made = plan.Plan(hours=1, faults="at 4 dies web1", command=HOSTILE)
+    made = plan.Plan(hours=1, speedup=360, servers=1, faults="at 4 dies web1", command=HOSTILE)
     event = {"fault": "dies", "machine": "web1", "at": 104.0, "done": 104.1, "hit": True}
     for policy, rows, watts in ((plan.ALWAYS_ON, fine, 200), ("threshold", failed, 100)):
-        made_piece(folder / policy, rows, [event], [(t, str(watts)) for t in range(99, 112)])
+        made_piece(folder / policy, rows, [event], [(t, str(watts)) for t in range(99, 112)],
+                   of=(made, policy, 1))
     found = results.Results(made, lambda policy, seed, piece: str(folder / policy))
     verdict = results.judge(found)
     report.write(found, verdict, str(folder))

@@ -25,22 +25,30 @@ def sample(t, **more):
                      "p99_s": None}}, **more)
 
 
-def made_piece(folder, rows, events=(), watts=()):
-    """rows: start, latency in us, status, error, later; watts: t, text."""
+def made_piece(folder, rows, events=(), watts=(), of=None, samples=None,
+               machines=("web1",), **more):
+    """rows: start, latency in us, status, error, later; watts: t, text, and the machine if it
+    is not web1; of: plan, policy and seed; more: of done.json."""
     os.makedirs(folder)
+    plan, policy, seed = of or (None, "threshold", 1)
     done = {"began": BEGAN, "seconds": SECONDS, "crashes": [], "processes": 4, "keepers": 1,
             "untrue": [], "unexpected": [], "own_joules": {"web1": 900}, "energy": {"joules": 1000},
             "load_average": [1.0, 1.0, 1.0], "network": "loopback", "disk": True,
             "module": "build/mod_greenbalance.so", "model": {"servers": [SERVER] * 2},
             "versions": {"commit": "0", "httpd": "httpd", "kernel": "6", "processors": 2,
-                         "module": "abc"}}
+                         "module": "abc"},
+            "policy": policy, "seed": seed, "piece": 0, "summary": {"requests": len(rows)}, **more}
     files = {"requests.csv": "start_s,latency_us,status,served_by,error,later\n" + "".join(
         "%.6f,%d,%d,web1,%s,%d\n" % row for row in rows),
         "events.jsonl": "".join(json.dumps(e) + "\n" for e in events),
-        "samples.jsonl": "".join(json.dumps(sample(BEGAN + t)) + "\n" for t in range(10)),
-        "watts.csv": "t,machine,watts\n" + "".join("%.3f,web1,%s\n" % row for row in watts),
+        "samples.jsonl": "".join(json.dumps(s) + "\n" for s in (
+            samples or [sample(BEGAN + t) for t in range(10)])),
+        "profile": plan.profile_text(seed, 0) if plan else "",
+        "watts.csv": "t,machine,watts\n" + "".join(
+            "%.3f,%s,%s\n" % (t, *(machine or ["web1"]), text) for t, text, *machine in watts),
         "sessions.csv": "t,machine,sessions\n101.0,web1,1\n", "error.log": LOG,
-        "machines.json": json.dumps({"web1": {"phases": PHASES, "watts_by": "Redfish"}}),
+        "machines.json": json.dumps({name: {"phases": PHASES, "watts_by": "Redfish"}
+                                     for name in machines}),
         "done.json": json.dumps(done)}
     for name, text in files.items():
         with open(os.path.join(folder, name), "w", encoding="ascii") as file:

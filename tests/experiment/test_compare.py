@@ -23,7 +23,7 @@ def compare():
 
 def run_of(policy, seed, watts, lost=0, late=0.5):
     return {"policy": policy, "seed": seed, "seconds": 100.0,
-            "energy": {"joules": 50 * watts, "covered": 0.5},
+            "energy": {"joules": 50 * watts, "covered": 0.5, "mean_watts": watts},
             "power": {"mean_on": 4.0}, "count": {"lost": lost, "wrong": 0, "late_percent": late},
             "forecast": {"joules": [100 * watts, 102 * watts], "optimum": 90 * watts}}
 

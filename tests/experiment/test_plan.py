@@ -2,6 +2,7 @@
 
 import importlib.machinery
 import importlib.util
+import json
 import os
 import re
 import sys
@@ -46,12 +47,56 @@ def test_a_trace_is_scaled_and_begins_anew(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "a,b\n", "1,2\n", "1,2\n1,3\n", "1,-2\n2,3\n",
-                                  "1,0\n2,0\n", "1,nan\n2,nan\n", "1,inf\n2,1\n"])
+                                  "1,0\n2,0\n", "1,nan\n2,nan\n", "1,inf\n2,1\n",
+                                  "1,2\nnan,3\n3,4\n", "1,2\n2,nan\n3,4\n", "1,2\ninf,4\n",
+                                  "0,1\n60,1O\n120,4\n", "0,1\n60\n120,4\n", "x,y\nx,y\n0,1\n1,2\n",
+                                  "5,2\n4,2\n", "1,2\n2,\N{SNOWMAN}\n", "1,2\n2,\0\n",
+                                  "1," + "2" * 200000 + "\n"])
 def test_bad_traces(tmp_path, text):
     path = tmp_path / "trace.csv"
-    path.write_text(text, encoding="ascii")
+    path.write_text(text, encoding="utf-8")
     with pytest.raises(plan.PlanError, match="seconds,requests_per_second"):
         plan.read_trace(str(path))
+
+
+def test_a_trace_of_a_million_lines(tmp_path):
+    path = tmp_path / "trace.csv"
+    path.write_text("".join("%d,%d\n" % (t, t % 7) for t in range(10 ** 6)), encoding="ascii")
+    made = plan.Plan(hours=24, trace=plan.read_trace(str(path)), rate=100)
+    assert max(rate for _, rate in made.profile(1, 0)) == 100
+
+
+def saved(tmp_path, **more):
+    path = str(tmp_path / "plan.json")
+    plan.Plan().save(path)
+    with open(path, encoding="utf-8") as file:
+        told = dict(json.load(file), **more)
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(told, file)
+    return path
+
+
+@pytest.mark.parametrize("more", [
+    {"hours": "3"}, {"hours": None}, {"hours": float("nan")}, {"hours": 1e9}, {"servers": 2.5},
+    {"servers": True}, {"policies": []}, {"policies": "threshold"}, {"policies": [1]},
+    {"policies": ["always-on"]}, {"seeds": [1.5]}, {"seeds": [-1]}, {"seeds": []}, {"more": 1},
+    {"machines": "real"}, {"trace": [[1]]}, {"trace": [[0, 1], [0, 1]]}, {"trace": {}},
+    {"trace": [["0", 1], [1, 1]]}, {"watts": "a:b"}, {"capacity": 0}, {"service_ms": 0.0},
+    {"hours": 8000, "speedup": 1}])
+def test_a_plan_that_was_spoilt(tmp_path, more):
+    with pytest.raises(plan.PlanError, match="put it back as it was"):
+        plan.Plan.load(saved(tmp_path, **more))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "{}", "\0", "[" * 100000])
+def test_what_is_no_plan(tmp_path, text):
+    path = tmp_path / "plan.json"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(plan.PlanError, match="put it back as it was"):
+        plan.Plan.load(str(path))
+    assert plan.Plan.load(saved(tmp_path, rate=0)).digest() == plan.Plan().digest()
+    assert plan.Plan(seeds=[1, 2], policies=["news"]).digest() == plan.Plan().digest()
+    assert plan.Plan(faults="every 5").digest() != plan.Plan().digest()
 
 
 # --- the command line ----------------------------------------------------------------
