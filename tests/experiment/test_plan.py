@@ -5,7 +5,9 @@ import importlib.util
 import json
 import os
 import re
+import signal
 import sys
+import threading
 
 import pytest
 
@@ -169,6 +171,14 @@ def test_a_piece_that_failed_is_run_again_and_no_other(runner, tmp_path):
     assert calls() == ["news 5 %d %s/%d/state" % (n, folder, n - 1) for n in (1, 2, 3)]
     with pytest.raises(FileNotFoundError):
         calls()
+
+
+def test_a_piece_that_begins_while_all_are_interrupted_is_ended_too(runner, tmp_path, monkeypatch):
+    (tmp_path / "piece.py").write_text("import time\ntime.sleep(60)\n", encoding="ascii")
+    monkeypatch.setattr(runner, "HERE", str(tmp_path))
+    monkeypatch.setattr(runner, "stopping", threading.Event())
+    runner.stopping.set()
+    assert runner.run_piece([], False) == -signal.SIGTERM and not runner.running
 
 
 def test_an_experiment_is_never_overwritten_and_goes_on_as_it_was(runner, tmp_path):
