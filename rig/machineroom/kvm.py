@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 
 KVM = "kvm"
-EMULATION = "tcg,tb-size=32"
+EMULATION = "tcg,tb-size=32"  # MB of translated code; its own choice may be a gigabyte
 BOOT_S = 10
 
 

@@ -27,7 +27,8 @@ import urllib.request
 
 _READY = b"vm: ready"
 _TICK_S = 0.5
-_LOAD_EVERY_S, _LOAD_S = 1.0, 0.3
+_LOAD_EVERY_S, _LOAD_PATIENCE_S = 1.0, 0.3  # orders wait while its server is asked
+_CONSOLE_BYTES = 4096  # in which _READY is looked for
 
 
 class Qmp:
@@ -85,8 +86,8 @@ class Machine:
             return
         self.asked_at = time.monotonic()
         try:
-            address = self.options.address.split("/")[0]
-            with urllib.request.urlopen(f"http://{address}/_stats", timeout=_LOAD_S) as told:
+            url = "http://%s/_stats" % self.options.address.split("/")[0]
+            with urllib.request.urlopen(url, timeout=_LOAD_PATIENCE_S) as told:
                 self.busy = min(1.0, json.load(told)["in_flight"] / self.options.capacity)
         except (OSError, ValueError, KeyError):
             return
@@ -175,7 +176,7 @@ class Machine:
             return
         sys.stdout.write((got or b"").decode(errors="replace"))
         sys.stdout.flush()
-        self.console = (self.console + (got or b""))[-4096:]
+        self.console = (self.console + (got or b""))[-_CONSOLE_BYTES:]
         if self.phase == "booting" and _READY in self.console:
             self.enter("up")
 
