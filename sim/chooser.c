@@ -28,6 +28,7 @@ struct gs_chooser_t {
     uint32_t hold_ticks;
     gb_supply_t tuned; /* hindsight: the supply with another rate */
     gb_decider_t decider;
+    int64_t phase_us; /* AutoScale: how old its 20 s are at the first choice */
 };
 
 static bool is_core(gs_policy_e policy)
@@ -66,6 +67,11 @@ gs_chooser_t *gs_chooser_open(const gs_world_t *world, gs_policy_e policy,
 void gs_chooser_tune(gs_chooser_t *chooser, double rate_factor)
 {
     chooser->rate_factor = rate_factor;
+}
+
+void gs_chooser_phase(gs_chooser_t *chooser, int64_t phase_us)
+{
+    chooser->phase_us = phase_us;
 }
 
 gs_policy_e gs_chooser_policy(const gs_chooser_t *chooser)
@@ -220,6 +226,21 @@ static void choose_by_future(gs_chooser_t *chooser, const gb_supply_t *supply)
 
 /* ---------------------------------------------------------------- one face */
 
+/* The policy's clock is 20 s fast, so that what began before the run has an instant. */
+static gb_choice_t choose_in_phase(gs_chooser_t *chooser, const gb_supply_t *supply,
+                                   const gb_demand_t *demand)
+{
+    gb_demand_t its = *demand;
+    gb_choice_t choice;
+
+    its.now_us += GB_AUTOSCALE_TICK_US;
+    choice = gb_decide(&chooser->decider, &chooser->conf, supply, &its);
+    if (chooser->seconds == 1) {
+        chooser->decider.as.autoscale.ticked_at_us -= chooser->phase_us;
+    }
+    return choice;
+}
+
 static gb_choice_t choose_core(gs_chooser_t *chooser, const gb_supply_t *supply,
                                const gb_demand_t *demand)
 {
@@ -227,6 +248,9 @@ static gb_choice_t choose_core(gs_chooser_t *chooser, const gb_supply_t *supply,
         chooser->tuned = *supply;
         chooser->tuned.rate_per_slot *= chooser->rate_factor;
         supply = &chooser->tuned;
+    }
+    else if (chooser->policy == (gs_policy_e)GB_POLICY_AUTOSCALE) {
+        return choose_in_phase(chooser, supply, demand);
     }
     return gb_decide(&chooser->decider, &chooser->conf, supply, demand);
 }

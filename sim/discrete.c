@@ -23,6 +23,7 @@
 
 #define NS_PER_S           INT64_C(1000000000)
 #define STREAM_ARRIVALS    0xa771
+#define STREAM_PHASE       0x9a5e
 #define PROGRESS_STEP      600u /* seconds between two looks at the clock */
 #define AFTER_S            86400u /* so long what is left is served after the trace's end */
 #define DRAIN_S            600.0 /* GreenDrain */
@@ -449,7 +450,11 @@ bool gs_discrete_run(const gs_world_t *world, gs_chooser_t *chooser,
                             .is_instant = gs_chooser_is_instant(chooser),
                             .asks = gs_chooser_asks(chooser)};
     gs_discrete_conf_t conf;
+    gs_random_t phase;
 
+    gs_random_seed(&phase, world->options->seed, STREAM_PHASE);
+    gs_chooser_phase(chooser,
+                     (int64_t)(gs_random_unit(&phase) * (double)GB_AUTOSCALE_TICK_US));
     if (gs_chooser_policy(chooser) == (gs_policy_e)GB_POLICY_THRESHOLD) {
         decides.threshold = &world->options->conf;
         decides.asks = 1;

@@ -269,6 +269,9 @@ gs_chooser_t *gs_chooser_open(const gs_world_t *world, gs_policy_e policy,
 gs_policy_e gs_chooser_policy(const gs_chooser_t *chooser);
 /* Hindsight: a server counts as if it carried so much more or less. */
 void gs_chooser_tune(gs_chooser_t *chooser, double rate_factor);
+/* AutoScale's 20 s began that long before the run, as they do where httpd is older than
+ * the load; less than 20 s.  Before the first choice. */
+void gs_chooser_phase(gs_chooser_t *chooser, int64_t phase_us);
 /* How many are on when the run begins. */
 uint32_t gs_chooser_first(const gs_chooser_t *chooser);
 /* False: it spreads requests over all that are on and does not fill one by one. */

@@ -5,6 +5,8 @@
  */
 #include "sim/discrete.h"
 
+#include "tests/unit/servers.h"
+
 #include <check.h>
 #include <getopt.h>
 #include <math.h>
@@ -603,6 +605,40 @@ START_TEST(the_dwell_keeps_servers_on)
 }
 END_TEST
 
+/* The second in which AutoScale sees that the load has grown after the first choice. */
+static uint32_t looks_again_at_s(int64_t phase_us)
+{
+    static servers_t servers;
+    gb_demand_t demand = {.now_us = GB_US_PER_S, .in_system = 1};
+    gs_chooser_t *chooser =
+        gs_chooser_open(&world, (gs_policy_e)GB_POLICY_AUTOSCALE, NULL);
+    gb_choice_t choice;
+    uint32_t first, second = 1;
+
+    servers_make(&servers, 20, 10, 4);
+    gs_chooser_phase(chooser, phase_us);
+    choice = gs_chooser_choose(chooser, &servers.supply, &demand);
+    first = choice.up;
+    demand.in_system = 100;
+    while (choice.up == first && second < 100) {
+        demand.now_us += GB_US_PER_S;
+        choice = gs_chooser_choose(chooser, &servers.supply, &demand);
+        second++;
+    }
+    gs_chooser_close(chooser);
+    return second - 1;
+}
+
+START_TEST(autoscales_twenty_seconds_may_be_under_way)
+{
+    world_setup(20, 60);
+    ck_assert_uint_eq(looks_again_at_s(0), 20);
+    ck_assert_uint_eq(looks_again_at_s(13 * GB_US_PER_S), 7);
+    ck_assert_uint_eq(looks_again_at_s(GB_AUTOSCALE_TICK_US - 1), 1);
+    world_free();
+}
+END_TEST
+
 START_TEST(a_schedule_needs_a_step)
 {
     gs_error_t error = {""};
@@ -725,6 +761,7 @@ Suite *gs_discrete_suite(void)
     tcase_add_test(power, what_is_in_flight_is_waited_for);
     tcase_add_test(power, slow_start_makes_the_way_back_longer);
     tcase_add_test(power, the_dwell_keeps_servers_on);
+    tcase_add_test(power, autoscales_twenty_seconds_may_be_under_way);
     tcase_add_test(power, a_schedule_needs_a_step);
     suite_add_tcase(suite, power);
     tcase_add_test(command_line, options_become_settings);
