@@ -26,13 +26,15 @@ sys.path[:0] = [os.path.join(ROOT, name)
 import faults  # noqa: E402
 import meter  # noqa: E402
 import outcome  # noqa: E402
+import remains  # noqa: E402
 import soakkit  # noqa: E402
 from disk import SmallDisk  # noqa: E402
 from plan import (  # noqa: E402
-    ALWAYS_ON, CLIENT_S, KINDS, LATE_MS, OFF_WATTS, Plan, specs_of)
+    ALWAYS_ON, CLIENT_S, KINDS, LATE_MS, OFF_WATTS, Plan, PlanError, specs_of)
 from proxy import HTTPD, Proxy, hints, module_file, wait  # noqa: E402
 from room import Room  # noqa: E402
 
+RUNNER = "GB_EXPERIMENT_RUNNER"  # who started this: the process id of experiment/run
 LOAD = os.path.join(ROOT, "build", "rig", "load")
 # For both: room for more requests at once than come, in two processes from the beginning on.
 WORKERS = ("StartServers 2\nServerLimit 4\nThreadLimit 512\nThreadsPerChild 256\n"
@@ -55,18 +57,26 @@ def guest(plan):
     return make
 
 
+class PieceFailed(Exception):
+    """Why."""
+
+
 class Piece:
-    def __init__(self, plan, policy, seed, number, directory, before):
+    def __init__(self, plan, policy, seed, number, directory, before, lock):
         self.plan, self.policy, self.seed, self.number = plan, policy, seed, number
         self.directory, self.before = directory, before
         self.seconds = plan.piece_s()
-        self.place = tempfile.mkdtemp(prefix="gb-experiment-")
+        self.place = tempfile.mkdtemp(prefix=os.path.basename(remains.PREFIX),
+                                      dir=os.path.dirname(remains.PREFIX))
+        os.environ[remains.ENTRY] = self.place  # all that it starts can be known by that
+        lock.write(self.place)
         os.chmod(self.place, 0o755)
         self.room = self.proxy = self.generator = self.meters = self.disk = None
         self.failed_since = {}
         self.lock, self.ending = threading.Lock(), threading.Event()
         self.began = time.time()
         self.checks = {}
+        self.thread_failed = None
 
     def path(self, name):
         return os.path.join(self.directory, name)
@@ -119,9 +129,9 @@ class Piece:
             if end:
                 try:
                     end()
-                except (OSError, AssertionError, subprocess.SubprocessError) as error:
+                except Exception as error:  # whatever it is, the rest has to end, too
                     print("experiment: %s" % error, file=sys.stderr)
-        shutil.rmtree(self.place, ignore_errors=True)
+        remains.sweep(self.place)
 
     # --- the load -------------------------------------------------------------
 
@@ -180,6 +190,10 @@ class Piece:
                 self.note({"stall": round(now - before - LOOK_EVERY_S, 2), "at": before})
             before = now
 
+    def note_thread(self, failed):
+        """A thread that measures has died: there is no use in going on."""
+        self.thread_failed = failed.exc_value
+
     # --- the run ----------------------------------------------------------------
 
     def host_of(self, url):
@@ -224,6 +238,11 @@ class Piece:
         self.began = time.time()
         next_sample = next_operation = 0.0
         while (now := time.time() - self.began) < self.seconds:
+            if self.thread_failed:
+                raise self.thread_failed
+            if self.generator.poll() is not None and now < self.seconds - 1:
+                raise PieceFailed("the load generator has ended before its time, with %d" %
+                                  self.generator.returncode)
             if now >= next_sample:
                 self.once(self.sample)
                 next_sample += SAMPLE_EVERY_S
@@ -236,7 +255,8 @@ class Piece:
             time.sleep(0.1)
         self.checks["own_joules"] = {h.name: h.energy_joules() - joules_before[h.name]
                                      for h in self.room}
-        self.generator.wait(timeout=60)
+        if self.generator.wait(timeout=60):
+            raise PieceFailed("the load generator has failed")
         doer.heal(everything=True)
 
     # --- the end ------------------------------------------------------------------
@@ -287,6 +307,7 @@ class Piece:
         os.replace(self.path("done.json.new"), self.path("done.json"))
 
     def go(self):
+        threading.excepthook = self.note_thread
         try:
             self.up()
             self.meters = meter.Meters(self.room, self.directory)
@@ -303,6 +324,9 @@ class Piece:
                 print(self.proxy.log()[-3000:], file=sys.stderr)
             raise
         finally:
+            # Whoever is impatient does not leave half of it behind.
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, signal.SIG_IGN)
             self.ending.set()
             self.down()
 
@@ -330,13 +354,26 @@ def checksum(path):
 def main():
     plan_file, policy, seed, number, directory, *before = sys.argv[1:]
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    shutil.rmtree(directory, ignore_errors=True)
-    os.makedirs(directory)
+    what = "%s, seed %s, piece %d" % (policy, seed, int(number) + 1)
     try:
+        if RUNNER in os.environ:
+            remains.ends_with(int(os.environ[RUNNER]))
+        # One whose experiment/run has died needs a moment to end.
+        lock = remains.Lock(remains.lock_of(directory), remains.ENDING_S)
+        remains.sweep(lock.read())
+        if os.path.exists(os.path.join(directory, "done.json")):
+            return
+        shutil.rmtree(directory, ignore_errors=True)
+        os.makedirs(directory)
         Piece(Plan.load(plan_file), policy, int(seed), int(number), directory,
-              before[0] if before else None).go()
+              before[0] if before else None, lock).go()
+        lock.write("")
     except KeyboardInterrupt:
         sys.exit(130)
+    except remains.Busy as error:
+        sys.exit("experiment: %s: another process is at work on it: %s" % (what, error))
+    except (OSError, PlanError, PieceFailed, faults.FaultsError) as error:
+        sys.exit("experiment: %s: %s" % (what, error))
 
 
 if __name__ == "__main__":

@@ -110,13 +110,58 @@ def test_what_is_no_plan(tmp_path, text):
     (["--faults", "/nowhere/x"], "No such file"), (["--faults", "/dev/null"], "none in it"),
     (["--trace", "/dev/null"], "seconds,requests_per_second"), (["--speedup", "0"], "1 to 1000"),
     (["--machines", "real"], "invalid choice"), (["--resume"], "no .* to go on with"),
-    (["--at-once", "0"], "1 to 16"), (["--rate", "-1"], "--rate")])
+    (["--at-once", "0"], "1 to 16"), (["--rate", "-1"], "--rate"), (["--rate", "nan"], "--rate"),
+    (["--hours", "nan"], "--hours"), (["--hours", "inf"], "--hours"),
+    (["--policies", "news,news"], "that differ"), (["--policies", ""], "there is no"),
+    (["--seeds", "-1"], "--seeds"), (["--seeds", "9" * 30], "--seeds")])
 def test_wrong_options_are_told_before_anything_is_done(runner, tmp_path, capsys, words, told):
     out = str(tmp_path / "out")
     with pytest.raises(SystemExit) as ended:
         runner.parse(["--out", out] + words)
     assert ended.value.code == 2 and re.search(told, capsys.readouterr().err)
     assert not os.path.exists(out)
+
+
+@pytest.mark.parametrize("text, told", [
+    ("at 3 dies web9", "no such machine"), ("at 3 bmc_hangs web4", "cannot have that"),
+    ("at 60 graceful", "a piece has ended by then"), ("every 100\ndies", "none of them comes")])
+def test_faults_that_never_come_are_told(runner, tmp_path, capsys, text, told):
+    (tmp_path / "faults").write_text(text, encoding="ascii")
+    with pytest.raises(SystemExit):
+        runner.parse(["--out", str(tmp_path / "out"), "--hours", "1", "--faults",
+                      str(tmp_path / "faults")])
+    assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["--hours", "3"], ["--faults", "none"], ["--seeds", "1"],
+                                   ["--piece", "60"], ["--policies=threshold"]])
+def test_what_the_plan_says_is_not_said_again(runner, tmp_path, capsys, words):
+    """Not even the very same: nobody shall think that it had been heard."""
+    plan.Plan().save(str(tmp_path / "plan.json"))
+    going_on = ["--resume", "--out", str(tmp_path), "--at-once", "2", "--first"]
+    assert runner.parse(going_on)[1] == plan.Plan()
+    with pytest.raises(SystemExit):
+        runner.parse(going_on + words)
+    assert "without %s" % words[0].split("=")[0] in capsys.readouterr().err
+
+
+def test_two_at_once_in_one_directory(runner, tmp_path):
+    plan.Plan().save(str(tmp_path / "plan.json"))
+    options, _ = runner.parse(["--resume", "--out", str(tmp_path)])
+    lock = runner.lock_out(options, str(tmp_path / "plan.json"))
+    with pytest.raises(SystemExit, match="another experiment/run is at work"):
+        runner.lock_out(options, str(tmp_path / "plan.json"))
+    lock.release()
+    options.resume = False  # somebody was faster
+    with pytest.raises(SystemExit, match="just now"):
+        runner.lock_out(options, str(tmp_path / "plan.json"))
+
+
+@pytest.mark.usefixtures("fake_pieces")
+def test_a_piece_that_was_killed_is_told(runner, tmp_path, capsys):
+    (tmp_path / "piece.py").write_text("import os; os.kill(os.getpid(), 9)", encoding="ascii")
+    runner.run_pieces(plan.Plan(), str(tmp_path / "out"), "news", 5)
+    assert "was killed by signal 9; --resume" in capsys.readouterr().out
 
 
 # --- pieces that are done are not done again ---------------------------------------------
