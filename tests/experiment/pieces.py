@@ -3,6 +3,10 @@
 import json
 import os
 
+import plan
+import report
+import results
+
 BEGAN, SECONDS = 100.0, 10.0
 SERVER = {"name": "http://127.0.0.1:1", "machine": "web1", "capacity": 4, "off_watts": 5,
           "watts": list(range(100, 201, 10)), "boot_s": {"p50": 2, "p95": 2, "count": 9},
@@ -54,3 +58,18 @@ def made_piece(folder, rows, events=(), watts=(), of=None, samples=None,
         with open(os.path.join(folder, name), "w", encoding="ascii") as file:
             file.write(text)
     return str(folder)
+
+
+def made_report(folder, command):
+    """(directory, verdict) of a report: one request of 90 is lost, half of the energy is saved."""
+    fine = [(t / 10, 100000 + t * 1000, 200, "none", 0) for t in range(90)]
+    failed = fine[:70] + [(7.0, 1000, 503, "none", 0)] + fine[71:]
+    made = plan.Plan(hours=1, speedup=360, servers=1, faults="at 4 dies web1", command=command)
+    event = {"fault": "dies", "machine": "web1", "at": 104.0, "done": 104.1, "hit": True}
+    for policy, rows, watts in ((plan.ALWAYS_ON, fine, 200), ("threshold", failed, 100)):
+        made_piece(folder / policy, rows, [event], [(t, str(watts)) for t in range(99, 112)],
+                   of=(made, policy, 1))
+    found = results.Results(made, lambda policy, seed, piece: str(folder / policy))
+    verdict = results.judge(found)
+    report.write(found, verdict, str(folder))
+    return str(folder), verdict
