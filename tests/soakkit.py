@@ -66,7 +66,7 @@ def sample(proxy):
 
 
 class Verdict:
-    """Lines "soak NAME value=V goal=G ok|short"; `good` is the exit status's."""
+    """Lines "WORD NAME value=V goal=G ok|short"; `good` is the exit status's."""
 
     def __init__(self, word):
         self.word = word

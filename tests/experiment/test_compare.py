@@ -21,11 +21,12 @@ def compare():
     return module
 
 
-def run_of(policy, seed, watts, lost=0, late=0.5):
+def run_of(policy, seed, watts, lost=0, late=0.5, **more):
+    joules = watts or 0
     return {"policy": policy, "seed": seed, "seconds": 100.0,
-            "energy": {"joules": 50 * watts, "covered": 0.5, "mean_watts": watts},
+            "energy": {"joules": 50 * joules, "covered": 0.5, "mean_watts": watts},
             "power": {"mean_on": 4.0}, "count": {"lost": lost, "wrong": 0, "late_percent": late},
-            "forecast": {"joules": [100 * watts, 102 * watts], "optimum": 90 * watts}}
+            "forecast": {"joules": [100 * joules, 102 * joules], "optimum": 90 * joules}, **more}
 
 
 @pytest.fixture
@@ -69,6 +70,9 @@ def test_what_cannot_be_compared(compare, out, tmp_path, capsys):
     whole = out("a", [600, 610, 620])
     for other, why in ((out("b", [600, 610]), "not all of its runs"),
                        (out("c", [600, 610, 620], plan={"seeds": [1, 2, 4]}), "seeds is"),
+                       (out("d", [600, 610, None]), "seed 3: a machine's watts were never read"),
+                       (out("e", [600, 610, 620], forecast=None), "seed 1: there is no forecast"),
+                       (out("f", [600, 610, 620], energy={"joules": 5}), "another version"),
                        (str(tmp_path / "none"), "has ended")):
         assert compare.main([whole, other]) == 2
         assert why in capsys.readouterr().err
