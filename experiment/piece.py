@@ -372,7 +372,10 @@ def main():
         sys.exit(130)
     except remains.Busy as error:
         sys.exit("experiment: %s: another process is at work on it: %s" % (what, error))
-    except (OSError, PlanError, PieceFailed, faults.FaultsError) as error:
+    except OSError as error:
+        sys.exit("experiment: %s: %s%s" % (what, error, "" if error.filename else
+                                           ": is there room in %s and in /tmp?" % directory))
+    except (PlanError, PieceFailed, faults.FaultsError) as error:
         sys.exit("experiment: %s: %s" % (what, error))
 
 

@@ -1,5 +1,6 @@
 """The report: the same tables as report.md, and with plots as report.html."""
 
+import contextlib
 import json
 import os
 import re
@@ -291,10 +292,15 @@ def write(results, verdict, directory):
 
 def save(directory, name, text):
     path = os.path.join(directory, name)
-    # A file's name may be no UTF-8.
-    with open(path + ".new", "w", encoding="utf-8", errors="backslashreplace") as file:
-        file.write(text)
-    os.replace(path + ".new", path)
+    try:
+        # A file's name may be no UTF-8.
+        with open(path + ".new", "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
+        os.replace(path + ".new", path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(path + ".new")
+        raise
 
 
 def read(path):

@@ -112,14 +112,14 @@ def check_piece(plan, run, number, piece):
                                                               done["piece"]))
     if abs(piece.seconds - plan.piece_s()) > 1e-3 or len(piece.machines) != plan.servers or \
             done.get("plan", plan.digest()) != plan.digest():
-        wrong("done.json", "plan.json was another one when this was measured (put it back, or)")
+        wrong("done.json", "plan.json was another one when this was measured: put it back, or")
     try:
         with open(os.path.join(piece.folder, "profile"), encoding="ascii") as file:
             played = file.read()
     except (OSError, ValueError) as error:
         wrong("profile", str(error))
     if played != plan.profile_text(run.seed, number):
-        wrong("profile", "it is not the load that plan.json says (put plan.json back, or)")
+        wrong("profile", "it is not the load that plan.json says: put that back, or")
 
 
 def planned_faults(plan, run):

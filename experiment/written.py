@@ -17,8 +17,8 @@ class BrokenPiece(Exception):
     """A file of a piece is not as the piece wrote it; says what to do."""
 
     def __init__(self, path, why):
-        super().__init__("%s: %s: remove the directory %s, and --resume runs this piece again" % (
-            path, why, os.path.dirname(path)))
+        super().__init__("%s: %s%s remove the directory %s, and --resume runs this piece again" % (
+            path, why, "" if why.endswith(", or") else ":", os.path.dirname(path)))
 
 
 def number(value):

@@ -157,6 +157,18 @@ def test_two_at_once_in_one_directory(runner, tmp_path):
         runner.lock_out(options, str(tmp_path / "plan.json"))
 
 
+@pytest.mark.parametrize("kind", ["file", "below a file", "dangling"])
+def test_directories_that_are_none(runner, tmp_path, kind):
+    (tmp_path / "file").write_text("", encoding="ascii")
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere" / "at" / "all")
+    out = str(tmp_path / ("file/x" if "below" in kind else kind))
+    options, _ = runner.parse(["--out", out])
+    with pytest.raises(SystemExit, match="--out: nothing can be written there"):
+        runner.lock_out(options, os.path.join(out, "plan.json"))
+    with pytest.raises(SystemExit):
+        runner.parse(["--out", ""])
+
+
 @pytest.mark.usefixtures("fake_pieces")
 def test_a_piece_that_was_killed_is_told(runner, tmp_path, capsys):
     (tmp_path / "piece.py").write_text("import os; os.kill(os.getpid(), 9)", encoding="ascii")
