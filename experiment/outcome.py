@@ -202,8 +202,9 @@ class Run:
             own += sum(piece.done["own_joules"].values())
         account = None
         if self.policy != ALWAYS_ON:
-            account = sum(counted([s["joules"] for s in p.samples if "joules" in s] +
-                                  [p.done["energy"]["joules"]]) for p in self.pieces)
+            # It goes on after a kill, from what the checkpoint has: no counter that begins anew.
+            account = sum(p.done["energy"]["joules"] - next(
+                (s["joules"] for s in p.samples if "joules" in s), 0) for p in self.pieces)
         shares = [seconds / self.seconds for _, seconds in machines.values()]
         return {"joules": sum(joules for joules, _ in machines.values()),
                 "covered": sum(shares) / len(shares), "least_covered": min(shares),

@@ -119,8 +119,8 @@ def energy_table(results):
     notes = ["Means over seeds, with their 95 %% interval. Readings more than %g s apart have a gap "
              "between them, which counts for nothing; what is saved, the ratio to the optimum and "
              "what greensim is off by go by the mean watts of the time covered. The module's own "
-             "account is read every 5 s: what it has counted since is gone when httpd is killed."
-             % stats.GAP_S]
+             "account is its status page's: it reads watts every 30 s, squeezed or not, and what it "
+             "has counted since its last checkpoint is gone when httpd is killed." % stats.GAP_S]
     return Table("Energy", [
         "", "Wh measured", "time covered", "less than always on", "÷ optimum", "optimum Wh",
         "bound Wh", "greensim says Wh", "off by", "the module's own account Wh", "servers on",

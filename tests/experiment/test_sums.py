@@ -95,6 +95,10 @@ def test_energy_servers_and_cycles_of_a_piece(tmp_path):
     energy = run.energy()
     assert energy["joules"] == pytest.approx(600) and energy["covered"] == pytest.approx(0.6)
     assert energy["gaps"] == [(0, "web1", pytest.approx(4), pytest.approx(8))]
+    own = run.pieces[0].samples
+    assert energy["module_joules"] == pytest.approx(1000 - own[0]["joules"])
+    own[2]["joules"] = 1.0  # httpd was killed, and went on from its checkpoint
+    assert run.energy()["module_joules"] == pytest.approx(1000 - own[0]["joules"])
     power = run.power()
     assert power["mean_on"] == pytest.approx(0.5) and power["cycles"] == {"web1": 1}
     assert power["boots"] == 1 and power["boot_p50"] == pytest.approx(2)
