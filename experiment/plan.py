@@ -61,7 +61,8 @@ class Plan:
         wrong = [name for name in self.policies if name not in POLICIES]
         if wrong:
             raise PlanError("--policies: there is no %s; there are %s" % (
-                ", ".join(wrong), ", ".join(POLICIES)))
+                ", ".join(name or "policy without a name" for name in wrong),
+                ", ".join(POLICIES)))
         if len(set(self.policies)) != len(self.policies) or not self.policies:
             raise PlanError("--policies: some that differ, with commas between")
         if self.machines not in ("auto", "process", "vm"):
@@ -81,7 +82,7 @@ class Plan:
         if not 0 <= self.rate <= 100000:
             raise PlanError("--rate: 0 to 100000 requests a second")
         if not 0 < self.hours <= 24 * 365:
-            raise PlanError("--hours: up to a year")
+            raise PlanError("--hours: more than 0, up to a year (8760)")
         if self.wall_s() < 60:
             raise PlanError("--hours %g at --speedup %g is a run of %.0f s: it takes a minute "
                             "at least" % (self.hours, self.speedup, self.wall_s()))
@@ -123,6 +124,15 @@ class Plan:
         return self.squeezed(600, 5)
 
     # --- the load -------------------------------------------------------------
+
+    def begins_clock(self):
+        """The time of the made-up day at which it begins."""
+        return "%d:%02d" % divmod(round(BEGINS_AT * 24 * 60), 60)
+
+    def highest_rate(self):
+        """That is played: hours without the day's peak have less."""
+        return max(rate for seed in self.seeds for piece in range(self.pieces())
+                   for _, rate in self.profile(seed, piece))
 
     def peak_rate(self):
         return self.rate or 0.7 * self.servers * self.carries()
@@ -302,7 +312,8 @@ def read_trace(path):
     is told, never left out: it would be another load."""
     rows = []
     try:
-        with open(path, newline="", encoding="ascii") as file:
+        # Spreadsheets put a mark of the encoding before the first line.
+        with open(path, newline="", encoding="utf-8-sig") as file:
             for count, row in enumerate(csv.reader(file), 1):
                 if len(rows) == MOST_ROWS:
                     raise ValueError("more than %d lines" % MOST_ROWS)
@@ -316,7 +327,7 @@ def read_trace(path):
             raise ValueError("there is none in it")
         _check_trace(rows)
     except OSError as error:
-        raise PlanError("--trace: %s" % error) from None
+        raise PlanError("--trace: %s: %s" % (path, error.strerror)) from None
     except (ValueError, csv.Error) as error:
         raise PlanError("--trace: %s: %s; lines \"seconds,requests_per_second\" are wanted, two "
                         "at least, with seconds that ascend" % (path, error)) from None

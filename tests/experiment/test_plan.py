@@ -107,12 +107,13 @@ def test_what_is_no_plan(tmp_path, text):
     (["--policies", "best"], "there is no best"), (["--seeds", "1,x"], "numbers with commas"),
     (["--seeds", "1,1"], "that differ"), (["--servers", "1"], "2 to 64"),
     (["--hours", "0.5"], "a minute at least"), (["--piece", "91"], "1 to 90"),
-    (["--faults", "/nowhere/x"], "No such file"), (["--faults", "/dev/null"], "none in it"),
+    (["--faults", "/nowhere/x"], "No such file.* default, all, steady, or a file"),
+    (["--faults", "/dev/null"], "none in it"),
     (["--trace", "/dev/null"], "seconds,requests_per_second"), (["--speedup", "0"], "1 to 1000"),
     (["--machines", "real"], "invalid choice"), (["--resume"], "no .* to go on with"),
     (["--at-once", "0"], "1 to 16"), (["--rate", "-1"], "--rate"), (["--rate", "nan"], "--rate"),
     (["--hours", "nan"], "--hours"), (["--hours", "inf"], "--hours"),
-    (["--policies", "news,news"], "that differ"), (["--policies", ""], "there is no"),
+    (["--policies", "news,news"], "that differ"), (["--policies", ""], "no policy without a name"),
     (["--seeds", "-1"], "--seeds"), (["--seeds", "9" * 30], "--seeds")])
 def test_wrong_options_are_told_before_anything_is_done(runner, tmp_path, capsys, words, told):
     out = str(tmp_path / "out")
@@ -120,6 +121,21 @@ def test_wrong_options_are_told_before_anything_is_done(runner, tmp_path, capsys
         runner.parse(["--out", out] + words)
     assert ended.value.code == 2 and re.search(told, capsys.readouterr().err)
     assert not os.path.exists(out)
+
+
+def test_what_a_spreadsheet_writes_is_a_trace(tmp_path):
+    path = tmp_path / "trace.csv"
+    path.write_bytes(b"\xef\xbb\xbfseconds,rate\r\n0,10\r\n3600,40\r\n")
+    assert plan.read_trace(str(path)) == [[0, 10], [3600, 40]]
+    path.write_bytes(b"\xef\xbb\xbf0,10\r\n3600,40\r\n")  # no heading
+    assert plan.read_trace(str(path)) == [[0, 10], [3600, 40]]
+
+
+def test_the_highest_rate_that_is_played():
+    trace = [[0, 10], [3600, 20], [7200, 40], [10800, 40]]
+    assert plan.Plan(hours=1, trace=trace, rate=100).highest_rate() == 25
+    assert plan.Plan(hours=3, trace=trace, rate=100).highest_rate() == 100
+    assert plan.Plan().begins_clock() == "7:12"
 
 
 @pytest.mark.parametrize("text, told", [
@@ -236,6 +252,11 @@ def test_a_piece_that_begins_while_all_are_interrupted_is_ended_too(runner, tmp_
     monkeypatch.setattr(runner, "stopping", threading.Event())
     runner.stopping.set()
     assert runner.run_piece([], False) == -signal.SIGTERM and not runner.running
+
+
+def test_policies_may_have_spaces_between(runner, tmp_path):
+    words = ["--out", str(tmp_path / "out"), "--policies", "threshold, news"]
+    assert runner.parse(words)[1].policies == ["threshold", "news"]
 
 
 def test_an_experiment_is_never_overwritten_and_goes_on_as_it_was(runner, tmp_path):
