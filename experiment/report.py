@@ -9,7 +9,7 @@ import faults
 import outcome
 import stats
 from plan import ALWAYS_ON, OFF_WATTS
-from results import LEAKS, forecast_off, known, mean_watts
+from results import LEAKS, SHORT_S, forecast_off, known, mean_watts
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 LIBRARY = "/usr/share/javascript/dygraphs/dygraph.min.js"
@@ -57,11 +57,14 @@ def headline(results):
     requests = sum(run["count"]["requests"] for run in runs)
     lost = sum(run["count"]["lost"] + run["count"]["wrong"] for run in runs)
     faults_done = sum(len(run["faults"]) for run in runs)
-    return "With %s the servers drew %s less than with all of them on. Of %s requests, beside %s " \
-        "%s, %s %s lost or answered wrongly." % (
-            best, plus([100 * s for s in results.saved(best)], 1, " %"), number(requests, 0),
-            number(faults_done, 0), "fault" if faults_done == 1 else "faults", number(lost, 0),
-            "was" if lost == 1 else "were")
+    beside = "without faults" if not results.plan.faults else "beside %s %s" % (
+        number(faults_done, 0), "fault" if faults_done == 1 else "faults")
+    saved = results.saved(best)
+    return "With %s the servers drew %s less than with all of them on%s. Of %s requests, %s, " \
+        "%s %s lost or answered wrongly." % (
+            best, plus([100 * s for s in saved], 1, " %"),
+            ", in a single run" if len(saved) == 1 else "", number(requests, 0), beside,
+            number(lost, 0) if lost else "none", "was" if lost <= 1 else "were")
 
 
 def measured(results):
@@ -74,16 +77,20 @@ def measured(results):
 
 def modelled(results):
     plan = results.plan
+    load = "the trace %s from its beginning" % plan.trace_name if plan.trace else \
+        "a made-up day from %s on" % plan.begins_clock()
+    if plan.hours < 24 and not plan.trace:
+        load += ", not all of it: other hours save more or less"
     kind = "QEMU's virtual machines, each with a kernel of its own" if plan.machines == "vm" \
         else "processes that boot, serve and shut down, behind real power protocols (no " \
         "virtual machines%s)" % (plan.no_vm and ": " + plan.no_vm)
     return "Modelled: the watts themselves. No electricity was measured: a machine of the room " \
         "draws what its power curve (%s W, %d W off) says for its state and load, and its BMC, " \
-        "Redfish service or driver tells that. The machines are %s. The load is %s, squeezed " \
-        "%g-fold: %g hours of it in %.0f seconds. Optimum, bound and forecast are greensim's." % (
+        "Redfish service or driver tells that. The machines are %s. The load is %s. It is " \
+        "squeezed %g-fold: %g %s in %.0f seconds. Optimum, bound and forecast are greensim's." % (
             plan.watts.replace(":", " to "), OFF_WATTS, kind,
-            "the trace %s" % plan.trace_name if plan.trace else "a made-up day", plan.speedup,
-            plan.hours, plan.wall_s())
+            load, plan.speedup, plan.hours, "hour" if plan.hours == 1 else "hours",
+            plan.wall_s())
 
 
 def circumstances(results):
@@ -92,13 +99,14 @@ def circumstances(results):
     mix = faults.Mix(plan.faults)
     often = "no faults" if not plan.faults else "faults every %g s" % mix.every_s \
         if mix.every_s else "faults as the file says"
-    return "%d servers with room for %d requests of %g ms on average; seeds %s; peak %.0f " \
-        "requests/s; %s; %s; Linux %s on %d processors (load average %s at the end of pieces); " \
-        "commit %s, %s with checksum %s." % (
+    return "%d servers with room for %d requests of %g ms on average; seeds %s; up to " \
+        "%.0f requests/s (--rate %.0f); %s; %s; Linux %s on %d processors (load average %s at " \
+        "the end of pieces); commit %s, %s with checksum %s." % (
             plan.servers, plan.capacity, plan.service_ms, ", ".join(map(str, plan.seeds)),
-            plan.peak_rate(), often, v["httpd"].replace("Server version: ", ""), v["kernel"],
-            v["processors"], " ".join("%.1f" % x for run in results.runs.values()
-                                      for x in run["load_average"]), v["commit"], some["module"],
+            plan.highest_rate(), plan.peak_rate(), often,
+            v["httpd"].replace("Server version: ", ""), v["kernel"], v["processors"],
+            " ".join("%.1f" % x for run in results.runs.values() for x in run["load_average"]),
+            v["commit"], some["module"],
             ", ".join(sorted({m for run in results.runs.values() for m in run["modules"]})))
 
 
@@ -107,7 +115,10 @@ def circumstances(results):
 def promised(verdict):
     return Table("What was promised", ["", "value", "goal", ""],
                  [[name, value, goal, "ok" if good else "short"]
-                  for name, value, goal, good in verdict.lines])
+                  for name, value, goal, good in verdict.lines],
+                 ["What each of them is, and why its goal, stands in docs/experiment.md (“What is "
+                  "judged”). Growth is what its interval is sure of, over the run: KB where the "
+                  "name says kb, else a number."])
 
 
 def energy_table(results):
@@ -116,11 +127,18 @@ def energy_table(results):
         runs = results.of(policy)
         if runs:
             rows.append([policy] + energy_cells(results, policy, runs))
-    notes = ["Means over seeds, with their 95 %% interval. Readings more than %g s apart have a gap "
+    notes = ["%s. Wh are of the run's own %.0f s. Readings more than %g s apart have a gap "
              "between them, which counts for nothing; what is saved, the ratio to the optimum and "
              "what greensim is off by go by the mean watts of the time covered. The module's own "
              "account is its status page's: it reads watts every 30 s, squeezed or not, and what it "
-             "has counted since its last checkpoint is gone when httpd is killed." % stats.GAP_S]
+             "has counted since its last checkpoint is gone when httpd is killed." % (
+                 "Means over seeds, with their 95 % interval" if len(results.plan.seeds) > 1 else
+                 "Of one seed: chance is not told apart", results.plan.wall_s(), stats.GAP_S),
+             "Optimum: the least for whoever knows the load in advance, with at most 1 % late in each "
+             "10 s; bound: no policy with at most 1 % of all requests late needs less. Off by: above 0 "
+             "where greensim says more than was measured. Servers on is a mean over the run, power "
+             "cycles are all servers' together." + (
+                 " Greensim knows nothing of the faults." if results.plan.faults else "")]
     return Table("Energy", [
         "", "Wh measured", "time covered", "less than always on", "÷ optimum", "optimum Wh",
         "bound Wh", "greensim says Wh", "off by", "the module's own account Wh", "servers on",
@@ -173,29 +191,35 @@ def latency_table(results):
                                       ("p50", "p90", "p99", "p99.9", "max")] +
                     ["%.2f %%" % run["count"]["late_percent"]])
     return Table("Latency", ["", "seed", "p50 ms", "p90 ms", "p99 ms", "p99.9 ms", "longest ms",
-                             "above %d ms" % outcome.LATE_MS], rows)
+                             "above %d ms" % outcome.LATE_MS], rows, [
+                                 "Of requests that were answered, by the load generator: waiting "
+                                 "for a server is in it."])
 
 
 def machine_table(results):
     rows = []
     for (policy, seed), run in results.runs.items():
-        p, h = run["power"], run["holds"]
+        p, h, w = run["power"], run["holds"], run["wakes"]
+        waited = h.get("served", 0), sum(h.get(name, 0) for name in (
+            "refused", "timed_out", "turned_away"))
         rows.append([policy, seed, p["boots"],
-                     "%.2f, %.2f, %.2f" % (p["boot_p50"], p["boot_p95"], p["boot_most"]),
-                     "%.2f, %.2f" % (run["wakes"]["p50"], run["wakes"]["p95"]),
-                     " ".join(str(n) for n in p["cycles"].values()), h.get("served", 0),
-                     sum(h.get(name, 0) for name in ("refused", "timed_out", "turned_away")),
-                     "%.2f" % h["worst_p99_s"]])
+                     "%.2f, %.2f, %.2f" % (p["boot_p50"], p["boot_p95"], p["boot_most"])
+                     if p["boots"] else "–",
+                     "%.2f, %.2f" % (w["p50"], w["p95"]) if w["count"] else "–",
+                     " ".join(str(n) for n in p["cycles"].values()), *waited,
+                     "%.2f" % h["worst_p99_s"] if any(waited) or h["worst_p99_s"] else "–"])
     return Table("Waking and waiting", [
         "", "seed", "boots", "boot s: p50, p95, longest", "order to ready s: p50, p95",
         "power cycles of each server", "requests that waited", "waited in vain",
         "waited s, p99"], rows, [
             "A boot is the machine's own; order to ready is by the keeper's log. A request waits "
-            "where no server can take it."])
+            "where no server can take it; its p99 is the proxy's own, the highest that it told."])
 
 
 def own_table(results):
-    rows = []
+    rows, seconds = [], results.plan.wall_s()
+    short = "" if seconds >= SHORT_S else " A run of %.0f s is short for that: an hour is made up " \
+        "from it, and the load's own rise shows. Judged is the growth within the run." % seconds
     for (policy, seed), run in results.runs.items():
         cells = []
         for name, *_ in LEAKS:
@@ -205,16 +229,16 @@ def own_table(results):
         rows.append([policy, seed, "%.1f" % run["cpu_s"], "%.3f" % (
             1000 * run["cpu_s"] / max(1, run["count"]["requests"]))] +
             ["%d, %.1f" % (run["lives"][name][0], run["lives"][name][1] / 60)
-             for name in ("parent_pid", "keeper_pid")] + cells +
+             if run["lives"][name][0] else "–" for name in ("parent_pid", "keeper_pid")] + cells +
             ["%d, %d" % (max(sessions), sessions[-1]) if sessions else "–"])
     return Table("The proxy itself", [
-        "", "seed", "processor s", "ms a request", "lives of httpd, longest min",
-        "lives of the keeper, longest min"] + [title for _, title, _ in LEAKS] +
+        "", "seed", "processor s", "processor ms a request", "lives of httpd: number, longest min",
+        "lives of the keeper: number, longest min"] + [title for _, title, _ in LEAKS] +
         ["BMC sessions: most, at the end"], rows, [
-            "From memory on: growth an hour with its 95 % interval, without the first fifth of the "
-            "run. A process that is killed takes its growth with it: mind how long they lived, and "
-            "see --faults steady. Processor time is of all of httpd, the keeper and its tools, and of what the "
-            "experiment asks the status page."])
+            "From memory on: growth an hour with its 95 % interval, without the first fifth of each "
+            "piece." + short + " A process that is killed takes its growth with it: mind how long "
+            "they lived, and see --faults steady. Processor time is of all of httpd, the keeper and "
+            "its tools, and of what the experiment asks the status page."])
 
 
 def kind_table(results):

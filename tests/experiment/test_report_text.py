@@ -33,6 +33,18 @@ def test_the_text_says_what_the_runs_were(folder):
     assert "lost at 7.00 s of piece 1, after 1 ms, status 503" in text
 
 
+def test_no_more_is_said_than_was_seen(folder):
+    """Which hours were played; a dash where there was nothing that could have taken time."""
+    text = read(folder, "report.md")
+    assert "a made-up day from 7:12 on, not all of it" in text
+    assert "Of one seed" in text and "A run of 10 s is short" in text
+    assert "all of them on, in a single run. Of 90 requests, beside 1 fault, 1 was lost" in \
+        text.split("\n")[2]
+    waiting = text[text.index("## Waking"):text.index("## The proxy itself")]
+    assert [row.split(" | ")[-3:] for row in waiting.splitlines() if "| threshold" in row] == [
+        ["0", "0", "– |"]]
+
+
 def test_the_page_has_all_its_parts(folder):
     """What it shares with greensim's report, the library of plots with its licence, and data."""
     page = read(folder, "report.html")
