@@ -25,6 +25,7 @@ sys.path[:0] = [os.path.join(ROOT, name)
 
 import faults  # noqa: E402
 import meter  # noqa: E402
+import orphans  # noqa: E402
 import outcome  # noqa: E402
 import remains  # noqa: E402
 import soakkit  # noqa: E402
@@ -73,6 +74,7 @@ class Piece:
         os.chmod(self.place, 0o755)
         self.room = self.proxy = self.generator = self.meters = self.disk = None
         self.failed_since = {}
+        self.made_at = time.time()
         self.lock, self.ending = threading.Lock(), threading.Event()
         self.began = time.time()
         self.checks = {}
@@ -132,6 +134,7 @@ class Piece:
                 except Exception as error:  # whatever it is, the rest has to end, too
                     print("experiment: %s" % error, file=sys.stderr)
         remains.sweep(self.place)
+        orphans.sweep(self.made_at)
 
     # --- the load -------------------------------------------------------------
 

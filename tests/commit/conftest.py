@@ -5,10 +5,20 @@ import pathlib
 import shutil
 import sys
 import tempfile
+import time
 
 import pytest
 
-sys.path[:0] = [os.path.dirname(os.path.abspath(__file__))]
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.dirname(HERE)]
+
+import orphans  # noqa: E402
+
+BEGAN = time.time()
+
+
+def pytest_sessionfinish(session):
+    orphans.sweep(BEGAN)
 
 
 @pytest.fixture

@@ -5,19 +5,27 @@ import pathlib
 import shutil
 import sys
 import tempfile
+import time
 
 import pytest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
-sys.path[:0] = [HERE, os.path.join(ROOT, "rig")]
+sys.path[:0] = [HERE, os.path.join(ROOT, "rig"), os.path.join(ROOT, "tests")]
 
+import orphans  # noqa: E402
 from proxy import QUICK, Proxy, hints  # noqa: E402
 from room import HostSpec, Room  # noqa: E402
 
 # ipmi_sim gives now and then such an answer on a busy machine; the ladder tries again. What
 # a BMC that goes on with it comes to is the matter of test_fault_table.py.
 BUSY_BMC = r"GB0702: .* by ipmi failed: .*: (BMC error|session timeout|connection timeout)"
+
+BEGAN = time.time()
+
+
+def pytest_sessionfinish(session):
+    orphans.sweep(BEGAN)
 
 
 @pytest.fixture
