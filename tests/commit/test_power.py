@@ -175,6 +175,7 @@ def test_whoever_waits_is_told_of_the_catching_up(base):
         awake = 1 - sleeper
         site.proxy.allow("GB0504", "GB0402", "AH01114", "AH00957", "AH00959", "GB0[0-9]*:")
         site.replicas[awake].boot_s = 60
+        site.replicas[sleeper].boot_s = 5  # long enough to be asked meanwhile
         site.replicas[awake].stop()
         answer = None
 
