@@ -370,7 +370,6 @@ void mgb_redfish_login(mgb_redfish_service_t *service, mgb_redfish_waiter_t *wai
 {
     bool is_old = service->login == MGB_REDFISH_IN && service->users <= 1 &&
                   mgb_now_us() - service->made_at_us >= MGB_REDFISH_RENEW_US;
-
     bool is_full = service->login == MGB_REDFISH_BASIC && service->full_until_us;
 
     if (is_old) {

@@ -6,6 +6,8 @@ squeezed, the day would have to be long; so virtual machines are the default wit
 import os
 import subprocess
 
+from machineroom import guest, kvm
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 GUEST_MB = 220       # 160 of its own, and QEMU
 GUESTS_A_PROCESSOR = 8
@@ -31,11 +33,10 @@ def too_many(guests, processors, memory_mb):
 
 def why_emulated():
     """Why no guest runs on KVM; None when one does. Installs QEMU where there might."""
-    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
-        return "there is no /dev/kvm"
+    if kvm.no_device():
+        return kvm.no_device()
     if subprocess.run([os.path.join(ROOT, "tests", "install"), "vm"], check=False).returncode:
         return "QEMU cannot be installed"
-    from machineroom import guest, kvm
     return guest.missing() or kvm.missing(guest.kernel())
 
 

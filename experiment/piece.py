@@ -31,7 +31,7 @@ import remains  # noqa: E402
 import soakkit  # noqa: E402
 from disk import SmallDisk  # noqa: E402
 from plan import (  # noqa: E402
-    ALWAYS_ON, CLIENT_S, KINDS, LATE_MS, OFF_WATTS, Plan, PlanError, specs_of)
+    ALWAYS_ON, CLIENT_S, KINDS, LATE_MS, OFF_WATTS, SAMPLE_EVERY_S, Plan, PlanError, specs_of)
 from proxy import HTTPD, Proxy, hints, module_file, wait  # noqa: E402
 from room import Room  # noqa: E402
 
@@ -41,7 +41,6 @@ LOAD = os.path.join(ROOT, "build", "rig", "load")
 WORKERS = ("StartServers 2\nServerLimit 4\nThreadLimit 512\nThreadsPerChild 256\n"
            "MaxRequestWorkers 1024\nMinSpareThreads 1\nMaxSpareThreads 1024\n")
 DISK_MB = 4  # the state directory's: soon full
-SAMPLE_EVERY_S = 5
 LOOK_EVERY_S, STALL_S = 0.2, 1.0  # see watch_machine()
 # GB0403 is the module's own "this cannot be" about a state.
 BAD_WORDS = re.compile(r"exit signal|AddressSanitizer|runtime error:|GB0403")

@@ -23,6 +23,7 @@ MOST_PIECES = 1000  # a seed has so many numbers for its pieces
 MOST_SEED = 10 ** 12
 MOST_ROWS = 2 * 10 ** 6  # of a trace
 LATE_MS = 500
+SAMPLE_EVERY_S = 5  # of memory, descriptors and states
 CLIENT_S = 20  # the load generator's patience with a request
 OFF_WATTS = 5
 BEGINS_AT = 0.3  # the part of the made-up day at which it begins: in the morning, as load rises

@@ -8,7 +8,7 @@ import outcome
 import soakkit
 import stats
 from forecast import NoForecast, forecast
-from plan import ALWAYS_ON, specs_of
+from plan import ALWAYS_ON, SAMPLE_EVERY_S, specs_of
 from written import BrokenPiece
 
 # What may leak, its title, and how much more at the end of a run is noise.
@@ -23,7 +23,7 @@ ANNOUNCED_GOAL_PERMILLE = 1  # who announces a 503 to everybody is available, to
 SAVED_GOAL_PERCENT = 1  # that it saves at all; how much is for the reader
 COVERED_GOAL = 0.8  # of the time; a BMC that hangs, as a fault, tells no watts
 LEAST_COVERED_GOAL = 0.5  # of the time of the machine with fewest readings
-SAMPLES_GOAL, SAMPLE_EVERY_S = 0.5, 5  # of those planned
+SAMPLES_GOAL = 0.5  # of those planned
 FAULTS_GOAL = 0.95  # of those planned: one of them may not work out
 DOWN_GOAL_S = 10  # from a kill of all of httpd until its port is open: stock needs a tenth of one
 PROCESSES_GOAL = 12  # the parent, the keeper with its tools, children that end and that come
@@ -55,14 +55,15 @@ class Results:
 
     def _figures(self, run):
         reference = self.references.get(run.seed)
+        stock = None if run.policy == ALWAYS_ON else reference
         first = run.pieces[0].done
         figures = {
             "policy": run.policy, "seed": run.seed, "seconds": run.seconds,
             "pieces": len(run.pieces), "began": run.pieces[0].began,
-            "count": run.count(None if run.policy == ALWAYS_ON else reference),
+            "count": run.count(stock),
             "compared": reference is not None, "energy": run.energy(), "power": run.power(),
             "holds": run.holds(), "wakes": run.wakes(), "cpu_s": run.processor_s(),
-            "over_time": run.over_time(), "faults": run.faults(None if run.policy == ALWAYS_ON else reference),
+            "over_time": run.over_time(), "faults": run.faults(stock),
             "troubles": run.troubles(), "stalls": run.stalls(), "sessions": run.sessions(),
             "leaks": {name: {"slope": run.slope(name), "points": run.series(name)}
                       for name, *_ in LEAKS},
@@ -98,8 +99,7 @@ class Results:
     def saved(self, policy):
         """Shares of the energy, seed by seed; mean watts of the time that readings cover. Runs
         that cannot be compared are left out."""
-        both = [(mean_watts(run), mean_watts(always)) for run, always in self.pairs(policy)]
-        return [1 - own / stock for own, stock in both if own is not None and stock]
+        return known(saved(run, always) for run, always in self.pairs(policy))
 
 
 def check_piece(plan, run, number, piece):
@@ -134,6 +134,12 @@ def planned_faults(plan, run):
 def mean_watts(run):
     """Of all machines together, over the time that readings cover; None: a machine has none."""
     return run["energy"]["mean_watts"]
+
+
+def saved(run, always):
+    """How much less than with all servers on a run drew, as a share; None of what is not known."""
+    own, stock = mean_watts(run), mean_watts(always)
+    return 1 - own / stock if own is not None and stock else None
 
 
 def forecast_off(run):

@@ -14,12 +14,17 @@ EMULATION = "tcg,tb-size=32"  # MB of translated code; its own choice may be a g
 BOOT_S = 10
 
 
+def no_device():
+    """Why there is nothing to try; None: there is."""
+    return None if os.access("/dev/kvm", os.R_OK | os.W_OK) else "there is no /dev/kvm"
+
+
 @functools.cache
 def missing(kernel):
     """Why there is none; None when a guest with this kernel boots and ends itself: without
     a file system it panics, and panic=-1 restarts it, which -no-reboot makes QEMU's end."""
-    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
-        return "there is no /dev/kvm"
+    if no_device():
+        return no_device()
     with tempfile.TemporaryDirectory(prefix="gb-kvm-") as place:  # for QEMU's core file
         try:
             ended = subprocess.run(
